@@ -1,0 +1,169 @@
+"""Every seam on one page. Each has a real part, a fake that ships, and one contract suite for both.
+
+Engine      knows one kind of server: what it needs, how it is launched, how it says that it is ready
+Substrate   where processes run, and the promise that none outlives its owner
+Source      where weights come from and how they get to this disk
+Sink        who is told what happened
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from pilotlight.fleet.deployment import Need
+from pilotlight.fleet.plan import Plan
+from pilotlight.spec.model import Model
+
+Progress = Callable[[int, int | None], None]
+"""Bytes done and, when known, bytes in all."""
+
+
+# -- Substrate ---------------------------------------------------------------------------------------------------
+
+
+class Command(msgspec.Struct, frozen=True):
+    """One process to run, with everything it may start, until it is stopped."""
+
+    replica: str
+    """Unique for this server; also the mark by which stray processes are known again."""
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """The whole environment."""
+    cwd: str
+    log: Path
+    """Standard output and error go here, capped at `log_max_size`, one older file kept as `<log>.1`."""
+    log_max_size: int
+    stop_argv: tuple[str, ...] | None = None
+    """Run before the signals when it is stopped, and also after its owner was killed; `${PID}` is replaced."""
+    channel: bool = False
+    """Give the process a duplex stream socket as the fd named in its environment variable PILOTLIGHT_CHANNEL."""
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """How a process ended: exactly one is set, or neither when nobody could see it."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"was killed by signal {self.signal}"
+        return f"exited with status {self.code}" if self.code is not None else "ended"
+
+
+class Process(Protocol):
+    """A running command. When `wait` returns, it and everything it started are gone."""
+
+    @property
+    def pid(self) -> int:
+        """Of the command itself."""
+        ...
+
+    @property
+    def channel(self) -> int | None:
+        """Our end of the channel (a socket's fd, non-blocking, owned by the caller from here on)."""
+        ...
+
+    async def wait(self) -> Exit: ...
+
+    async def stop(self, grace: float) -> Exit:
+        """stop_argv, then SIGTERM to the whole group, then after `grace` seconds SIGKILL to every descendant.
+
+        Also right for a process that has ended already. Cancelling it does not call the stop off.
+        """
+        ...
+
+    def pids(self) -> Sequence[int]:
+        """The command and all its living descendants, also those that left its group or session."""
+        ...
+
+
+class Substrate(Protocol):
+    async def spawn(self, command: Command) -> Process:
+        """Returns once the process exists. Raises EngineError naming the command when it cannot be run."""
+        ...
+
+    async def sweep(self) -> int:
+        """Kills what an earlier owner of the same state folder left behind; how many processes there were."""
+        ...
+
+    async def close(self) -> None:
+        """Stops everything at once and waits until it is gone."""
+        ...
+
+
+# -- Source ------------------------------------------------------------------------------------------------------
+
+
+class Weights(Protocol):
+    """The cache of weights on this machine."""
+
+    def check(self, source: str) -> None:
+        """Raises SourceError when the source can never be one: unknown scheme, missing file, bad form."""
+        ...
+
+    def local(self, source: str) -> Path | None:
+        """The file, when it is here whole; no network, cheap."""
+        ...
+
+    def fetch(self, source: str, progress: Progress | None = None) -> Path:
+        """Blocking; run it in a thread. Whole and verified under its final name, or SourceError."""
+        ...
+
+
+# -- Engine ------------------------------------------------------------------------------------------------------
+
+
+class WeightsInfo(msgspec.Struct, frozen=True):
+    """What an engine wants to know of weights that are here. Numbers that a file does not have are 0."""
+
+    size: int
+    """Bytes, all parts together."""
+    n_ctx_train: int = 0
+    """Tokens of context that the model was trained for."""
+    k_numbers: int = 0
+    """Numbers that one token of context takes as keys, all layers together."""
+    v_numbers: int = 0
+    """The same for values."""
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """How the worker brings a replica up."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    """Added to the server's own environment."""
+    cwd: str
+    url: str
+    """Base URL it will serve under, without a trailing slash. Port 0 when the engine reports the real one."""
+    health: str
+    """Path that answers 200 when ready and is probed from then on."""
+    stop_argv: tuple[str, ...] | None = None
+    reports: bool = False
+    """It tells its own stages, port and readiness over the channel (pilotlight_guest/llamacpp_server.py shows the
+    words); otherwise health is probed at a short fixed interval."""
+    wants_weights: bool = False
+    """It waits for its weights and settings on the channel, so that fetch runs beside spawn and import."""
+
+
+class Engine(Protocol):
+    """Pure: it says what is to be done and does nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    def plan(self, model: Model) -> Plan:
+        """The plain start, which techniques may rewrite."""
+        ...
+
+    def need(self, model: Model, weights: WeightsInfo | None) -> Need:
+        """From what the operator said, else estimated from the weights' size and the context."""
+        ...
+
+    def launch(self, model: Model, port: int, devices: tuple[int, ...], config_dir: Path) -> Launch: ...
+
+    def settings(self, model: Model, weights: WeightsInfo | None) -> Mapping[str, bool | int | float | str]:
+        """Sent over the channel together with the weights' path; empty for an engine that does not want them."""
+        ...
