@@ -1,0 +1,88 @@
+"""What the kernel orders, carried out on this machine and told to those who record."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
+from pilotlight.fleet.records import StartRecord
+from pilotlight.fleet.states import State
+from pilotlight.spec.model import Model
+
+log = logging.getLogger("pilotlight")
+
+GRACE = 10.0
+"""Seconds from SIGTERM to SIGKILL for a replica without requests [G]."""
+
+
+class Requests(Protocol):
+    def assign(self, action: Assign) -> None: ...
+    def hold(self, action: Hold) -> None: ...
+    def refuse(self, action: Refuse) -> None: ...
+
+
+class Replicas(Protocol):
+    def start(self, action: Start, model: Model) -> None: ...
+    def stop(self, replica: str, grace: float) -> None: ...
+    def probe(self, replica: str) -> None: ...
+
+
+class Told(Protocol):
+    def moved(self, action: Moved) -> None: ...
+    def started(self, report: StartRecord) -> None: ...
+    def died(self, deployment: str) -> None: ...
+
+
+class LiveEffects:
+    """`requests` is set by whoever puts the parts together, for the desk needs the controller and it needs us."""
+
+    requests: Requests
+
+    def __init__(
+        self,
+        replicas: Replicas,
+        model_of: Callable[[str], Model],
+        record_of: Callable[[str], StartRecord | None],
+        told: Told,
+    ) -> None:
+        self._replicas = replicas
+        self._model_of = model_of
+        self._record_of = record_of
+        self._told = told
+        self._states: dict[str, State] = {}
+
+    def assign(self, action: Assign) -> None:
+        self.requests.assign(action)
+
+    def hold(self, action: Hold) -> None:
+        self.requests.hold(action)
+
+    def refuse(self, action: Refuse) -> None:
+        self.requests.refuse(action)
+
+    def start(self, action: Start) -> None:
+        self._replicas.start(action, self._model_of(action.deployment))
+
+    def stop(self, action: Stop) -> None:
+        self._replicas.stop(action.replica, GRACE)
+
+    def probe(self, action: Probe) -> None:
+        self._replicas.probe(action.replica)
+
+    def moved(self, action: Moved) -> None:
+        before = self._states.pop(action.replica, None)
+        if action.state is not State.GONE:
+            self._states[action.replica] = action.state
+        self._told.moved(action)
+        unwanted = action.state is State.GONE and before is not State.STOPPING
+        if before is State.STARTING and (unwanted or action.state is State.READY):
+            record = self._record_of(action.replica)
+            if record is not None:
+                self._told.started(record)
+        elif unwanted:
+            self._told.died(action.deployment)
+        level = logging.WARNING if unwanted else logging.INFO
+        log.log(level, "%s is %s: %s", action.replica, action.state.value, action.because)
+
+    def note(self, action: Note) -> None:
+        log.warning("%s: %s", action.deployment, action.because)

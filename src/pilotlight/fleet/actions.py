@@ -1,0 +1,85 @@
+"""What the kernel orders. Every action says because."""
+
+import msgspec
+
+from pilotlight.fleet.plan import Plan
+from pilotlight.fleet.states import State
+
+
+class Assign(msgspec.Struct, frozen=True, gc=False):
+    """Send the request to the replica now."""
+
+    request: str
+    replica: str
+    because: str
+
+
+class Hold(msgspec.Struct, frozen=True, gc=False):
+    """Keep the request; an Assign or a Refuse will follow."""
+
+    request: str
+    because: str
+
+
+class Refuse(msgspec.Struct, frozen=True):
+    """Answer the request with an error."""
+
+    request: str
+    status: int
+    code: str
+    because: str
+    """The message for the client."""
+    retry_after: float | None = None
+    replica: str | None = None
+    """Whose log explains it."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Carry out the plan. Answered by Ready or StartFailed, or after a Stop by Stopped."""
+
+    replica: str
+    deployment: str
+    host: str
+    devices: tuple[int, ...]
+    plan: Plan
+    because: str
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """End the replica's process and all it started. Answered by Stopped."""
+
+    replica: str
+    because: str
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """Ask a suspect replica whether it lives. Answered by Recovered or Died."""
+
+    replica: str
+    because: str
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """A replica changed its state; for those who watch."""
+
+    replica: str
+    deployment: str
+    state: State
+    because: str
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Nothing to do, worth knowing: why a deployment does not get what it wants."""
+
+    deployment: str
+    because: str
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Send a Tick at this moment. A later WakeAt with an earlier moment replaces it."""
+
+    at: float
+    because: str
+
+
+Action = Assign | Hold | Refuse | Start | Stop | Probe | Moved | Note | WakeAt

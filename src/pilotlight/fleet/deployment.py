@@ -1,0 +1,52 @@
+"""What the kernel knows of a deployment and of the machine, as values."""
+
+import msgspec
+
+from pilotlight.fleet.plan import Plan
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What one replica takes from a host."""
+
+    memory: int = 0
+    """Bytes of host memory."""
+    gpus: int = 0
+    """Devices."""
+    gpu_memory: int | None = None
+    """Bytes on each device; None takes devices whole."""
+    estimated: bool = True
+    """False when the operator said so."""
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """Whatever has replicas. Durations in seconds."""
+
+    id: str
+    fingerprint: str = ""
+    """Changes when running replicas no longer are what is declared."""
+    plan: Plan = Plan(())
+    need: Need = Need()
+    min_replicas: int = 0
+    max_replicas: int = 1
+    target_requests: int = 4
+    slots: int | None = None
+    """Requests in flight per replica at most; None without limit."""
+    ttl: float = 300.0
+    ttl_to_zero: float = 300.0
+    startup_timeout: float = 600.0
+    drain_timeout: float = 120.0
+    max_pending_requests: int = 512
+    pinned: bool = False
+
+
+class Device(msgspec.Struct, frozen=True):
+    id: int
+    memory: int
+    """Bytes that replicas may use."""
+
+
+class Host(msgspec.Struct, frozen=True):
+    id: str = "local"
+    memory: int = 2**63
+    """Bytes that replicas may use."""
+    devices: tuple[Device, ...] = ()

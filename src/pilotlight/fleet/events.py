@@ -1,0 +1,148 @@
+"""What can happen. `at` is the controller's clock, seconds."""
+
+import msgspec
+
+from pilotlight.fleet.deployment import Deployment, Host, Need
+from pilotlight.fleet.plan import Stage
+
+
+class Arrived(msgspec.Struct, frozen=True, gc=False):
+    """A request for a deployment, authenticated and parsed."""
+
+    at: float
+    request: str
+    deployment: str
+    keep_alive: float | None = None
+    """Seconds the replica shall stay after it, in place of its ttl."""
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """A request is over, served or not, held or running: done, failed, or its client left."""
+
+    at: float
+    request: str
+    ok: bool = True
+    """The engine answered it in full."""
+
+
+class Bounced(msgspec.Struct, frozen=True, gc=False):
+    """A request did not reach its replica, or got no byte from it, and may be sent to another."""
+
+    at: float
+    request: str
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """A step of a start plan has begun."""
+
+    at: float
+    replica: str
+    stage: Stage
+
+
+class Ready(msgspec.Struct, frozen=True):
+    at: float
+    replica: str
+
+
+class StartFailed(msgspec.Struct, frozen=True):
+    """The plan ended before the replica was ready, and its process is gone."""
+
+    at: float
+    replica: str
+    reason: str
+
+
+class Died(msgspec.Struct, frozen=True):
+    """A replica that was up is gone without having been told, or is hung and was killed."""
+
+    at: float
+    replica: str
+    reason: str
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """A suspect replica answered a probe."""
+
+    at: float
+    replica: str
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """A replica that was told to stop is gone, with everything it started."""
+
+    at: float
+    replica: str
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What a replica really takes."""
+
+    at: float
+    replica: str
+    memory: int
+    """Bytes of host memory (proportional set size)."""
+    gpu_memory: int | None = None
+    """Bytes on the device where it takes most."""
+
+
+class Sized(msgspec.Struct, frozen=True):
+    """A better estimate, now that the weights are here."""
+
+    at: float
+    deployment: str
+    need: Need
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """What is declared, whole: at start and at every reload."""
+
+    at: float
+    deployments: tuple[Deployment, ...]
+    hosts: tuple[Host, ...]
+
+
+class WarmAsked(msgspec.Struct, frozen=True):
+    """An operator wants a replica up before anybody asks."""
+
+    at: float
+    deployment: str
+
+
+class StopAsked(msgspec.Struct, frozen=True):
+    """An operator wants a deployment's replicas to go."""
+
+    at: float
+    deployment: str
+
+
+class ShutDown(msgspec.Struct, frozen=True):
+    """The server is leaving: no new requests, replicas drain and go."""
+
+    at: float
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A moment asked for by WakeAt has come."""
+
+    at: float
+
+
+Event = (
+    Arrived
+    | Finished
+    | Bounced
+    | Progressed
+    | Ready
+    | StartFailed
+    | Died
+    | Recovered
+    | Stopped
+    | Measured
+    | Sized
+    | Configured
+    | WarmAsked
+    | StopAsked
+    | ShutDown
+    | Tick
+)

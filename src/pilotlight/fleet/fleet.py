@@ -1,0 +1,138 @@
+"""The state that the kernel owns. The loop hands it from step to step; everyone else only reads it.
+
+It is updated in place: a step's price must not grow with the number of models. What is summed (requests in
+flight, memory taken) is kept as a running sum, and deadlines wait in a heap.
+"""
+
+import heapq
+
+import msgspec
+
+from pilotlight.fleet.deployment import Deployment, Host, Need
+from pilotlight.fleet.plan import Stage
+from pilotlight.fleet.states import SERVING, State
+
+NEVER = float("inf")
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A request that waits."""
+
+    id: str
+    at: float
+    keep_alive: float | None = None
+
+
+class Replica(msgspec.Struct, eq=False):
+    id: str
+    deployment: str
+    fingerprint: str
+    state: State
+    since: float
+    """When it entered its state."""
+    host: str
+    devices: tuple[int, ...]
+    memory: int
+    """Bytes of host memory set aside for it: the estimate, or what was measured if that is more."""
+    gpu_memory: tuple[int, ...]
+    """Bytes set aside on each of `devices`."""
+    ordered_at: float
+    ready_at: float = NEVER
+    in_flight: int = 0
+    served: int = 0
+    idle_since: float = NEVER
+    """When its last request finished; NEVER while it is busy or starting."""
+    keep_alive: float | None = None
+    """Set by its latest request, in place of ttl."""
+    stage: Stage | None = None
+    drain_by: float = NEVER
+    """When a draining replica is stopped all the same."""
+    timer_at: float = NEVER
+    """The earliest moment in the heap at which this replica is looked at."""
+    measured: bool = False
+
+    @property
+    def start_seconds(self) -> float:
+        """How long its start took; 0 while unknown."""
+        return self.ready_at - self.ordered_at if self.ready_at != NEVER else 0.0
+
+
+class DeploymentState(msgspec.Struct, eq=False):
+    spec: Deployment
+    replicas: dict[str, Replica] = {}
+    """Those that are not gone, of every fingerprint, oldest first."""
+    held: dict[str, Held] = {}
+    """In order of arrival; a bounced request comes first."""
+    in_flight: int = 0
+    """On all its replicas that are not gone."""
+    started: int = 0
+    """Replicas ever ordered; numbers them."""
+    failures: int = 0
+    """Starts and crashes in a row without a request served in between."""
+    retry_at: float = 0.0
+    """No start before this moment."""
+    warm_asked: bool = False
+    """An operator asked for one replica, and it is not up yet."""
+    waiting_since: float = NEVER
+    """Since when it has wanted a replica for which there is no room."""
+    measured: int = 0
+    """The most host memory that one of its replicas was measured to take, in bytes."""
+    measured_gpu: int = 0
+    last_reason: str = ""
+    """Why the latest start failed or replica died."""
+    last_failed: str | None = None
+    """Which replica that was."""
+    removed: bool = False
+    """No longer declared; its replicas drain and it is forgotten with the last one."""
+    timer_at: float = NEVER
+
+    def current(self) -> list[Replica]:
+        """Replicas that are as declared and serve or will."""
+        mark = self.spec.fingerprint
+        return [r for r in self.replicas.values() if r.state in SERVING and r.fingerprint == mark]
+
+    def outdated(self) -> list[Replica]:
+        """Replicas of an earlier declaration that still take requests, until the new ones are ready."""
+        mark = self.spec.fingerprint
+        return [r for r in self.replicas.values() if r.state in SERVING and r.fingerprint != mark]
+
+
+class HostState(msgspec.Struct, eq=False):
+    spec: Host
+    memory: int = 0
+    """Bytes set aside for replicas that are not gone."""
+    devices: dict[int, int] = {}
+    """Bytes set aside on each device."""
+
+
+class Fleet(msgspec.Struct, eq=False):
+    deployments: dict[str, DeploymentState] = {}
+    replicas: dict[str, Replica] = {}
+    assigned: dict[str, Replica] = {}
+    """Where each running request is; the replica may be gone before the request is over."""
+    holding: dict[str, str] = {}
+    """The deployment that each held request waits for."""
+    hosts: dict[str, HostState] = {}
+    waiting: dict[str, None] = {}
+    """Deployments that want room, longest wait first."""
+    timers: list[tuple[float, int, str, str]] = []
+    """Heap of (moment, order, "replica" or "deployment", id)."""
+    order: int = 0
+    wake_at: float = NEVER
+    """The Tick that is already asked for."""
+    closing: bool = False
+
+    def timer(self, when: float, kind: str, key: str) -> None:
+        self.order += 1
+        heapq.heappush(self.timers, (when, self.order, kind, key))
+
+    def need_of(self, d: DeploymentState) -> Need:
+        """What its next replica is taken to need: the declaration or estimate, or what was measured if more."""
+        need = d.spec.need
+        if not d.measured and not d.measured_gpu:
+            return need
+        gpu = need.gpu_memory
+        if gpu is not None:
+            gpu = d.measured_gpu if need.estimated and d.measured_gpu else max(gpu, d.measured_gpu)
+        memory = d.measured if need.estimated and d.measured else max(need.memory, d.measured)
+        return Need(memory, need.gpus, gpu, need.estimated)

@@ -1,0 +1,84 @@
+"""What is told about a request and a start once they are over. Times are seconds of the controller's clock
+unless a field says otherwise."""
+
+import msgspec
+
+from pilotlight.fleet.plan import Span
+
+
+class StartRecord(msgspec.Struct, frozen=True):
+    """One start plan as it went."""
+
+    replica: str
+    deployment: str
+    ordered_at: float
+    ready_at: float | None
+    """None when it never got there."""
+    spans: tuple[Span, ...] = ()
+    techniques: tuple[str, ...] = ()
+    reason: str = ""
+    """Why it failed; empty when it did not."""
+
+
+class RequestRecord(msgspec.Struct, frozen=True):
+    """One request, told once, when it is over. Never holds any of its text."""
+
+    request_id: str
+    model: str
+    path: str
+    stream: bool
+    arrived_at: float
+    arrived_unix: float
+    """Unix seconds."""
+    ended_at: float
+    status: int
+    """The HTTP status the client got; 499 when it left before one was sent."""
+    outcome: str
+    """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout` or `start_failed`."""
+    key: str | None = None
+    session: str | None = None
+    replica: str | None = None
+    assigned_at: float | None = None
+    sent_at: float | None = None
+    """When it was sent on to the replica."""
+    first_byte_at: float | None = None
+    """When the first byte of the answer's body came from the replica."""
+    replica_ready_at: float | None = None
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens_from: str | None = None
+    """`usage`, `timings` or `chunks`: how the tokens were counted."""
+    bytes_out: int = 0
+    start_record: StartRecord | None = None
+    """The start it waited for, if it did."""
+
+    @property
+    def start_wait(self) -> float:
+        """Seconds that starting made it wait: from its arrival until the replica that took it was ready, if that was
+        later; for one that no replica took, until its end if a start was under way."""
+        if self.replica_ready_at is not None:
+            return max(0.0, self.replica_ready_at - self.arrived_at)
+        if self.outcome == "start_failed":
+            return self.ended_at - self.arrived_at
+        return 0.0
+
+    @property
+    def start(self) -> str:
+        """`cold` or `warm`."""
+        return "cold" if self.start_wait > 0 else "warm"
+
+    @property
+    def queue(self) -> float:
+        """Seconds behind other requests, after every start was over."""
+        if self.assigned_at is None:
+            return 0.0
+        return max(0.0, self.assigned_at - self.arrived_at - self.start_wait)
+
+    @property
+    def ttft(self) -> float | None:
+        """Seconds from arrival to the first byte of the answer's body."""
+        return None if self.first_byte_at is None else self.first_byte_at - self.arrived_at
+
+    @property
+    def duration(self) -> float:
+        return self.ended_at - self.arrived_at

@@ -1,0 +1,71 @@
+"""What a replica can be, and the one table of how it gets from one to the next.
+
+The diagram in docs/architecture.md is drawn from TABLE.
+"""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    """A start plan is being carried out; it takes no requests yet, and its memory is already spoken for."""
+    READY = "ready"
+    """Up at full capacity; takes requests."""
+    SUSPECT = "suspect"
+    """A request could not reach it: no new requests until a probe has said whether it lives."""
+    DRAINING = "draining"
+    """To go, but still finishing requests; takes no new ones."""
+    STOPPING = "stopping"
+    """Told to stop; its memory is not free until it is gone."""
+    GONE = "gone"
+    """No process, no memory; forgotten at once."""
+
+
+class Cause(StrEnum):
+    CAME_UP = "came up"
+    START_FAILED = "start failed"
+    BOUNCED = "a request could not reach it"
+    RECOVERED = "a probe was answered"
+    DIED = "died"
+    TO_GO = "to go, busy"
+    TO_STOP = "to go, idle"
+    DRAINED = "last request finished"
+    ENDED = "process gone"
+
+
+TABLE: dict[tuple[State, Cause], State] = {
+    (State.STARTING, Cause.CAME_UP): State.READY,
+    (State.STARTING, Cause.START_FAILED): State.GONE,
+    (State.STARTING, Cause.TO_STOP): State.STOPPING,
+    (State.READY, Cause.BOUNCED): State.SUSPECT,
+    (State.READY, Cause.DIED): State.GONE,
+    (State.READY, Cause.TO_GO): State.DRAINING,
+    (State.READY, Cause.TO_STOP): State.STOPPING,
+    (State.SUSPECT, Cause.RECOVERED): State.READY,
+    (State.SUSPECT, Cause.DIED): State.GONE,
+    (State.SUSPECT, Cause.TO_GO): State.DRAINING,
+    (State.SUSPECT, Cause.TO_STOP): State.STOPPING,
+    (State.DRAINING, Cause.DRAINED): State.STOPPING,
+    (State.DRAINING, Cause.TO_STOP): State.STOPPING,
+    (State.DRAINING, Cause.DIED): State.GONE,
+    (State.STOPPING, Cause.ENDED): State.GONE,
+}
+"""Every transition there is. Anything else is a bug, and `after` raises."""
+
+SERVING = frozenset({State.STARTING, State.READY, State.SUSPECT})
+"""States that count as capacity, present or coming."""
+
+
+def after(state: State, cause: Cause) -> State:
+    """The next state. Raises LookupError for a transition that the table does not have."""
+    try:
+        return TABLE[state, cause]
+    except KeyError:
+        raise LookupError(f"no transition from {state.value!r} because {cause.value!r}") from None
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", "    [*] --> starting: a start is ordered"]
+    lines += [f"    {a.value} --> {b.value}: {cause.value}" for (a, cause), b in TABLE.items()]
+    return "\n".join([*lines, "    gone --> [*]"])

@@ -1,0 +1,144 @@
+"""Brings a deployment to what it wants: held requests to ready replicas, missing replicas started, room made."""
+
+from pilotlight.fleet.actions import Action, Note
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
+from pilotlight.fleet.states import State
+from pilotlight.policy import effects, eviction, placement, routing, scaling
+
+
+def balance(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    dispatch(fleet, d, out)
+    if fleet.closing or d.removed:
+        _content(fleet, d)
+        return
+    retire(fleet, d, now, out)
+    shrink(fleet, d, now, out)
+    live = len(d.current())
+    want = max(scaling.wanted(d), 1 if d.outdated() else 0)
+    if live >= want:
+        _content(fleet, d)
+    elif now < d.retry_at:
+        _content(fleet, d)
+        effects.look_again(fleet, d, d.retry_at)
+    else:
+        for _ in range(want - live):
+            if not _order(fleet, d, now, out):
+                break
+
+
+def dispatch(fleet: Fleet, d: DeploymentState, out: list[Action]) -> None:
+    """Held requests to replicas with a free slot, first come first served."""
+    while d.held:
+        r = routing.pick(d)
+        if r is None:
+            return
+        h = next(iter(d.held.values()))
+        del d.held[h.id], fleet.holding[h.id]
+        effects.assign(fleet, d, r, h.id, h.keep_alive, out, "was held until a replica had room")
+
+
+def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    """Replicas of an earlier declaration go once as many new ones are ready, or as many as are wanted."""
+    outdated = d.outdated()
+    if not outdated:
+        return
+    for r in outdated:
+        if r.state is State.STARTING:
+            effects.stop(r, now, out, "the configuration changed while it was starting")
+    old = [r for r in outdated if r.state is not State.STOPPING]
+    ready = sum(r.state is State.READY for r in d.current())
+    if old and ready >= min(len(old), max(1, scaling.wanted(d))):
+        for r in old:
+            effects.drain(fleet, r, now, out, "replaced after a reload", now + d.spec.drain_timeout)
+
+
+def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    """A reload may have lowered max_replicas: those that are furthest from serving go first."""
+    current = d.current()
+    if len(current) <= d.spec.max_replicas:
+        return
+    current.sort(key=lambda r: (r.state is State.READY, r.in_flight))
+    for r in current[: len(current) - d.spec.max_replicas]:
+        effects.drain(fleet, r, now, out, "max_replicas was lowered", now + d.spec.drain_timeout)
+
+
+def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
+    """Room may have come free: whoever has waited longest is asked first."""
+    for name in list(fleet.waiting):
+        d = fleet.deployments.get(name)
+        if d is not None:
+            balance(fleet, d, now, out)
+        else:
+            fleet.waiting.pop(name, None)
+
+
+def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
+    """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
+    need = fleet.need_of(d)
+    never = placement.never_fits(fleet, need, eviction.kept(fleet, d))
+    if never is not None:
+        d.warm_asked = False
+        d.last_reason = f"{d.spec.id} does not fit: {never}"
+        out.append(Note(d.spec.id, d.last_reason))
+        if not d.current() and not d.outdated():
+            effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", d.last_reason)
+        _content(fleet, d)
+        return False
+    reserved = _reserved(fleet, d)
+    place = placement.place(fleet, need, reserved)
+    if place is not None:
+        effects.start(fleet, d, place, now, out, _reason(d))
+        _content(fleet, d)
+        return True
+    if d.waiting_since == NEVER:
+        d.waiting_since = now
+        fleet.waiting[d.spec.id] = None
+        out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
+    _make_room(fleet, d, now, out, reserved)
+    return False
+
+
+def _make_room(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], reserved: int) -> None:
+    need = fleet.need_of(d)
+    chosen = eviction.victims(fleet, need, reserved, eviction.idle(fleet, d, now))
+    if chosen is not None:
+        for r in chosen:
+            effects.stop(r, now, out, f"least recently used, makes room for {d.spec.id}")
+        return
+    for r in d.outdated():
+        effects.drain(
+            fleet, r, now, out, "goes before its successor: no room for both", now + d.spec.drain_timeout
+        )
+    if not d.current():
+        for r in eviction.yielding(fleet, d, need, now):
+            effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
+    effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
+
+
+def _reserved(fleet: Fleet, d: DeploymentState) -> int:
+    """Host memory, in bytes, that those who have waited longer will take first."""
+    total = 0
+    for name in fleet.waiting:
+        if name == d.spec.id:
+            break
+        other = fleet.deployments.get(name)
+        if other is not None:
+            total += fleet.need_of(other).memory
+    return total
+
+
+def _reason(d: DeploymentState) -> str:
+    if d.outdated():
+        return "the configuration changed"
+    if d.held and not d.current():
+        return f"{len(d.held)} held, no replica"
+    if d.warm_asked:
+        return "warm was asked for"
+    if len(d.current()) < d.spec.min_replicas:
+        return f"min_replicas is {d.spec.min_replicas}"
+    return f"{d.in_flight} in flight and {len(d.held)} held exceed {d.spec.target_requests} a replica"
+
+
+def _content(fleet: Fleet, d: DeploymentState) -> None:
+    d.waiting_since = NEVER
+    fleet.waiting.pop(d.spec.id, None)

@@ -1,0 +1,115 @@
+"""What the kernel does when the declaration changes, an operator asks, the server leaves, or a moment has come."""
+
+import heapq
+
+from pilotlight.fleet.actions import Action, Note
+from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmAsked
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
+from pilotlight.fleet.states import State
+from pilotlight.policy import effects
+from pilotlight.policy.balance import balance, settle
+from pilotlight.policy.replicas import failed
+from pilotlight.units import format_duration
+
+
+def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
+    for host in e.hosts:
+        known = fleet.hosts.get(host.id)
+        if known is None:
+            fleet.hosts[host.id] = HostState(host)
+        else:
+            known.spec = host
+    declared = {spec.id for spec in e.deployments}
+    for name, d in list(fleet.deployments.items()):
+        if name not in declared:
+            _remove(fleet, d, e.at, out)
+    for spec in e.deployments:
+        d = fleet.deployments.get(spec.id)
+        if d is None:
+            fleet.deployments[spec.id] = d = DeploymentState(spec)
+        elif d.spec.fingerprint != spec.fingerprint:
+            d.failures, d.retry_at, d.measured, d.measured_gpu = 0, 0.0, 0, 0
+        d.spec, d.removed = spec, False
+    for spec in e.deployments:
+        d = fleet.deployments[spec.id]
+        for r in list(d.replicas.values()):
+            effects.let_leave(fleet, d, r, e.at, out)
+        balance(fleet, d, e.at, out)
+    settle(fleet, e.at, out)
+
+
+def _remove(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    d.removed = True
+    text = f"the model {d.spec.id!r} was removed from the configuration"
+    effects.refuse_held(fleet, d, out, 404, "model_not_found", text)
+    for r in list(d.replicas.values()):
+        effects.drain(fleet, r, now, out, "removed from the configuration", now + d.spec.drain_timeout)
+    if not d.replicas:
+        del fleet.deployments[d.spec.id]
+    fleet.waiting.pop(d.spec.id, None)
+
+
+def warm_asked(fleet: Fleet, e: WarmAsked, out: list[Action]) -> None:
+    d = fleet.deployments.get(e.deployment)
+    if d is None or d.removed or fleet.closing:
+        return
+    if not any(r.state is State.READY for r in d.current()):
+        d.warm_asked = True
+    d.retry_at = e.at
+    balance(fleet, d, e.at, out)
+
+
+def stop_asked(fleet: Fleet, e: StopAsked, out: list[Action]) -> None:
+    """Everything of the deployment goes; with min_replicas above zero it comes right back."""
+    d = fleet.deployments.get(e.deployment)
+    if d is None:
+        return
+    d.warm_asked = False
+    if not any(r.state is State.READY for r in d.replicas.values()):
+        effects.refuse_held(fleet, d, out, 503, "model_stopped", f"{d.spec.id} was stopped by an operator")
+    for r in list(d.replicas.values()):
+        effects.drain(fleet, r, e.at, out, "an operator stopped it", e.at + d.spec.drain_timeout)
+    balance(fleet, d, e.at, out)
+
+
+def shut_down(fleet: Fleet, e: ShutDown, out: list[Action]) -> None:
+    fleet.closing = True
+    for d in list(fleet.deployments.values()):
+        effects.refuse_held(fleet, d, out, 503, "shutting_down", "the server is shutting down")
+        for r in list(d.replicas.values()):
+            effects.drain(fleet, r, e.at, out, "the server is shutting down", e.at + d.spec.drain_timeout)
+    fleet.waiting.clear()
+
+
+def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
+    if e.at >= fleet.wake_at:
+        fleet.wake_at = NEVER
+    while fleet.timers and fleet.timers[0][0] <= e.at:
+        _, _, kind, key = heapq.heappop(fleet.timers)
+        if kind == "replica":
+            r = fleet.replicas.get(key)
+            if r is not None:
+                r.timer_at = NEVER
+                _look(fleet, r, e.at, out)
+        else:
+            d = fleet.deployments.get(key)
+            if d is not None:
+                d.timer_at = NEVER
+                balance(fleet, d, e.at, out)
+
+
+def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
+    d = fleet.deployments[r.deployment]
+    if r.state is State.STARTING:
+        due = r.ordered_at + d.spec.startup_timeout
+        if now < due:
+            effects.look_at(fleet, r, due)
+            return
+        reason = f"it was not ready within {format_duration(d.spec.startup_timeout)} (startup_timeout)"
+        effects.stop(r, now, out, reason)
+        failed(fleet, d, r, now, out, reason)
+    elif r.state is State.READY:
+        effects.let_leave(fleet, d, r, now, out)
+    elif r.state is State.DRAINING and now >= r.drain_by:
+        out.append(Note(d.spec.id, f"{r.id} is stopped with {r.in_flight} requests still running"))
+        effects.stop(r, now, out, f"still busy after {format_duration(d.spec.drain_timeout)} (drain_timeout)")

@@ -1,0 +1,146 @@
+"""What the kernel does when a replica comes up, fails, dies, is gone, or was measured."""
+
+import msgspec
+
+from pilotlight.fleet.actions import Action, Note
+from pilotlight.fleet.deployment import Need
+from pilotlight.fleet.events import Died, Measured, Progressed, Ready, Recovered, Sized, StartFailed, Stopped
+from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
+from pilotlight.fleet.states import SERVING, Cause, State
+from pilotlight.policy import backoff, effects, eviction, placement
+from pilotlight.policy.balance import balance, settle
+
+
+def progressed(fleet: Fleet, e: Progressed, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is not None and r.state is State.STARTING:
+        r.stage = e.stage
+
+
+def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is None or r.state is not State.STARTING:
+        return
+    d = fleet.deployments[r.deployment]
+    effects.move(r, Cause.CAME_UP, e.at, out, f"up after {e.at - r.ordered_at:.3g} s")
+    r.ready_at = r.idle_since = e.at
+    r.stage = None
+    d.warm_asked = False
+    balance(fleet, d, e.at, out)
+    for other in list(d.replicas.values()):
+        effects.let_leave(fleet, d, other, e.at, out)
+    settle(fleet, e.at, out)
+
+
+def start_failed(fleet: Fleet, e: StartFailed, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is None:
+        return
+    if r.state is not State.STARTING:
+        gone(fleet, r, e.at, out)
+        return
+    d = fleet.deployments[r.deployment]
+    effects.forget(fleet, r, Cause.START_FAILED, e.at, out, e.reason)
+    failed(fleet, d, r, e.at, out, e.reason)
+    settle(fleet, e.at, out)
+
+
+def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[Action], reason: str) -> None:
+    """A start came to nothing: those who waited for it learn why, unless another replica can serve them."""
+    d.failures += 1
+    d.retry_at = now + backoff.delay(d.failures)
+    d.last_reason, d.last_failed = reason, r.id
+    d.warm_asked = False
+    if not any(o.state in SERVING for o in d.replicas.values()):
+        text = f"{d.spec.id} could not be started: {reason}"
+        effects.refuse_held(fleet, d, out, 503, "start_failed", text, r.id, d.retry_at - now)
+    balance(fleet, d, now, out)
+
+
+def died(fleet: Fleet, e: Died, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is None:
+        return
+    if r.state is State.STARTING:
+        start_failed(fleet, StartFailed(e.at, e.replica, e.reason), out)
+        return
+    if r.state is State.STOPPING:
+        gone(fleet, r, e.at, out)
+        return
+    d = fleet.deployments[r.deployment]
+    was_to_go = r.state is State.DRAINING
+    effects.forget(fleet, r, Cause.DIED, e.at, out, e.reason)
+    if not was_to_go:
+        d.failures += 1
+        d.last_reason, d.last_failed = e.reason, r.id
+        # The first crash of a replica that did serve is made good at once; after that, each waits longer.
+        grace = 1 if r.served else 0
+        d.retry_at = e.at + (backoff.delay(d.failures - grace) if d.failures > grace else 0.0)
+    balance(fleet, d, e.at, out)
+    settle(fleet, e.at, out)
+
+
+def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is None or r.state is not State.SUSPECT:
+        return
+    d = fleet.deployments[r.deployment]
+    effects.move(r, Cause.RECOVERED, e.at, out, "it answered a probe")
+    balance(fleet, d, e.at, out)
+    effects.let_leave(fleet, d, r, e.at, out)
+
+
+def stopped(fleet: Fleet, e: Stopped, out: list[Action]) -> None:
+    r = fleet.replicas.get(e.replica)
+    if r is not None and r.state is State.STOPPING:
+        gone(fleet, r, e.at, out)
+
+
+def gone(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
+    d = fleet.deployments[r.deployment]
+    effects.forget(fleet, r, Cause.ENDED, now, out, "gone")
+    balance(fleet, d, now, out)
+    settle(fleet, now, out)
+
+
+def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
+    """Sets aside what the replica was seen to take; less than the estimate only once it has served."""
+    r = fleet.replicas.get(e.replica)
+    if r is None:
+        return
+    d = fleet.deployments[r.deployment]
+    floor = 0 if d.spec.need.estimated and r.served else d.spec.need.memory
+    seen = max(e.memory, r.memory if r.measured else 0)
+    effects.resize(fleet, r, max(seen, floor))
+    if r.served:
+        r.measured = True
+        d.measured = max(d.measured, e.memory)
+        d.measured_gpu = max(d.measured_gpu, e.gpu_memory or 0)
+    _within_budget(fleet, e.at, out)
+    settle(fleet, e.at, out)
+
+
+def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
+    """The weights are here: what was set aside blindly is corrected, and a start that can never fit ends."""
+    d = fleet.deployments.get(e.deployment)
+    if d is None or d.spec.need == e.need:
+        return
+    d.spec = msgspec.structs.replace(d.spec, need=e.need)
+    starting = [r for r in d.replicas.values() if r.state is State.STARTING]
+    never = placement.never_fits(fleet, e.need, eviction.kept(fleet, d))
+    for r in starting:
+        effects.resize(fleet, r, e.need.memory)
+        if never is not None:
+            effects.stop(r, e.at, out, never)
+    if starting and never is not None:
+        failed(fleet, d, starting[0], e.at, out, f"it does not fit: {never}")
+    _within_budget(fleet, e.at, out)
+
+
+def _within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
+    """Idle replicas go when what is up was measured to take more than there is."""
+    if any(h.memory > h.spec.memory for h in fleet.hosts.values()):
+        candidates = eviction.idle(fleet, None, now)
+        for r in eviction.victims(fleet, Need(), 0, candidates) or ():
+            out.append(Note(r.deployment, "more memory is taken than the budget has"))
+            effects.stop(r, now, out, "least recently used, and the memory budget is exceeded")

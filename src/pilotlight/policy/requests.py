@@ -1,0 +1,100 @@
+"""What the kernel does when a request comes, ends, or could not reach its replica."""
+
+from pilotlight.fleet.actions import Action, Hold, Probe, Refuse
+from pilotlight.fleet.events import Arrived, Bounced, Finished
+from pilotlight.fleet.fleet import DeploymentState, Fleet, Held
+from pilotlight.fleet.states import Cause, State
+from pilotlight.policy import effects, routing
+from pilotlight.policy.balance import balance, dispatch, settle
+
+FULL_RETRY_AFTER = 2.0
+"""Seconds after which a client may try again when the queue was full [G]."""
+
+
+def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
+    if fleet.closing:
+        out.append(Refuse(e.request, 503, "shutting_down", "the server is shutting down"))
+        return
+    d = fleet.deployments.get(e.deployment)
+    if d is None or d.removed:
+        out.append(Refuse(e.request, 404, "model_not_found", f"the model {e.deployment!r} does not exist"))
+        return
+    if not d.held:
+        r = routing.pick(d)
+        if r is not None:
+            effects.assign(fleet, d, r, e.request, e.keep_alive, out, "a replica is ready")
+            if d.in_flight > d.spec.target_requests * len(d.replicas):
+                balance(fleet, d, e.at, out)
+            return
+    if len(d.held) >= d.spec.max_pending_requests:
+        text = f"{d.spec.id} already holds {len(d.held)} requests (max_pending_requests); try again"
+        out.append(Refuse(e.request, 429, "too_many_pending_requests", text, FULL_RETRY_AFTER))
+        return
+    d.held[e.request] = Held(e.request, e.at, e.keep_alive)
+    fleet.holding[e.request] = d.spec.id
+    out.append(Hold(e.request, _why(d, e.at)))
+    balance(fleet, d, e.at, out)
+
+
+def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
+    r = effects.release(fleet, e.request, e.at)
+    if r is None:
+        _left(fleet, e, out)
+        return
+    d = fleet.deployments.get(r.deployment)
+    if d is None:
+        return
+    if e.ok:
+        r.served += 1
+        d.failures = 0
+    if d.held and r.state is State.READY:
+        dispatch(fleet, d, out)
+    if r.in_flight:
+        return
+    if r.state is State.DRAINING:
+        effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
+    elif r.state is State.READY:
+        effects.let_leave(fleet, d, r, e.at, out)
+        if fleet.waiting:
+            settle(fleet, e.at, out)
+
+
+def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
+    """A held request's client has gone. A start goes on; a wish for room that nobody else has is dropped."""
+    name = fleet.holding.pop(e.request, None)
+    if name is None:
+        return
+    d = fleet.deployments[name]
+    del d.held[e.request]
+    if name in fleet.waiting:
+        balance(fleet, d, e.at, out)
+
+
+def bounced(fleet: Fleet, e: Bounced, out: list[Action]) -> None:
+    r = effects.release(fleet, e.request, e.at)
+    if r is None:
+        return
+    d = fleet.deployments.get(r.deployment)
+    if d is None or d.removed or fleet.closing:
+        out.append(Refuse(e.request, 503, "model_gone", f"{r.deployment} is being taken down"))
+    else:
+        d.held = {e.request: Held(e.request, e.at, r.keep_alive), **d.held}
+        fleet.holding[e.request] = d.spec.id
+        out.append(Hold(e.request, f"{r.id} could not be reached"))
+    if r.state is State.READY:
+        effects.move(r, Cause.BOUNCED, e.at, out, "a request could not reach it")
+        out.append(Probe(r.id, "a request could not reach it"))
+    elif r.state is State.DRAINING and not r.in_flight:
+        effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
+    if d is not None:
+        balance(fleet, d, e.at, out)
+
+
+def _why(d: DeploymentState, now: float) -> str:
+    if now < d.retry_at:
+        return f"the last start failed; the next one is due in {d.retry_at - now:.3g} s"
+    if any(r.state is State.READY for r in d.replicas.values()):
+        return "all replicas are busy"
+    if any(r.state is State.STARTING for r in d.replicas.values()):
+        return "a replica is starting"
+    return "no replica is up"

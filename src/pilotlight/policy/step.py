@@ -1,0 +1,41 @@
+"""The control plane: one function, the same live and simulated."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pilotlight.fleet import events as ev
+from pilotlight.fleet.actions import Action, WakeAt
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.policy import configure, replicas, requests
+
+HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
+    ev.Arrived: requests.arrived,
+    ev.Finished: requests.finished,
+    ev.Bounced: requests.bounced,
+    ev.Progressed: replicas.progressed,
+    ev.Ready: replicas.ready,
+    ev.StartFailed: replicas.start_failed,
+    ev.Died: replicas.died,
+    ev.Recovered: replicas.recovered,
+    ev.Stopped: replicas.stopped,
+    ev.Measured: replicas.measured,
+    ev.Sized: replicas.sized,
+    ev.Configured: configure.configured,
+    ev.WarmAsked: configure.warm_asked,
+    ev.StopAsked: configure.stop_asked,
+    ev.ShutDown: configure.shut_down,
+    ev.Tick: configure.tick,
+}
+
+
+def step(fleet: Fleet, event: ev.Event) -> tuple[Fleet, list[Action]]:
+    """Applies the event and decides. Reads no clock, does no IO; may update `fleet` in place.
+
+    Events about replicas or requests that are not known (any more) do nothing.
+    """
+    out: list[Action] = []
+    HANDLERS[type(event)](fleet, event, out)
+    if fleet.timers and fleet.timers[0][0] < fleet.wake_at:
+        fleet.wake_at = fleet.timers[0][0]
+        out.append(WakeAt(fleet.wake_at, "the next deadline"))
+    return fleet, out

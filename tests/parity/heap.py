@@ -1,0 +1,102 @@
+"""The simulated side of the parity tests: a heap, the same step, and a scripted substrate."""
+
+import heapq
+import itertools
+import zlib
+from collections.abc import Sequence
+
+from pilotlight.fleet import actions as ac
+from pilotlight.fleet import events as ev
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.policy.step import step
+
+
+class Script:
+    """How the pretended world behaves: decided by hashing a name, so both loops meet the same world."""
+
+    def __init__(self, seed: int, fail: int = 10, crash: int = 0) -> None:
+        self.seed, self.fail, self.crash = seed, fail, crash
+
+    def _draw(self, *what: object) -> int:
+        return zlib.crc32(repr((self.seed, *what)).encode())
+
+    def start(self, replica: str) -> tuple[float, bool]:
+        """Seconds until it is ready (True) or has failed (False)."""
+        n = self._draw("start", replica)
+        return 0.05 + (n % 997) / 100, n % 100 >= self.fail
+
+    def stop(self, replica: str) -> float:
+        return 0.01 + (self._draw("stop", replica) % 97) / 100
+
+    def service(self, request: str) -> float:
+        return 0.01 + (self._draw("service", request) % 499) / 50
+
+    def bounces(self, request: str, replica: str) -> bool:
+        return self._draw("bounce", request, replica) % 100 < self.crash
+
+    def survives(self, replica: str, at: float) -> bool:
+        return self._draw("probe", replica, round(at, 6)) % 2 == 0
+
+
+class World:
+    """Answers the kernel's actions with later events. `send(at, event factory)` is how it schedules them."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.stopping: set[str] = set()
+
+    def consequences(self, action: ac.Action, now: float) -> list[tuple[float, ev.Event]]:
+        s = self.script
+        match action:
+            case ac.Start():
+                seconds, works = s.start(action.replica)
+                at = now + seconds
+                if works:
+                    return [(at, ev.Ready(at, action.replica))]
+                return [(at, ev.StartFailed(at, action.replica, "scripted"))]
+            case ac.Stop():
+                at = now + s.stop(action.replica)
+                return [(at, ev.Stopped(at, action.replica))]
+            case ac.Assign():
+                if s.bounces(action.request, action.replica):
+                    return [(now + 0.002, ev.Bounced(now + 0.002, action.request))]
+                at = now + s.service(action.request)
+                return [(at, ev.Finished(at, action.request))]
+            case ac.Probe():
+                at = now + 0.003
+                if s.survives(action.replica, now):
+                    return [(at, ev.Recovered(at, action.replica))]
+                return [(at, ev.Died(at, action.replica, "scripted"))]
+            case ac.WakeAt():
+                return [(action.at, ev.Tick(action.at))]
+            case _:
+                return []
+
+
+def horizon(traffic: Sequence[ev.Event]) -> float:
+    """When both loops stop looking: a deployment with min_replicas that cannot start tries for ever."""
+    return traffic[-1].at + 2000.0
+
+
+def simulate(traffic: Sequence[ev.Event], script: Script, watch=None) -> list[ac.Action]:
+    """The other loop: a heap of (moment, order, event) and nothing else."""
+    world, order = World(script), itertools.count()
+    heap = [(e.at, next(order), e) for e in traffic]
+    heapq.heapify(heap)
+    fleet, log = Fleet(), []
+    wake = None
+    end = horizon(traffic)
+    while heap and heap[0][0] <= end:
+        now, _, event = heapq.heappop(heap)
+        if isinstance(event, ev.Tick) and event is not wake:
+            continue
+        fleet, actions = step(fleet, event)
+        log += actions
+        if watch is not None:
+            watch(fleet, event, actions)
+        for action in actions:
+            for at, consequence in world.consequences(action, now):
+                if isinstance(consequence, ev.Tick):
+                    wake = consequence
+                heapq.heappush(heap, (at, next(order), consequence))
+    return log

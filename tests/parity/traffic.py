@@ -1,0 +1,83 @@
+"""Random deployments and random traffic for them.
+
+Hypothesis chooses a seed, a length and the world; a plain generator fills them in, because drawing every field one
+by one makes an example fifty times dearer, and what finds faults here is many examples.
+"""
+
+from random import Random
+
+from hypothesis import strategies as st
+
+from pilotlight.fleet import events as ev
+from pilotlight.fleet.deployment import Deployment, Device, Host, Need
+
+GIB = 2**30
+NAMES = ("a", "b", "c")
+INF = float("inf")
+
+
+def deployments(rng: Random) -> tuple[Deployment, ...]:
+    return tuple(_deployment(rng, name) for name in NAMES[: rng.randint(1, 3)])
+
+
+def _deployment(rng: Random, name: str) -> Deployment:
+    low = rng.choice([0, 0, 0, 1])
+    target = rng.randint(1, 4)
+    return Deployment(
+        id=name,
+        fingerprint=rng.choice("xy"),
+        need=Need(
+            memory=rng.randint(1, 8) * GIB,
+            gpus=rng.choice([0, 0, 1, 2]),
+            gpu_memory=rng.choice([None, 10 * GIB, 30 * GIB]),
+            estimated=rng.random() < 0.5,
+        ),
+        min_replicas=low,
+        max_replicas=low + rng.randint(0 if low else 1, 3),
+        target_requests=target,
+        slots=rng.choice([None, target, target + 2]),
+        ttl=rng.choice([0.0, 0.5, 5.0, 60.0, INF]),
+        ttl_to_zero=rng.choice([0.0, 2.0, 90.0, INF]),
+        startup_timeout=rng.choice([5.0, 100.0]),
+        drain_timeout=rng.choice([1.0, 60.0]),
+        max_pending_requests=rng.choice([0, 3, 50]),
+        pinned=rng.random() < 0.2,
+    )
+
+
+KINDS = ["burst"] * 6 + ["leave", "warm", "stop", "reload", "measure", "sized"]
+
+
+def events(seed: int, length: int) -> list[ev.Event]:
+    """Configured first, then arrivals, departures, operators, reloads and measurements."""
+    rng = Random(seed)
+    gpus = rng.randint(0, 3)
+    hosts = (Host("local", rng.randint(4, 20) * GIB, tuple(Device(i, 40 * GIB) for i in range(gpus))),)
+    found: list[ev.Event] = [ev.Configured(0.0, deployments(rng), hosts)]
+    at, requests = 0.0, 0
+    for _ in range(length):
+        at += rng.choice([0.0, 0.01, 0.3, 2.0, 40.0]) + len(found) * 1e-6
+        kind, name = rng.choice(KINDS), rng.choice(NAMES)
+        if kind == "burst":
+            for _ in range(rng.randint(1, 8)):
+                requests += 1
+                at += 1e-6
+                found.append(
+                    ev.Arrived(at, f"r{requests}", name, rng.choice([None, None, None, 0.0, 3.0, INF]))
+                )
+        elif kind == "leave":
+            found.append(ev.Finished(at, f"r{rng.randint(1, max(1, requests))}", ok=False))
+        elif kind == "warm":
+            found.append(ev.WarmAsked(at, name))
+        elif kind == "stop":
+            found.append(ev.StopAsked(at, name))
+        elif kind == "reload":
+            found.append(ev.Configured(at, deployments(rng), hosts))
+        elif kind == "measure":
+            found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB))
+        else:
+            found.append(ev.Sized(at, name, Need(rng.randint(1, 30) * GIB)))
+    return found
+
+
+TRAFFIC = st.builds(events, st.integers(0, 2**32), st.integers(0, 40))
