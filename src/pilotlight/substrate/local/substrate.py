@@ -1,0 +1,170 @@
+"""The local substrate: starts the guardian, has keepers made, and clears up where one was lost."""
+
+import asyncio
+import functools
+import itertools
+import logging
+import socket
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from pilotlight.errors import EngineError
+from pilotlight.ports import Command, Exit
+from pilotlight.substrate.local import strays
+from pilotlight.substrate.local.guardian import Guardian
+from pilotlight.substrate.local.process import LocalProcess, order
+from pilotlight_guest.guardian_proc import LINUX
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Of processes; one count for all, since two substrates may share a state folder.
+_numbers = itertools.count(1)
+_GONE_LIMIT = 5.0
+"""Seconds for the guardian to clear up after a lost keeper before the server does it as well as it can."""
+
+
+class LocalSubstrate:
+    """See `ports.Substrate`. Every method belongs to one running loop."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._run_dir = state_dir.resolve() / "run"
+        self._mark = strays.own_mark(state_dir)
+        self._guardian: asyncio.Task[Guardian] | None = None
+        self._processes: set[LocalProcess] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Not the loop's own pool, which may be busy with downloads.
+        self._threads = ThreadPoolExecutor(2, "pilotlight-substrate")
+        self._closed = False
+
+    def warm_up(self) -> None:
+        """Starts the guardian in the background, ahead of the first spawn. `sweep` does it too."""
+        self._start_guardian()
+
+    async def spawn(self, command: Command) -> LocalProcess:
+        for _ in range(2):  # the guardian may have been killed since it was last used
+            guardian = await self._running_guardian(command)
+            process = await self._spawn_below(guardian, command)
+            if process is not None:
+                return process
+            if not guardian.lost:
+                break
+        raise EngineError(
+            f"cmd {command.argv[0]!r} cannot be run: its keeper ended at once; "
+            f"is the system out of processes or memory? (see {self._run_dir / 'guardian.log'})"
+        )
+
+    async def sweep(self) -> int:
+        self._start_guardian()
+        return await self._in_thread(strays.sweep, self._run_dir, self._mark)
+
+    async def close(self) -> None:
+        self._closed = True
+        for process in self._processes:
+            process.ask_to_stop(0.0)
+        while self._processes or self._tasks:
+            await asyncio.gather(*(p.wait() for p in self._processes), *map(asyncio.shield, self._tasks))
+        if self._guardian is not None:
+            task, self._guardian = self._guardian, None
+            try:
+                guardian = await asyncio.shield(task)
+            except OSError:
+                return
+            guardian.hang_up()
+            await self._in_thread(guardian.reap)
+        self._threads.shutdown(wait=False)
+
+    # -- a start --------------------------------------------------------------------------------------------
+
+    async def _spawn_below(self, guardian: Guardian, command: Command) -> LocalProcess | None:
+        """None when no keeper came of it."""
+        number = next(_numbers)
+        text = order(command, self._mark.of(number), self._run_dir)
+        ours, theirs = socket.socketpair()
+        near, far = socket.socketpair() if command.channel else (None, None)
+        ours.setblocking(False)
+        if near is not None:
+            near.setblocking(False)
+        process = None
+        try:
+            with theirs:
+                guardian.start_keeper(number, [s.fileno() for s in (theirs, far) if s is not None])
+            if far is not None:
+                far.close()
+            process = LocalProcess(command, number, ours, lambda p: self._lost(p, guardian))
+            self._processes.add(process)
+            process.on_end(functools.partial(self._processes.discard, process))
+            return process if await process.begin(text, near) else None
+        except OSError:
+            return None
+        except asyncio.CancelledError:
+            if process is not None:
+                process.abandon()
+            raise
+        finally:
+            for end in (far, near) if process is None or not process.pid else ():
+                if end is not None:
+                    end.close()
+            if process is None:
+                ours.close()
+
+    # -- the guardian ---------------------------------------------------------------------------------------
+
+    async def _running_guardian(self, command: Command) -> Guardian:
+        name = repr(command.argv[0])
+        try:
+            guardian = None if self._closed else await asyncio.shield(self._start_guardian())
+        except OSError as e:
+            raise EngineError(f"cmd {name} is not started: the process guardian cannot be run: {e}") from e
+        if guardian is None or self._closed:
+            raise EngineError(f"cmd {name} is not started: the server is stopping")
+        return guardian
+
+    def _start_guardian(self) -> asyncio.Task[Guardian]:
+        task = self._guardian
+        if task is not None and task.done() and (task.cancelled() or task.exception() or task.result().lost):
+            if not task.cancelled() and task.exception() is None:
+                self._background(self._in_thread(task.result().reap))
+            task = None
+        if task is None:
+            task = self._guardian = asyncio.create_task(self._new_guardian())
+            task.add_done_callback(lambda t: t.cancelled() or t.exception())  # told to whoever spawns next
+        return task
+
+    async def _new_guardian(self) -> Guardian:
+        if not LINUX:
+            log.warning(
+                "no child subreaper on this system: what leaves its process group may outlive its owner"
+            )
+        guardian = await self._in_thread(Guardian.start, str(self._mark), self._run_dir)
+        guardian.attach()
+        return guardian
+
+    # -- a lost keeper --------------------------------------------------------------------------------------
+
+    def _lost(self, process: LocalProcess, guardian: Guardian) -> None:
+        self._background(self._bury(process, guardian))
+
+    async def _bury(self, process: LocalProcess, guardian: Guardian) -> None:
+        """A keeper was killed: its command died with it. Waits for the rest, then says so."""
+        try:
+            await asyncio.wait_for(guardian.keeper_gone(process.number), _GONE_LIMIT)
+        except TimeoutError:
+            log.warning("the guardian (process %d) does not answer", guardian.pid)
+        mark = self._mark.of(process.number)
+        await self._in_thread(strays.kill_marked, lambda found: found == mark)
+        await self._in_thread(strays.run_records, self._run_dir, self._mark, process.number)
+        process.finish(Exit())
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(function, *args, **kwargs))

@@ -1,0 +1,167 @@
+"""Stands beside the server and sees to it that nothing the server started outlives it.
+
+Run as `python -I -S guardian.py FD SERVER_PID`; standard library only, Python >= 3.8. FD is a socket to the
+server that carries messages of one letter and one number:
+
+    server -> guardian   S n  start keeper n; with it come the keeper's control socket and, perhaps, a channel
+    guardian -> server   G n  keeper n is gone and so is everything that was below it
+
+Each keeper (guardian_keeper.py) holds one command and reports to the server itself. The guardian only forks
+keepers and inherits what a killed keeper leaves behind. Should the guardian be killed, the keepers go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+
+# `-I` and `-S` leave out every folder but the standard library's; ours comes after them.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from pilotlight_guest import guardian_proc as proc
+from pilotlight_guest.guardian_exec import ignore_signals
+from pilotlight_guest.guardian_keeper import SHORT_STOP_LIMIT, Keeper
+
+MESSAGE = struct.Struct("!cQ")
+_PATIENCE = SHORT_STOP_LIMIT + 3.0  # seconds that keepers have to clean up once the server is gone
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+class Guardian:
+    def __init__(self, control: socket.socket, server: int | None) -> None:
+        self._control = control
+        self._server = server
+        self._children = proc.watch_children()
+        self._poll = select.poll()
+        for fd in (control.fileno(), self._children, server):
+            if fd is not None:
+                self._poll.register(fd, select.POLLIN)
+        self._keepers: dict[int, int] = {}
+        """Number by pid."""
+        self._ended: list[int] = []
+        """Keepers that are gone, while something that was below them may not be."""
+        self._deadline: float | None = None
+        """When keepers that are still there get killed; set once the server is gone."""
+
+    def run(self) -> None:
+        while self._deadline is None or self._keepers or self._ended:
+            for fd, _ in self._poll.poll(self._timeout()):
+                if fd == self._children:
+                    proc.drain(self._children)
+                elif fd == self._server or not self._listen():
+                    self._server_gone()
+            self._reap()
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                for pid in self._keepers:
+                    proc.send(pid, signal.SIGKILL)
+            if self._ended:
+                self._bury()
+
+    def _timeout(self) -> float | None:
+        """In milliseconds."""
+        if self._ended:
+            return 10.0
+        return None if self._deadline is None else 50.0
+
+    def _listen(self) -> bool:
+        try:
+            data, ancillary, _, _ = self._control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(8), _CLOEXEC)
+        except OSError:
+            return False
+        if len(data) < MESSAGE.size:
+            return False
+        fds = [fd for _, _, raw in ancillary for (fd,) in struct.iter_unpack("i", raw[: len(raw) // 4 * 4])]
+        self._start_keeper(MESSAGE.unpack(data)[1], fds)
+        return True
+
+    def _start_keeper(self, number: int, fds: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError:
+            pid = -1
+            self._ended.append(number)
+        if pid == 0:
+            self._become_keeper(fds)
+        if pid > 0:
+            self._keepers[pid] = number
+        for fd in fds:
+            os.close(fd)
+
+    def _become_keeper(self, fds: list[int]) -> None:
+        try:
+            signal.set_wakeup_fd(-1)
+            self._control.close()
+            os.close(self._children)
+            os.setsid()
+            proc.adopt_orphans()
+            proc.set_name("pl-keeper")
+            control = socket.socket(fileno=fds[0])
+            Keeper(control, fds[1] if len(fds) > 1 else None, self._server).run()
+            os._exit(0)
+        except BaseException:  # its end kills what it held, so it must end
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        try:
+            while True:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                number = self._keepers.pop(pid, None)
+                if number is not None:
+                    self._ended.append(number)
+        except ChildProcessError:
+            pass
+
+    def _bury(self) -> None:
+        """Kills what ended keepers left behind: whatever is ours and is no keeper."""
+        if self._kill_strays():
+            return
+        ended, self._ended = self._ended, []
+        for number in ended:
+            with contextlib.suppress(OSError):
+                self._control.send(MESSAGE.pack(b"G", number))
+
+    def _kill_strays(self) -> int:
+        strays = [pid for pid in proc.children(os.getpid()) if pid not in self._keepers]
+        for pid in strays:
+            proc.kill_with_group(pid)
+            proc.kill_below(pid)
+        return len(strays)
+
+    def _server_gone(self) -> None:
+        if self._deadline is None:
+            self._deadline = time.monotonic() + _PATIENCE
+            self._poll.unregister(self._control.fileno())
+            if self._server is not None:
+                self._poll.unregister(self._server)
+            self._control.close()
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    server_pid = int(sys.argv[2])
+    # Sent to a whole terminal or unit these mean the server, which then ends its replicas in its own way.
+    ignore_signals([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+    proc.adopt_orphans()
+    proc.set_name("pl-guardian")
+    server = proc.watch_process(server_pid)
+    if os.getppid() != server_pid:
+        return
+    gc.disable()  # nothing here makes cycles, and a collection would write to pages that the keepers share
+    gc.freeze()
+    Guardian(control, server).run()
+
+
+if __name__ == "__main__":
+    main()
