@@ -1,0 +1,113 @@
+"""The desk where requests wait for the kernel's word: the gateway's side of the controller."""
+
+import asyncio
+from collections.abc import Callable
+
+from pilotlight.clock import Clock
+from pilotlight.errors import RequestError
+from pilotlight.fleet.actions import Assign, Hold, Refuse
+from pilotlight.fleet.events import Arrived, Bounced, Event, Finished
+
+
+class Ticket:
+    """One request as the kernel sees it. Either it has a replica, or a refusal, or it waits."""
+
+    __slots__ = (
+        "_future",
+        "arrived_at",
+        "assigned_at",
+        "because",
+        "deployment",
+        "refusal",
+        "replica",
+        "request",
+    )
+
+    def __init__(self, request: str, deployment: str, arrived_at: float) -> None:
+        self.request = request
+        self.deployment = deployment
+        self.arrived_at = arrived_at
+        self.replica: str | None = None
+        self.assigned_at: float | None = None
+        self.refusal: Refuse | None = None
+        self.because = ""
+        self._future: asyncio.Future[None] | None = None
+
+    @property
+    def waiting(self) -> bool:
+        return self.replica is None and self.refusal is None
+
+    async def wait(self, seconds: float | None = None) -> bool:
+        """Until the kernel has spoken or the time is over; whether it has."""
+        if not self.waiting:
+            return True
+        if self._future is None or self._future.done():
+            self._future = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._future,), timeout=seconds)
+        return not self.waiting
+
+    def spoken(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+
+class Desk:
+    """Opens, keeps and closes tickets. `post` is the controller's."""
+
+    def __init__(self, clock: Clock, post: Callable[[Event], None]) -> None:
+        self._clock = clock
+        self._post = post
+        self._tickets: dict[str, Ticket] = {}
+
+    def open(self, request: str, deployment: str, keep_alive: float | None) -> Ticket:
+        """The kernel has usually spoken by the time this returns: a warm request never waits for a task switch."""
+        now = self._clock.now()
+        ticket = Ticket(request, deployment, now)
+        self._tickets[request] = ticket
+        self._post(Arrived(now, request, deployment, keep_alive))
+        return ticket
+
+    def bounce(self, ticket: Ticket) -> None:
+        """Its replica could not be reached; the kernel finds another."""
+        ticket.replica = ticket.assigned_at = None
+        self._post(Bounced(self._clock.now(), ticket.request))
+
+    def close(self, ticket: Ticket, ok: bool) -> None:
+        if self._tickets.pop(ticket.request, None) is not None:
+            self._post(Finished(self._clock.now(), ticket.request, ok))
+
+    # -- what the kernel says ------------------------------------------------------------------------------------
+
+    def assign(self, action: Assign) -> None:
+        ticket = self._tickets.get(action.request)
+        if ticket is not None:
+            ticket.replica = action.replica
+            ticket.assigned_at = self._clock.now()
+            ticket.spoken()
+
+    def hold(self, action: Hold) -> None:
+        ticket = self._tickets.get(action.request)
+        if ticket is not None:
+            ticket.because = action.because
+
+    def refuse(self, action: Refuse) -> None:
+        ticket = self._tickets.get(action.request)
+        if ticket is not None:
+            ticket.refusal = action
+            ticket.spoken()
+
+
+def refusal_error(action: Refuse, log_tail: tuple[str, ...]) -> RequestError:
+    """The kernel's refusal as the client reads it, with the engine's last lines where they explain it."""
+    message = action.because
+    if log_tail:
+        message += "\nThe engine's last lines:\n" + "\n".join(log_tail)
+    kind = {404: "invalid_request_error", 429: "rate_limit_error"}.get(action.status, "server_error")
+    return RequestError(
+        action.status,
+        message,
+        code=action.code,
+        type=kind,
+        param="model" if action.status == 404 else None,
+        retry_after=action.retry_after,
+    )

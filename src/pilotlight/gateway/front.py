@@ -1,0 +1,136 @@
+"""The front door: who asks, for what, and whether they may; then one Exchange."""
+
+import itertools
+import secrets
+from collections.abc import Callable, Mapping
+
+from aiohttp import web
+
+from pilotlight.errors import RequestError
+from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
+from pilotlight.gateway.exchange import Exchange, Kitchen
+from pilotlight.http.errors import error_response, json_response
+from pilotlight.http.keys import Key, KeyRing
+from pilotlight.spec.model import Model
+
+PATHS = (
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/rerank",
+)
+
+
+class Directory:
+    """The models there are, by every name; replaced whole at a reload."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = dict(models)
+        self.names = {name: name for name in models}
+        for name, model in models.items():
+            self.names.update((alias, name) for alias in model.aliases)
+
+    def find(self, name: str, key: Key | None) -> str:
+        """The model's id. RequestError 404 when there is none, or none for this key."""
+        found = self.names.get(name)
+        if found is None or (key is not None and not key.permits(found)):
+            text = f"the model {name!r} does not exist or this key may not use it; GET /v1/models lists what there is"
+            raise RequestError(404, text, code="model_not_found", param="model")
+        return found
+
+
+class Front:
+    """Handles the OpenAI paths. `keys` and `directory` are replaced at a reload."""
+
+    def __init__(
+        self,
+        kitchen: Kitchen,
+        keys: KeyRing,
+        directory: Directory,
+        refused: Callable[[str, int], None],
+        created: int,
+    ) -> None:
+        self.kitchen = kitchen
+        self.keys = keys
+        self.directory = directory
+        self.refused = refused
+        """Told of requests that got no further than here: model (or "-") and status."""
+        self.created = created
+        self._prefix = "req-" + secrets.token_hex(6) + "-"
+        self._number = itertools.count(1)
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            *(web.post(path, self.infer) for path in PATHS),
+            web.get("/v1/models", self.models),
+            web.get("/v1/models/{id:.+}", self.model),
+        ]
+
+    async def infer(self, request: web.Request) -> web.StreamResponse:
+        name = "-"
+        try:
+            headers = request.headers
+            key = self.keys.admit(headers.get("Authorization"), headers.get("x-api-key"))
+            body = await read_body(request)
+            head = read_head(body)
+            keep_alive = keep_alive_of(head)
+            name = deployment = self.directory.find(head.model, key)
+        except RequestError as e:
+            self.refused(name, e.status)
+            return error_response(e)
+        model = self.directory.models[deployment]
+        if model.served_name is not None or keep_alive is not None:
+            body = rewrite(body, model.served_name, keep_alive is not None)
+        exchange = Exchange(
+            self.kitchen,
+            request,
+            id=f"{self._prefix}{next(self._number)}",
+            deployment=deployment,
+            model=model,
+            body=body,
+            stream=head.stream is True,
+            keep_alive=keep_alive,
+            key=None if key is None else key.name,
+        )
+        return await exchange.run()
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        """Every model, cold ones too."""
+        try:
+            key = self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
+        except RequestError as e:
+            return error_response(e)
+        names = [n for n, id in self.directory.names.items() if key is None or key.permits(id)]
+        return json_response({"object": "list", "data": [self._card(n) for n in names]})
+
+    async def model(self, request: web.Request) -> web.StreamResponse:
+        try:
+            key = self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
+            name = request.match_info["id"]
+            self.directory.find(name, key)
+        except RequestError as e:
+            return error_response(e)
+        return json_response(self._card(name))
+
+    def _card(self, name: str) -> dict[str, object]:
+        root = self.directory.names[name]
+        card: dict[str, object] = {
+            "id": name,
+            "object": "model",
+            "created": self.created,
+            "owned_by": "pilotlight",
+        }
+        return card if root == name else {**card, "root": root}
+
+
+async def read_body(request: web.Request) -> bytes:
+    """RequestError 413 when it is larger than client_max_size."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as e:
+        text = f"the body is larger than {request.client_max_size} bytes (client_max_size): {e.text}"
+        raise RequestError(413, text, code="request_too_large") from None
+    except web.RequestPayloadError as e:
+        raise RequestError(400, f"the body could not be read: {e}", code="invalid_body") from None

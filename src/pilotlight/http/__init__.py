@@ -1,0 +1,1 @@
+"""What every front door shares: keys, quotas, error bodies, headers, server-sent events."""

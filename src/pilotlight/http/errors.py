@@ -1,0 +1,41 @@
+"""Refusals as OpenAI's clients expect them."""
+
+import math
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from pilotlight.errors import RequestError
+
+_encode = msgspec.json.encode
+
+
+def error_object(error: RequestError) -> dict[str, Any]:
+    """OpenAI's error body: {"error": {"message", "type", "param", "code"}}."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def error_bytes(error: RequestError) -> bytes:
+    return _encode(error_object(error))
+
+
+def error_headers(error: RequestError) -> dict[str, str]:
+    headers = {"Content-Type": "application/json"}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def error_response(error: RequestError, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=error.status, body=error_bytes(error), headers={**error_headers(error), **(headers or {})}
+    )
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, body=_encode(value), headers={"Content-Type": "application/json", **(headers or {})}
+    )

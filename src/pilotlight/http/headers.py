@@ -1,0 +1,35 @@
+"""Which headers travel. RFC 9110, section 7.6.1: what describes one connection ends with it."""
+
+from collections.abc import Iterable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
+        "te", "trailer", "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+
+_NOT_TO_ENGINE = HOP_BY_HOP | {
+    "host", "content-length", "expect",
+    "authorization", "cookie",  # ours; an engine has no business with them
+    "accept-encoding",  # the answer is read on its way (usage, the end of a stream)
+}  # fmt: skip
+
+_NOT_TO_CLIENT = HOP_BY_HOP | {"content-length", "date", "server"}
+
+
+def _forward(headers: CIMultiDictProxy[str] | CIMultiDict[str], drop: Iterable[str]) -> CIMultiDict[str]:
+    connection = headers.get("Connection")
+    if connection is not None:
+        drop = {*drop, *(name.strip().lower() for name in connection.split(","))}
+    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in drop)
+
+
+def to_engine(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    return _forward(headers, _NOT_TO_ENGINE)
+
+
+def to_client(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    return _forward(headers, _NOT_TO_CLIENT)

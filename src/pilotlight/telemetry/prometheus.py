@@ -1,0 +1,155 @@
+"""GET /metrics in Prometheus' text format."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pilotlight.clock import Clock
+from pilotlight.fleet.actions import Moved
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.records import RequestRecord, StartRecord
+from pilotlight.fleet.states import State
+from pilotlight.telemetry.cold_rate import ColdRate
+
+BUCKETS = (
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
+)  # fmt: skip
+"""Seconds: 1 ms to 10 min, so that a warm token and a 70B download are told apart in one histogram."""
+
+
+class Metrics:
+    """Counts what it is told of and reads the fleet when it is scraped."""
+
+    def __init__(self, clock: Clock, fleet: Callable[[], Fleet], cold_rate: ColdRate) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        registry = self.registry
+        self._requests = Counter(
+            "pilotlight_requests", "Requests by model, HTTP status and start.", ["model", "code", "start"],
+            registry=registry,
+        )  # fmt: skip
+        self._ttft = Histogram(
+            "pilotlight_ttft_seconds", "Arrival to the first byte of the answer, streams only.", ["model", "start"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._wait = Histogram(
+            "pilotlight_start_wait_seconds", "Wait that starting a replica caused, per request.", ["model"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._cold = Histogram(
+            "pilotlight_cold_start_seconds", "Start of a replica, ordered to ready.", ["model"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._stage = Histogram(
+            "pilotlight_cold_start_stage_seconds", "Each step of a replica's start.", ["model", "stage"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._failed = Counter(
+            "pilotlight_starts_failed", "Starts that came to nothing.", ["model"], registry=registry
+        )
+        self._crashed = Counter(
+            "pilotlight_replicas_died", "Replicas that died without having been told to go.", ["model"],
+            registry=registry,
+        )  # fmt: skip
+        self._tokens = Counter(
+            "pilotlight_tokens", "Tokens by model and direction.", ["model", "direction"], registry=registry
+        )
+        self._children: dict[tuple[str, int, str, bool], tuple[Counter, Histogram, Histogram | None]] = {}
+        self._fleet = _FleetCollector(clock, fleet, cold_rate)
+        registry.register(self._fleet)
+
+    def told(self, r: RequestRecord) -> None:
+        start = r.start
+        children = self._children.get((r.model, r.status, start, r.stream))
+        if children is None:
+            children = self._children[r.model, r.status, start, r.stream] = (
+                self._requests.labels(r.model, str(r.status), start),
+                self._wait.labels(r.model),
+                self._ttft.labels(r.model, start) if r.stream else None,
+            )
+        counter, wait, ttft = children
+        counter.inc()
+        wait.observe(r.start_wait)
+        if ttft is not None and r.first_byte_at is not None:
+            ttft.observe(r.first_byte_at - r.arrived_at)
+        if r.prompt_tokens:
+            self._tokens.labels(r.model, "prompt").inc(r.prompt_tokens)
+        if r.output_tokens:
+            self._tokens.labels(r.model, "output").inc(r.output_tokens)
+
+    def refused(self, model: str, status: int) -> None:
+        """A request that got no further than the front door."""
+        self._requests.labels(model, str(status), "none").inc()
+
+    def started(self, report: StartRecord) -> None:
+        if report.ready_at is None:
+            self._failed.labels(report.deployment).inc()
+            return
+        self._cold.labels(report.deployment).observe(report.ready_at - report.ordered_at)
+        for span in report.spans:
+            self._stage.labels(report.deployment, span.stage).observe(span.seconds)
+
+    def died(self, deployment: str) -> None:
+        self._crashed.labels(deployment).inc()
+
+    def moved(self, action: Moved) -> None:
+        self._fleet.moved(action)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
+
+
+class _FleetCollector(Collector):
+    def __init__(self, clock: Clock, fleet: Callable[[], Fleet], cold_rate: ColdRate) -> None:
+        self._clock = clock
+        self._fleet = fleet
+        self._cold_rate = cold_rate
+        self._since: dict[str, tuple[str, State, float]] = {}
+        self._seconds: dict[tuple[str, State], float] = {}
+
+    def moved(self, action: Moved) -> None:
+        now = self._clock.now()
+        before = self._since.pop(action.replica, None)
+        if before is not None:
+            model, state, since = before
+            self._seconds[model, state] = self._seconds.get((model, state), 0.0) + now - since
+        if action.state is not State.GONE:
+            self._since[action.replica] = (action.deployment, action.state, now)
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        now, fleet = self._clock.now(), self._fleet()
+        replicas = GaugeMetricFamily("pilotlight_replicas", "Replicas by state.", labels=["model", "state"])
+        held = GaugeMetricFamily("pilotlight_held_requests", "Requests that wait.", labels=["model"])
+        memory = GaugeMetricFamily(
+            "pilotlight_memory_reserved_bytes", "Host memory set aside for replicas.", labels=["model"]
+        )
+        for name, d in list(fleet.deployments.items()):
+            states = [r.state for r in d.replicas.values()]
+            for state in State:
+                if state is not State.GONE:
+                    replicas.add_metric([name, state.value], states.count(state))
+            held.add_metric([name], len(d.held))
+            memory.add_metric([name], sum(r.memory for r in d.replicas.values()))
+        seconds = CounterMetricFamily(
+            "pilotlight_replica_seconds", "Time that replicas spent in each state.", labels=["model", "state"]
+        )
+        totals = dict(self._seconds)
+        for model, state, since in self._since.values():
+            totals[model, state] = totals.get((model, state), 0.0) + now - since
+        for (model, state), total in sorted(totals.items()):
+            seconds.add_metric([model, state.value], total)
+        rate = GaugeMetricFamily(
+            "pilotlight_cold_rate",
+            "Share of requests that a start made wait longer than objective.wait; the empty model is all of them.",
+            labels=["model"],
+        )
+        for model in ["", *fleet.deployments]:
+            value = self._cold_rate.rate(now, model or None)
+            if value is not None:
+                rate.add_metric([model], value)
+        yield from (replicas, held, memory, seconds, rate)

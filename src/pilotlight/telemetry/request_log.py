@@ -1,0 +1,86 @@
+"""One JSON line per request, replayable as a trace. No prompt text, no key text."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from pilotlight.clock import Clock, Timer
+from pilotlight.fleet.records import RequestRecord
+from pilotlight.telemetry.rotate import RotatingFile
+
+FLUSH_AFTER = 0.5
+"""Seconds that a line may wait, so that a busy server writes many at a time."""
+
+
+class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The fields of a line. Times in seconds; `t` is Unix time of the arrival."""
+
+    t: float
+    model: str
+    request_id: str
+    path: str
+    status: int
+    outcome: str
+    start: str
+    stream: bool
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    tokens_from: str | None = None
+    session: str | None = None
+    key: str | None = None
+    replica: str | None = None
+    ttft: float | None = None
+    duration: float = 0.0
+    start_wait: float = 0.0
+    queue: float = 0.0
+    stages: dict[str, float] | None = None
+
+
+class RequestLog:
+    def __init__(
+        self, file: RotatingFile, clock: Clock, stages: Callable[[RequestRecord], dict[str, float]]
+    ) -> None:
+        self._file = file
+        self._clock = clock
+        self._stages = stages
+        self._lines: list[bytes] = []
+        self._timer: Timer | None = None
+        self._encode = msgspec.json.Encoder().encode
+
+    def told(self, r: RequestRecord) -> None:
+        line = RequestLine(
+            t=round(r.arrived_unix, 6),
+            model=r.model,
+            request_id=r.request_id,
+            path=r.path,
+            status=r.status,
+            outcome=r.outcome,
+            start=r.start,
+            stream=r.stream,
+            prompt_tokens=r.prompt_tokens,
+            output_tokens=r.output_tokens,
+            tokens_from=r.tokens_from,
+            session=r.session,
+            key=r.key,
+            replica=r.replica,
+            ttft=None if r.ttft is None else round(r.ttft, 6),
+            duration=round(r.duration, 6),
+            start_wait=round(r.start_wait, 6),
+            queue=round(r.queue, 6),
+            stages=self._stages(r) if r.start == "cold" else None,
+        )
+        self._lines.append(self._encode(line))
+        if self._timer is None:
+            self._timer = self._clock.call_at(self._clock.now() + FLUSH_AFTER, self.flush)
+
+    def flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self._file.write(b"\n".join(self._lines) + b"\n")
+            self._lines.clear()
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()

@@ -1,0 +1,44 @@
+"""A log file that is capped in size: one older file is kept as `<name>.1`."""
+
+import logging
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+class RotatingFile:
+    """Appends bytes. A disk that is full or gone costs lines, never a request; it is said once until it works again."""
+
+    def __init__(self, path: Path, max_size: int) -> None:
+        self.path = path
+        self.max_size = max_size
+        self._file = None
+        self._size = 0
+        self._failing = False
+
+    def write(self, data: bytes) -> None:
+        try:
+            if self._file is None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("ab", buffering=0)
+                self._size = self._file.tell()
+            if self._size and self._size + len(data) > self.max_size:
+                self._file.close()
+                self._file = None
+                self.path.replace(self.path.with_name(self.path.name + ".1"))
+                self._file = self.path.open("ab", buffering=0)
+                self._size = 0
+            self._size += self._file.write(data) or 0
+            self._failing = False
+        except OSError as e:
+            if not self._failing:
+                log.warning(
+                    "%s cannot be written (%s); its lines are lost until it can", self.path, e.strerror
+                )
+            self._failing = True
+            self.close()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
