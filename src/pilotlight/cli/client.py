@@ -1,0 +1,86 @@
+"""Talks to a running server's admin routes."""
+
+import argparse
+import http.client
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+import msgspec
+
+from pilotlight.cli.runtime import Running, servers
+from pilotlight.errors import ServerError
+
+TIMEOUT = 10.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url", help="the server's address; default: $PILOTLIGHT_URL, or the one on this machine"
+    )
+    parser.add_argument("--port", type=int, help="which server on this machine, when there are several")
+
+
+def local(port: int | None) -> Running:
+    """The server on this machine. ServerError when there is none, or more than one to choose from."""
+    found = [s for s in servers() if port is None or s.port == port]
+    if not found:
+        which = f" on port {port}" if port is not None else ""
+        raise ServerError(
+            f"no pilotlight server of yours runs on this machine{which}; start one, or give --url"
+        )
+    if len(found) > 1:
+        ports = ", ".join(str(s.port) for s in found)
+        raise ServerError(f"several servers run on this machine; choose one with --port: {ports}")
+    return found[0]
+
+
+class Client:
+    """Key: $PILOTLIGHT_API_KEY, or the local server's own token."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        url = args.url or os.environ.get("PILOTLIGHT_URL")
+        key = os.environ.get("PILOTLIGHT_API_KEY")
+        if url is None:
+            running = local(args.port)
+            url, key = running.url, running.token
+        if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+            raise ServerError(f"--url {url!r} is not an http:// or https:// address")
+        self.url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path)
+
+    def post(self, path: str) -> Any:
+        return self._ask("POST", path)
+
+    def _ask(self, method: str, path: str) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the scheme was checked
+            self.url + path, method=method, headers=self._headers, data=b"" if method == "POST" else None
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                return msgspec.json.decode(answer.read())
+        except urllib.error.HTTPError as e:
+            raise ServerError(_message(e.read()) or f"{self.url}{path} answered {e.code}") from None
+        except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
+            reason = getattr(e, "reason", e)
+            raise ServerError(f"{self.url} cannot be reached: {reason}") from None
+        except msgspec.DecodeError:
+            raise ServerError(
+                f"{self.url}{path} did not answer with JSON; is it a pilotlight server?"
+            ) from None
+
+
+def _message(body: bytes) -> str | None:
+    try:
+        return msgspec.json.decode(body)["error"]["message"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return None
+
+
+def quote(model: str) -> str:
+    return urllib.parse.quote(model, safe="/")

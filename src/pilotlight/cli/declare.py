@@ -1,0 +1,63 @@
+"""From what an operator declared to what the kernel decides on."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from pilotlight.errors import SourceError
+from pilotlight.fleet.deployment import Deployment, Host
+from pilotlight.fleet.events import Configured
+from pilotlight.ports import Engine, WeightsInfo
+from pilotlight.spec.diff import fingerprint
+from pilotlight.spec.model import Config, Model
+from pilotlight.weights.cache import WeightCache
+from pilotlight.worker.describe import describe
+
+log = logging.getLogger(__name__)
+
+
+def declare(
+    config: Config,
+    engines: Mapping[str, Engine],
+    weights: WeightCache,
+    config_dir: Path,
+    host: Host,
+    at: float = 0.0,
+) -> Configured:
+    """Every model as a deployment, with what one replica is thought to need until it has been measured."""
+    found = [_deployment(name, m, engines[m.engine], _known(weights, m)) for name, m in config.models.items()]
+    return Configured(at, tuple(found), (host,))
+
+
+def _deployment(name: str, model: Model, engine: Engine, info: WeightsInfo | None) -> Deployment:
+    return Deployment(
+        id=name,
+        fingerprint=fingerprint(model),
+        plan=engine.plan(model),
+        need=engine.need(model, info),
+        min_replicas=model.min_replicas,
+        max_replicas=model.max_replicas,
+        target_requests=model.target_requests,
+        slots=model.slots,
+        ttl=model.ttl,
+        ttl_to_zero=model.ttl_for(last=True),
+        startup_timeout=model.startup_timeout,
+        drain_timeout=model.drain_timeout,
+        max_pending_requests=model.max_pending_requests,
+        pinned=model.pinned,
+    )
+
+
+def _known(weights: WeightCache, model: Model) -> WeightsInfo | None:
+    if not model.source:
+        return None
+    path = weights.local(model.source)
+    if path is None:
+        hint = weights.size_hint(model.source)
+        return None if hint is None else WeightsInfo(hint)
+    try:
+        return describe(path)
+    except SourceError as e:
+        # The model's start will fail and say so to whoever asks; the other models must not suffer for it.
+        log.warning("%s", e)
+        return None

@@ -1,0 +1,69 @@
+"""pilotlight logs"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from pilotlight.cli import client
+from pilotlight.cli.runtime import servers
+from pilotlight.errors import ServerError
+from pilotlight.spec.model import Config
+from pilotlight.worker.logs import paths as log_paths
+
+POLL = 0.2
+"""Seconds between looks at a log that is followed."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
+    parser.add_argument(
+        "-n", "--lines", type=int, default=100, help="how many of the last lines; default: 100"
+    )
+    parser.add_argument("--port", type=int, help="which server on this machine, when there are several")
+
+
+def run(args: argparse.Namespace) -> None:
+    folder = _log_dir(args.port)
+    paths = log_paths(folder, args.model)
+    if not paths and not args.follow:
+        raise ServerError(f"there is no log of {args.model!r} under {folder}; it has not been started yet")
+    current = paths[-1] if paths else None
+    position = 0
+    if current is not None:
+        data = current.read_bytes()
+        position = len(data)
+        sys.stdout.write("\n".join(data.decode(errors="replace").splitlines()[-args.lines :]) + "\n")
+        sys.stdout.flush()
+    while args.follow:
+        current, position = _follow(folder, args.model, current, position)
+        time.sleep(POLL)
+
+
+def _log_dir(port: int | None) -> Path:
+    """Of the running server, or the default place when none runs, for a log outlives its server."""
+    from pilotlight.cli.server import state_dir  # noqa: PLC0415
+
+    if port is None and not servers():
+        return state_dir(Config()) / "logs"
+    return Path(client.local(port).state_dir) / "logs"
+
+
+def _follow(folder: Path, model: str, current: Path | None, position: int) -> tuple[Path | None, int]:
+    """Writes what is new, first the rest of the old log, then the newer replica's."""
+    if current is not None and current.exists():
+        size = current.stat().st_size
+        if size < position:  # it was rotated
+            position = 0
+        if size > position:
+            with current.open("rb") as file:
+                file.seek(position)
+                data = file.read()
+            position += len(data)
+            sys.stdout.write(data.decode(errors="replace"))
+            sys.stdout.flush()
+    paths = log_paths(folder, model)
+    if paths and paths[-1] != current:
+        return paths[-1], 0
+    return current, position

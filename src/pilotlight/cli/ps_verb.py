@@ -1,0 +1,53 @@
+"""pilotlight ps"""
+
+import argparse
+import json
+from typing import Any
+
+from pilotlight.cli import client
+from pilotlight.units import format_duration, format_size
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="for programs: what GET /running answers")
+    client.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    answer = client.Client(args).get("/running")
+    if args.json:
+        print(json.dumps(answer))
+        return
+    if not answer["replicas"]:
+        print("no replicas are up")
+    else:
+        table(
+            ["MODEL", "REPLICA", "STATE", "AGE", "MEMORY", "DEVICE", "IN FLIGHT", "IDLE LEFT"],
+            [_row(r) for r in answer["replicas"]],
+        )
+    for model, n in answer["held"].items():
+        print(f"{n} held for {model}")
+
+
+def _row(r: dict[str, Any]) -> list[str]:
+    state = r["state"]
+    if state == "starting" and r["progress"]:
+        state = f"starting ({r['progress']})"
+    left = r["idle_left_s"]
+    return [
+        r["model"],
+        r["replica"],
+        state,
+        format_duration(r["age_s"]),
+        format_size(r["memory_bytes"]),
+        ",".join(map(str, r["devices"])) or "cpu",
+        str(r["in_flight"]),
+        "-" if left is None else format_duration(left),
+    ]
+
+
+def table(head: list[str], rows: list[list[str]]) -> None:
+    """Columns as wide as they need to be, so that output can be cut and grepped."""
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,107 @@
+"""pilotlight run"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pilotlight.cli.pull_verb import fetch
+from pilotlight.cli.serve_verb import run_loop, set_up_logging
+from pilotlight.cli.trace_verb import render
+from pilotlight.errors import PilotlightError
+from pilotlight.spec.model import Config, Model
+from pilotlight.units import FOREVER
+
+NAME = "model"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", help="hf://org/repo[@rev]/file.gguf, https://..., demo://50m, demo://1b or a path"
+    )
+    parser.add_argument("prompt", nargs="?", help="what to ask; default: read from standard input")
+    parser.add_argument("--max-tokens", type=int, default=256, help="default: 256")
+    parser.add_argument("--temperature", type=float, help="default: the engine's")
+    parser.add_argument("--seed", type=int, help="default: the engine's")
+    parser.add_argument("--context", type=int, default=4096, help="tokens of context; default: 4096")
+    parser.add_argument("--trace", action="store_true", help="afterwards, show on stderr where the wait went")
+    parser.add_argument("--verbose", "-v", action="store_true", help="log what the server does")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pilotlight.cli.server import cache_dir  # noqa: PLC0415
+    from pilotlight.weights.cache import WeightCache  # noqa: PLC0415
+
+    set_up_logging(args.verbose)
+    if not args.verbose:
+        logging.getLogger().setLevel(logging.ERROR)
+    prompt = args.prompt if args.prompt is not None else sys.stdin.read()
+    source = args.source if "://" in args.source else str(Path(args.source).resolve())
+    cache = WeightCache(cache_dir(Config()))
+    cache.check(source)
+    fetch(cache, source)
+    return run_loop(_ask(args, source, prompt))
+
+
+async def _ask(args: argparse.Namespace, source: str, prompt: str) -> int:
+    """The whole server on a free port, asked once: what is seen here is what serving does."""
+    import aiohttp  # noqa: PLC0415
+
+    from pilotlight.cli.server import Server  # noqa: PLC0415
+
+    model = Model(source=source, ttl=FOREVER, engine_args={"n_ctx": args.context})
+    with tempfile.TemporaryDirectory(prefix="pilotlight-run-") as state:
+        config = Config(port=0, models={NAME: model}, state_dir=state)
+        server = Server(config, Path.cwd(), os.environ)
+        try:
+            await server.start()
+            body: dict[str, Any] = {
+                "model": NAME,
+                "stream": True,
+                "max_tokens": args.max_tokens,
+                "messages": [{"role": "user", "content": prompt}],
+            }
+            body.update({k: v for k in ("temperature", "seed") if (v := getattr(args, k)) is not None})
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
+                request_id = await _print_answer(session, f"{server.url}/v1/chat/completions", body)
+            if args.trace:
+                await asyncio.sleep(0)  # the request is recorded when its handler is done
+                record = server.traces.get(request_id) or server.traces.latest()
+                if record is not None:
+                    from pilotlight.gateway.stages import trace  # noqa: PLC0415
+
+                    print(render(trace(record)), file=sys.stderr)
+        finally:
+            await server.close()
+    return 0
+
+
+async def _print_answer(session: Any, url: str, body: dict[str, Any]) -> str:
+    """Tokens as they come. Raises PilotlightError with the server's own words."""
+    async with session.post(url, json=body) as answer:
+        if answer.status != 200:
+            raise PilotlightError(_message(await answer.read()))
+        async for line in answer.content:
+            if not line.startswith(b"data: {"):
+                continue
+            event = msgspec.json.decode(line[6:])
+            if "error" in event:
+                raise PilotlightError(event["error"]["message"])
+            for choice in event.get("choices", ()):
+                sys.stdout.write(choice.get("delta", {}).get("content") or "")
+                sys.stdout.flush()
+        print()
+        return answer.headers["x-pilotlight-request-id"]
+
+
+def _message(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body)["error"]["message"]
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body.decode(errors="replace")

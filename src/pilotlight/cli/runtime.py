@@ -1,0 +1,67 @@
+"""How the command line finds a server on this machine: a small file that each server keeps while it runs.
+
+It holds the address and a token that opens the admin routes, readable by its owner alone.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import msgspec
+import psutil
+
+
+class Running(msgspec.Struct, frozen=True):
+    pid: int
+    started: float
+    """Unix seconds at which the process began, for a number may be given again."""
+    url: str
+    port: int
+    token: str
+    state_dir: str
+    config: str | None
+
+
+def folder() -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base and Path(base).is_dir():
+        return Path(base) / "pilotlight"
+    return Path(tempfile.gettempdir()) / f"pilotlight-{os.getuid()}"
+
+
+def announce(running: Running) -> Path:
+    """Writes the file; remove it with `unlink` when the server goes."""
+    where = folder()
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = where / f"{running.port}-{running.pid}.json"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(running))
+    return path
+
+
+def began(pid: int) -> float | None:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
+
+
+def servers() -> list[Running]:
+    """Servers of this user that are alive; files of dead ones are removed."""
+    found: list[Running] = []
+    where = folder()
+    # A folder that somebody else made under a shared /tmp is not believed.
+    if not where.is_dir() or where.stat().st_uid != os.getuid():
+        return found
+    for path in sorted(where.glob("*.json")):
+        try:
+            running = msgspec.json.decode(path.read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
+            continue
+        start = began(running.pid)
+        if start is None or abs(start - running.started) > 1.0:
+            path.unlink(missing_ok=True)
+        else:
+            found.append(running)
+    return found

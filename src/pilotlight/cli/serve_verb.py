@@ -1,0 +1,92 @@
+"""pilotlight serve"""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pilotlight.cli.server import Server
+from pilotlight.spec.load import load
+from pilotlight.spec.model import Config
+
+DEFAULT = "pilotlight.yaml"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", nargs="?", default=DEFAULT, help=f"the configuration; default: {DEFAULT}")
+    parser.add_argument("--host", help="listen here instead of the configuration's host")
+    parser.add_argument(
+        "--port", type=int, help="listen here instead of the configuration's port; 0 takes a free one"
+    )
+    parser.add_argument(
+        "--insecure", action="store_true", help="allow an address that is not loopback without api_keys"
+    )
+    parser.add_argument("--verbose", "-v", action="store_true", help="log every decision's details")
+
+
+def run(args: argparse.Namespace) -> int:
+    set_up_logging(args.verbose)
+    path = Path(args.config)
+
+    def read() -> Config:
+        import msgspec  # noqa: PLC0415
+
+        config = load(path, os.environ)
+        changes = {k: v for k, v in (("host", args.host), ("port", args.port)) if v is not None}
+        return msgspec.structs.replace(config, **changes) if changes else config
+
+    config = read()
+    return run_loop(
+        _serve(Server(config, path.resolve().parent, os.environ, read, args.insecure), str(path.resolve()))
+    )
+
+
+def run_loop(main) -> int:  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
+    """On uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
+def set_up_logging(verbose: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+        stream=sys.stderr,
+    )
+    for noisy in ("aiohttp.access", "asyncio", "urllib3", "httpx", "filelock", "gguf"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+async def _serve(server: Server, config_file: str) -> int:
+    log = logging.getLogger("pilotlight")
+    loop = asyncio.get_running_loop()
+    leave = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def asked_to_leave() -> None:
+        (hurry if leave.is_set() else leave).set()
+
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sig, asked_to_leave)
+    with contextlib.suppress(AttributeError):  # a platform without SIGHUP
+        loop.add_signal_handler(signal.SIGHUP, server.reload_and_log)
+    await server.start(config_file)
+    try:
+        log.info("serving %s on %s", ", ".join(server.config.models) or "no models", server.url)
+        await leave.wait()
+        log.info("leaving: running requests are finished; a second signal ends them")
+        await server.drain(hurry)
+    finally:
+        await server.close()
+    return 0

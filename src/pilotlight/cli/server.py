@@ -1,0 +1,312 @@
+"""The server, put together: controller, worker, gateway, telemetry."""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+from aiohttp import web
+
+from pilotlight import __version__
+from pilotlight.cli import runtime
+from pilotlight.cli.declare import declare
+from pilotlight.clock import SystemClock
+from pilotlight.controller.live import LiveEffects
+from pilotlight.controller.loop import Controller
+from pilotlight.engines.registry import ENGINES
+from pilotlight.errors import ConfigError, Problem, ServerError
+from pilotlight.fleet.deployment import Host
+from pilotlight.fleet.events import Event, ShutDown
+from pilotlight.fleet.fleet import NEVER
+from pilotlight.fleet.records import RequestRecord, StartRecord
+from pilotlight.gateway.admin import Admin
+from pilotlight.gateway.desk import Desk
+from pilotlight.gateway.exchange import Kitchen, Patience
+from pilotlight.gateway.front import Directory, Front
+from pilotlight.gateway.stages import stages
+from pilotlight.gateway.upstream import Upstream
+from pilotlight.http.keys import LOCAL, KeyRing
+from pilotlight.spec.diff import RESTART, Changes, changes
+from pilotlight.spec.model import Config
+from pilotlight.substrate.inventory import host
+from pilotlight.substrate.local import LocalSubstrate
+from pilotlight.telemetry.cold_rate import ColdRate
+from pilotlight.telemetry.prometheus import Metrics
+from pilotlight.telemetry.request_log import RequestLog
+from pilotlight.telemetry.rotate import RotatingFile
+from pilotlight.telemetry.traces import Traces
+from pilotlight.weights.cache import WeightCache
+from pilotlight.worker.context import Settings
+from pilotlight.worker.report import StartReport
+from pilotlight.worker.supervisor import Worker
+
+log = logging.getLogger("pilotlight")
+
+
+def cache_dir(config: Config) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(config.cache_dir or f"{base}/pilotlight").expanduser()
+
+
+def state_dir(config: Config) -> Path:
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(config.state_dir or f"{base}/pilotlight").expanduser()
+
+
+class Server:
+    """Everything between a configuration and an open port. `read` reads the configuration anew for a reload."""
+
+    def __init__(
+        self,
+        config: Config,
+        config_dir: Path,
+        env: Mapping[str, str],
+        read: Callable[[], Config] | None = None,
+        insecure: bool = False,
+        patience: Patience | None = None,
+    ) -> None:
+        self.config = config
+        self._config_dir = config_dir
+        self._env = env
+        self._read = read
+        self._insecure = insecure
+        self._refuse_open_door(config)
+        self._token = secrets.token_urlsafe(24)
+        self._announced: Path | None = None
+        self.url = ""
+        self.port = 0
+
+        self.clock = clock = SystemClock()
+        self.state = state_dir(config)
+        self._cold_rate = ColdRate(config.objective.wait, config.objective.window)
+        self.metrics = Metrics(clock, lambda: self.controller.fleet, self._cold_rate)
+        self.traces = Traces()
+        self._requests = RequestLog(
+            RotatingFile(self.state / "requests.jsonl", config.log_max_size),
+            clock,
+            lambda r: {row.stage: round(row.seconds, 6) for row in stages(r)},
+        )
+        self.substrate = LocalSubstrate(self.state)
+        self.weights = WeightCache(cache_dir(config))
+        self.worker = Worker(
+            self._post,
+            clock,
+            self.substrate,
+            self.weights,
+            ENGINES,
+            Settings(config_dir, self.state / "logs", config.log_max_size, env),
+        )
+        effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, self.metrics)
+        self.controller = Controller(clock, effects)
+        self._desk = effects.requests = Desk(clock, self.controller.post)
+        self._patience = patience
+        self._models = dict(config.models)
+        self._runner: web.AppRunner | None = None
+
+    # -- up ----------------------------------------------------------------------------------------------------------
+
+    async def start(self, config_file: str | None = None) -> None:
+        """Opens the port. Raises ServerError when it cannot be had, ConfigError when a GPU is not there."""
+        config = self.config
+        left = await self.substrate.sweep()
+        if left:
+            log.warning("%d processes that an earlier server left behind were ended", left)
+        declared = declare(config, ENGINES, self.weights, self._config_dir, host(config))
+        self._upstream = Upstream()
+        kitchen = Kitchen(
+            clock=self.clock,
+            desk=self._desk,
+            upstream=self._upstream,
+            url_of=self.worker.url,
+            ready_at=self._ready_at,
+            report=self._start_record,
+            log_tail=self.worker.log_tail,
+            progress=self._progress,
+            told=[self.metrics.told, self._requests.told, self.traces.told, self._count_cold],
+            patience=self._patience,
+        )
+        self.front = Front(
+            kitchen, self._keys(config), Directory(config.models), self.metrics.refused, int(time.time())
+        )
+        self.admin = Admin(
+            front=self.front,
+            clock=self.clock,
+            fleet=lambda: self.controller.fleet,
+            post=self.controller.post,
+            pid_of=lambda r: report.pid if (report := self._report(r)) else None,
+            progress=lambda r: report.doing if (report := self._report(r)) else "",
+            metrics=self.metrics,
+            traces=self.traces,
+            reload=self.reload,
+            version=__version__,
+        )
+        app = web.Application(client_max_size=config.client_max_size)
+        app.add_routes([*self.front.routes(), *self.admin.routes()])
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, keepalive_timeout=75.0, shutdown_timeout=2.0
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, config.host, config.port, backlog=4096, reuse_address=True)
+        try:
+            await site.start()
+        except OSError as e:
+            text = (
+                f"cannot listen on {config.host}:{config.port}: {e.strerror or e}; choose another with --port"
+            )
+            raise ServerError(text) from None
+        self.port = self._runner.addresses[0][1]
+        address = f"[{config.host}]" if ":" in config.host else config.host
+        self.url = f"http://{address}:{self.port}"
+        self._announce(config_file)
+        self.controller.post(declared)
+
+    def _announce(self, config_file: str | None) -> None:
+        local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
+        running = runtime.Running(
+            pid=os.getpid(),
+            started=runtime.began(os.getpid()) or 0.0,
+            url=f"http://{local}:{self.port}" if local else self.url,
+            port=self.port,
+            token=self._token,
+            state_dir=str(self.state),
+            config=config_file,
+        )
+        try:
+            self._announced = runtime.announce(running)
+        except OSError as e:
+            log.warning("`pilotlight ps` will not find this server without --url: %s", e)
+
+    def _keys(self, config: Config) -> KeyRing:
+        keys = KeyRing(config.api_keys, self._env, Directory(config.models).names, self.clock)
+        keys.add(LOCAL, self._token, admin=True)
+        return keys
+
+    def _refuse_open_door(self, config: Config) -> None:
+        if config.api_keys or self._insecure or _is_loopback(config.host):
+            return
+        raise ServerError(
+            f"host {config.host} can be reached from other machines and there are no api_keys; "
+            "set api_keys, listen on 127.0.0.1, or give --insecure if that is what you want"
+        )
+
+    def _post(self, event: Event) -> None:
+        self.controller.post(event)
+
+    # -- what the gateway asks ---------------------------------------------------------------------------------------
+
+    def _ready_at(self, replica: str) -> float | None:
+        r = self.controller.fleet.replicas.get(replica)
+        return None if r is None or r.ready_at == NEVER else r.ready_at
+
+    def _report(self, replica: str) -> StartReport | None:
+        try:
+            return self.worker.report(replica)
+        except KeyError:
+            return None
+
+    def _start_record(self, replica: str) -> StartRecord | None:
+        r = self._report(replica)
+        if r is None:
+            return None
+        reason = "" if r.ready_at is not None else r.doing
+        return StartRecord(r.replica, r.deployment, r.ordered_at, r.ready_at, r.spans, reason=reason)
+
+    def _progress(self, deployment: str) -> str:
+        """What a held request is told."""
+        d = self.controller.fleet.deployments.get(deployment)
+        now = self.clock.now()
+        for r in d.replicas.values() if d is not None else ():
+            if r.ready_at == NEVER:
+                report = self._report(r.id)
+                doing = report.doing if report is not None else "starting"
+                return f"{deployment} is starting: {doing}, {now - r.ordered_at:.1f} s so far"
+        return f"{deployment} is waited for"
+
+    def _count_cold(self, record: RequestRecord) -> None:
+        self._cold_rate.add(record.model, self.clock.now(), record.start_wait)
+
+    # -- reload ------------------------------------------------------------------------------------------------------
+
+    def reload(self) -> list[str]:
+        """Applies the file as it is now and says what changed.
+
+        Raises ConfigError, and changes nothing, if it is wrong.
+        """
+        if self._read is None:
+            return []
+        new = self._read()
+        old = self.config
+        said = _said(changes(old, new))
+        new = msgspec.structs.replace(new, **{name: getattr(old, name) for name in RESTART})
+        try:
+            self._refuse_open_door(new)
+        except ServerError as e:
+            raise ConfigError([Problem("the configuration", 0, "api_keys", str(e))]) from None
+        machine = host(new) if (new.memory, new.gpus) != (old.memory, old.gpus) else self._host()
+        declared = declare(new, ENGINES, self.weights, self._config_dir, machine, self.clock.now())
+        self.config = new
+        self._models = dict(new.models)
+        self.front.directory = Directory(new.models)
+        self.front.keys = self._keys(new)
+        self.controller.post(declared)
+        return said
+
+    def _host(self) -> Host:
+        return self.controller.fleet.hosts["local"].spec
+
+    def reload_and_log(self) -> None:
+        """What SIGHUP does."""
+        try:
+            said = self.reload()
+        except ConfigError as e:
+            log.error("the configuration was not reloaded:\n%s", e)
+        else:
+            log.info("the configuration was reloaded: %s", "; ".join(said) or "nothing changed")
+
+    # -- down --------------------------------------------------------------------------------------------------------
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """No new requests; returns when the running ones are done, or when `hurry` is set."""
+        self.controller.post(ShutDown(self.clock.now()))
+        while self.controller.fleet.replicas and not hurry.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), 0.05)
+
+    async def close(self) -> None:
+        """Ends whatever still runs. Also right for a server that did not start."""
+        if self._announced is not None:
+            self._announced.unlink(missing_ok=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+            await self._upstream.close()
+        await self.worker.close()
+        await self.substrate.close()
+        self._requests.close()
+
+
+def _said(c: Changes) -> list[str]:
+    """What a reload did, a line each."""
+    keys = {name: ", ".join(fields) for name, fields in c.fields.items()}
+    return [
+        *(f"{name}: added" for name in c.added),
+        *(f"{name}: removed" for name in c.removed),
+        *(f"{name}: replicas are being replaced ({keys[name]} changed)" for name in c.replaced),
+        *(f"{name}: {keys[name]} changed" for name in c.adjusted),
+        *(f"{name} changed" for name in c.applied),
+        *(f"{name} changed; it takes effect at the next start" for name in c.restart),
+    ]
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""pilotlight trace"""
+
+import argparse
+import json
+from typing import Any
+
+from pilotlight.cli import client
+
+WIDTH = 40
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("id", nargs="?", help="an x-pilotlight-request-id; default: the latest request")
+    parser.add_argument("--model", help="the latest request of this model")
+    parser.add_argument("--json", action="store_true", help="for programs: what GET /traces/ID answers")
+    client.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    path = f"/traces/{client.quote(args.id)}" if args.id else "/traces"
+    if args.model and not args.id:
+        path += f"?model={client.quote(args.model)}"
+    trace = client.Client(args).get(path)
+    print(json.dumps(trace) if args.json else render(trace))
+
+
+def render(trace: dict[str, Any]) -> str:
+    """The stages as bars on one time axis, from the request's arrival to its first byte."""
+    spans = trace["spans"]
+    end = max((s["start_s"] + s["seconds"] for s in spans), default=0.0) or 1e-9
+    lines = [
+        f"{trace['request_id']}  {trace['model']}  {trace['start']}  {trace['outcome']} ({trace['status']})"
+    ]
+    for s in spans:
+        left = round(s["start_s"] / end * WIDTH)
+        width = max(1, round(s["seconds"] / end * WIDTH))
+        bar = " " * min(left, WIDTH - 1) + "█" * min(width, WIDTH - min(left, WIDTH - 1))
+        lines.append(f"  {s['stage']:12}{_ms(s['seconds']):>10}  {bar}")
+    for name, key in (
+        ("start wait", "start_wait_s"),
+        ("queue", "queue_s"),
+        ("engine", "first_token_s"),
+        ("first byte", "ttft_s"),
+        ("whole", "duration_s"),
+    ):
+        if trace.get(key) is not None:
+            lines.append(f"  {name:12}{_ms(trace[key]):>10}")
+    return "\n".join(lines)
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 10 else f"{seconds:.2f} s"

@@ -1,0 +1,39 @@
+"""pilotlight warm"""
+
+import argparse
+import json
+import time
+
+from pilotlight.cli import client
+from pilotlight.errors import ServerError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model")
+    parser.add_argument("--wait", action="store_true", help="return once a replica is ready")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    client.arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    server = client.Client(args)
+    answer = server.post(f"/models/{client.quote(args.model)}/warm")
+    if args.wait:
+        answer = _wait(server, answer)
+    if args.json:
+        print(json.dumps(answer))
+    else:
+        states = ", ".join(f"{n} {state}" for state, n in answer["replicas"].items()) or "no replica yet"
+        print(f"{answer['model']}: {states}")
+
+
+def _wait(server: client.Client, answer: dict) -> dict:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType]
+    """Raises ServerError when the start came to nothing."""
+    model = answer["model"]
+    while True:
+        states = [r["state"] for r in server.get("/running")["replicas"] if r["model"] == model]
+        if "ready" in states:
+            return {"model": model, "replicas": {s: states.count(s) for s in states}}
+        if not states:
+            raise ServerError(f"{model} did not come up; `pilotlight logs {model}` says why")
+        time.sleep(0.1)
