@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 
 from pilotlight.errors import SourceError
 from pilotlight.fleet.deployment import Deployment, Host
@@ -20,9 +19,8 @@ def declare(
     config: Config,
     engines: Mapping[str, Engine],
     weights: WeightCache,
-    config_dir: Path,
     host: Host,
-    at: float = 0.0,
+    at: float,
 ) -> Configured:
     """Every model as a deployment, with what one replica is thought to need until it has been measured."""
     found = [_deployment(name, m, engines[m.engine], _known(weights, m)) for name, m in config.models.items()]

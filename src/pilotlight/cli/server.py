@@ -27,10 +27,11 @@ from pilotlight.fleet.fleet import NEVER
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
-from pilotlight.gateway.exchange import Kitchen, Patience
 from pilotlight.gateway.front import Directory, Front
+from pilotlight.gateway.kitchen import Kitchen, Patience
 from pilotlight.gateway.stages import stages
 from pilotlight.gateway.upstream import Upstream
+from pilotlight.http.handler import server_log
 from pilotlight.http.keys import LOCAL, KeyRing
 from pilotlight.spec.diff import RESTART, Changes, changes
 from pilotlight.spec.model import Config
@@ -117,7 +118,7 @@ class Server:
         left = await self.substrate.sweep()
         if left:
             log.warning("%d processes that an earlier server left behind were ended", left)
-        declared = declare(config, ENGINES, self.weights, self._config_dir, host(config))
+        declared = declare(config, ENGINES, self.weights, host(config), self.clock.now())
         self._upstream = Upstream()
         kitchen = Kitchen(
             clock=self.clock,
@@ -125,6 +126,7 @@ class Server:
             upstream=self._upstream,
             url_of=self.worker.url,
             ready_at=self._ready_at,
+            is_up=self._is_up,
             report=self._start_record,
             log_tail=self.worker.log_tail,
             progress=self._progress,
@@ -149,7 +151,12 @@ class Server:
         app = web.Application(client_max_size=config.client_max_size)
         app.add_routes([*self.front.routes(), *self.admin.routes()])
         self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=True, keepalive_timeout=75.0, shutdown_timeout=2.0
+            app,
+            access_log=None,
+            logger=server_log(),
+            handler_cancellation=True,
+            keepalive_timeout=75.0,
+            shutdown_timeout=2.0,
         )
         await self._runner.setup()
         site = web.TCPSite(self._runner, config.host, config.port, backlog=4096, reuse_address=True)
@@ -204,6 +211,10 @@ class Server:
         r = self.controller.fleet.replicas.get(replica)
         return None if r is None or r.ready_at == NEVER else r.ready_at
 
+    def _is_up(self, deployment: str) -> bool:
+        d = self.controller.fleet.deployments.get(deployment)
+        return d is not None and any(r.ready_at != NEVER for r in d.replicas.values())
+
     def _report(self, replica: str) -> StartReport | None:
         try:
             return self.worker.report(replica)
@@ -249,7 +260,7 @@ class Server:
         except ServerError as e:
             raise ConfigError([Problem("the configuration", 0, "api_keys", str(e))]) from None
         machine = host(new) if (new.memory, new.gpus) != (old.memory, old.gpus) else self._host()
-        declared = declare(new, ENGINES, self.weights, self._config_dir, machine, self.clock.now())
+        declared = declare(new, ENGINES, self.weights, machine, self.clock.now())
         self.config = new
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)

@@ -1,6 +1,6 @@
 """Routes for operators: what is up, what it cost, and a few orders."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -12,11 +12,10 @@ from pilotlight.fleet.fleet import Fleet, Replica
 from pilotlight.gateway.front import Front
 from pilotlight.gateway.stages import trace
 from pilotlight.http.errors import error_response, json_response
+from pilotlight.http.handler import Handler, answering
 from pilotlight.policy.keep_alive import leaves_at
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.traces import Traces
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Admin:
@@ -50,8 +49,8 @@ class Admin:
     def routes(self) -> list[web.RouteDef]:
         guarded = self._guarded
         return [
-            web.get("/", self._root),
-            web.get("/health", self._health),
+            web.get("/", answering(self._root)),
+            web.get("/health", answering(self._health)),
             web.get("/running", guarded(self._running)),
             web.get("/metrics", guarded(self._scrape)),
             web.get("/traces", guarded(self._latest)),
@@ -59,19 +58,16 @@ class Admin:
             web.post("/models/{id:.+}/warm", guarded(self._warm)),
             web.post("/models/{id:.+}/stop", guarded(self._stop)),
             web.post("/reload", guarded(self._reloaded)),
-            web.route("*", "/{tail:.*}", self._unknown),
+            web.route("*", "/{tail:.*}", answering(self._unknown)),
         ]
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
-            try:
-                headers = request.headers
-                self._front.keys.admin(headers.get("Authorization"), headers.get("x-api-key"))
-                return await handler(request)
-            except RequestError as e:
-                return error_response(e)
+            headers = request.headers
+            self._front.keys.admin(headers.get("Authorization"), headers.get("x-api-key"))
+            return await handler(request)
 
-        return guarded
+        return answering(guarded)
 
     async def _root(self, request: web.Request) -> web.StreamResponse:
         return json_response({"name": "pilotlight", "version": self._version})
@@ -82,13 +78,19 @@ class Admin:
         return json_response({"status": "ok"})
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
-        path = request.path
-        known = {route.path: route.method for route in [*self.routes()[:-1], *self._front.routes()]}
-        if path in known and known[path] != request.method:
-            text = f"{request.method} is not allowed on {path}; use {known[path]}"
-            return error_response(RequestError(405, text, code="method_not_allowed"), {"Allow": known[path]})
-        text = f"there is no {request.method} {path}; the paths are those of the OpenAI API under /v1"
-        return error_response(RequestError(404, text, code="not_found"))
+        path, allowed = request.path, set[str]()
+        for resource in request.app.router.resources():
+            match, methods = await resource.resolve(request)
+            if match is None:  # all but our own, which takes any method
+                allowed |= methods
+        if not allowed:
+            text = f"there is no {request.method} {path}; the paths are those of the OpenAI API under /v1"
+            raise RequestError(404, text, code="not_found")
+        allow = ", ".join(sorted(allowed))
+        error = RequestError(
+            405, f"{request.method} is not allowed on {path}; use {allow}", code="method_not_allowed"
+        )
+        return error_response(error, {"Allow": allow})
 
     async def _scrape(self, request: web.Request) -> web.StreamResponse:
         return web.Response(

@@ -25,14 +25,26 @@ def read_head(body: bytes) -> Head:
     """Raises RequestError 400 that names the field."""
     try:
         return _decode(body)
-    except msgspec.ValidationError as e:
-        text = str(e)
-        param = "model" if "`model`" in text else None
-        if param and "missing" in text:
-            text = "the body has no `model`; name one of GET /v1/models"
-        raise RequestError(400, text, code="invalid_body", param=param) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise RequestError(400, f"the body is not valid JSON: {e}", code="invalid_json") from None
+        raise _refusal(e) from None
+
+
+def _refusal(error: Exception) -> RequestError:
+    if isinstance(error, msgspec.ValidationError):
+        return _invalid(str(error))
+    if isinstance(error, RecursionError):
+        return RequestError(400, "the body is nested too deeply", code="invalid_json")
+    return RequestError(400, f"the body is not valid JSON: {error}", code="invalid_json")
+
+
+def _invalid(said: str) -> RequestError:
+    """From msgspec's words: "Expected `str`, got `int` - at `$.model`"."""
+    if "missing required field `model`" in said:
+        text = "the body has no `model`; name one of GET /v1/models"
+        return RequestError(400, text, code="invalid_body", param="model")
+    what, _, where = said.partition(" - at `$.")
+    param = where.rstrip("`") or None
+    return RequestError(400, f"{param or 'the body'}: {what}", code="invalid_body", param=param)
 
 
 def keep_alive_of(head: Head) -> float | None:
@@ -47,8 +59,14 @@ def keep_alive_of(head: Head) -> float | None:
 
 
 def rewrite(body: bytes, model: str | None, drop_keep_alive: bool) -> bytes:
-    """The body with another model name, or without keep_alive; every other value byte for byte as it was."""
-    fields: dict[str, Any] = dict(_decode_raw(body))
+    """The body with another model name, or without keep_alive; every other value byte for byte as it was.
+
+    Raises RequestError 400 for what `read_head` did not look at.
+    """
+    try:
+        fields: dict[str, Any] = dict(_decode_raw(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise _refusal(e) from None
     if model is not None:
         fields["model"] = model
     if drop_keep_alive:

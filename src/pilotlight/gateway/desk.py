@@ -31,7 +31,12 @@ class Ticket:
         self.assigned_at: float | None = None
         self.refusal: Refuse | None = None
         self.because = ""
+        """Why it was held, if it was."""
         self._future: asyncio.Future[None] | None = None
+
+    @property
+    def was_held(self) -> bool:
+        return bool(self.because)
 
     @property
     def waiting(self) -> bool:

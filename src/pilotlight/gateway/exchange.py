@@ -1,70 +1,32 @@
 """One request through the gateway: hold, send on, relay, tell."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 
 from aiohttp import web
 
-from pilotlight.clock import Clock
 from pilotlight.errors import RequestError
-from pilotlight.fleet.records import RequestRecord, StartRecord
+from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
-from pilotlight.gateway.desk import Desk, Ticket, refusal_error
+from pilotlight.gateway.desk import Ticket, refusal_error
+from pilotlight.gateway.kitchen import Kitchen
 from pilotlight.gateway.stages import server_timing
-from pilotlight.gateway.upstream import Answer, Broken, Silent, Unreached, Upstream
+from pilotlight.gateway.upstream import Answer, Broken, Silent, Unreached
 from pilotlight.http import sse
-from pilotlight.http.errors import error_bytes, error_headers
+from pilotlight.http.errors import as_error, error_bytes, error_headers
+from pilotlight.http.handler import OURS
 from pilotlight.http.headers import to_client, to_engine
 from pilotlight.spec.model import Model
 
 log = logging.getLogger(__name__)
 
-
-class Patience:
-    """When a held request is told that it is not forgotten; seconds [G].
-
-    The first sign commits a 200, so it is delayed: a start that fails before it is still answered with its status.
-    """
-
-    def __init__(self, comment: float = 2.0, space: float = 20.0, every: float = 5.0) -> None:
-        self.comment = comment
-        """The first SSE comment of a streaming request."""
-        self.space = space
-        """The first leading blank of a JSON answer."""
-        self.every = every
-        """Each further one; below the 60 s after which common proxies cut."""
+LONGEST_SESSION = 200
+"""Characters of a session's name that are recorded."""
 
 
-class Kitchen:
-    """What every exchange uses."""
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        desk: Desk,
-        upstream: Upstream,
-        url_of: Callable[[str], str],
-        ready_at: Callable[[str], float | None],
-        report: Callable[[str], StartRecord | None],
-        log_tail: Callable[[str], tuple[str, ...]],
-        progress: Callable[[str], str],
-        told: Sequence[Callable[[RequestRecord], None]],
-        patience: Patience | None = None,
-    ) -> None:
-        self.clock = clock
-        self.desk = desk
-        self.upstream = upstream
-        self.url_of = url_of
-        """A replica's base URL. KeyError when it is gone."""
-        self.ready_at = ready_at
-        """When a replica came up; None when it is gone."""
-        self.report = report
-        self.log_tail = log_tail
-        self.progress = progress
-        """What a held request of this deployment may be told."""
-        self.told = told
-        self.patience = patience or Patience()
+_STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_JSON = {"Content-Type": "application/json"}
+_ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
 class Exchange:
@@ -97,6 +59,8 @@ class Exchange:
         self.ticket: Ticket
         self.status = 499
         self.outcome = "client_left"
+        self.answered = False
+        """The engine answered in full, and did not say that it failed."""
         self.replica: str | None = None
         self.replica_ready_at: float | None = None
         self.sent_at: float | None = None
@@ -113,10 +77,14 @@ class Exchange:
             return await self._fail(e)
         except ConnectionResetError:
             # The client left while we wrote; it needs no answer, but aiohttp wants one.
-            self.status, self.outcome = 499, "client_left"
+            self.outcome = "client_left"
             return self.response or web.Response(status=499)
+        except Exception:
+            log.exception("request %s", self.id)
+            self.outcome = "internal_error"
+            return await self._fail(OURS)
         finally:
-            desk.close(self.ticket, self.outcome == "ok")
+            desk.close(self.ticket, self.answered)
             self._tell()
 
     # -- hold ------------------------------------------------------------------------------------------------------
@@ -150,12 +118,11 @@ class Exchange:
         delay = first if self.response is None else patience.every
         while not await self.ticket.wait(delay):
             if self.response is None:
-                await self._commit(
-                    200, {"Content-Type": sse.CONTENT_TYPE if self.stream else "application/json"}
-                )
-            assert self.response is not None
+                response = await self._commit(200, _STREAM if self.stream else _JSON)
+            else:
+                response = self.response
             sign = sse.comment(self.kitchen.progress(self.deployment)) if self.stream else b" "
-            await self.response.write(sign)
+            await response.write(sign)
             delay = patience.every
 
     # -- send on and relay -----------------------------------------------------------------------------------------
@@ -174,7 +141,7 @@ class Exchange:
         headers = to_engine(self.request.headers)
         try:
             answer = await kitchen.upstream.send(
-                url + self.request.path_qs, headers, self.body, self.model.request_timeout
+                url, self.request.raw_path, headers, self.body, self.model.request_timeout
             )
             try:
                 if self.stream and answer.status == 200 and _is_events(answer):
@@ -198,52 +165,63 @@ class Exchange:
         self.bytes_out = len(payload)
         self.tokens = usage.of_answer(payload)
         self.outcome = "ok" if answer.status < 400 else "engine_error"
-        if self.response is None:
-            self.status = answer.status
-            response = web.Response(status=answer.status, body=payload)
-            response.headers.extend(to_client(answer.headers))
-            response.headers.extend(self._own_headers())
-            return response
-        if self.stream:
-            payload = b"data: " + payload.replace(b"\n", b" ") + b"\n\n"
-        await self.response.write(payload)
-        await self.response.write_eof()
-        return self.response
-
-    async def _relay(self, answer: Answer) -> web.StreamResponse:
-        """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was."""
-        chunk = await answer.chunk()
-        self.first_byte_at = self.kitchen.clock.now()
-        if self.response is None:
-            headers = to_client(answer.headers)
-            headers.setdefault("Cache-Control", "no-cache")
-            headers.setdefault("X-Accel-Buffering", "no")
-            await self._commit(answer.status, headers)
+        self.answered = answer.status < 500
         response = self.response
-        assert response is not None
-        before = tail = b""
-        count = 0
-        while chunk:
-            count += chunk.count(b"data: ")
-            self.bytes_out += len(chunk)
-            await response.write(chunk)
-            before, tail = tail, chunk
-            chunk = await answer.chunk()
-        end = (before + tail)[-usage.TAIL :]
-        self.tokens = usage.of_stream(end, count)
-        if not answer.delimited and sse.DONE not in end:
-            raise Broken("its connection closed before the stream was done")
-        self.outcome = "ok"
+        if response is None:
+            self.status = answer.status
+            whole = web.Response(status=answer.status, body=payload)
+            whole.headers.extend(to_client(answer.headers))
+            whole.headers.update(self._own_headers())
+            return whole
+        if answer.status >= 400:
+            payload = as_error(payload, answer.status)
+        await response.write(sse.event(payload) if self.stream else payload)
         await response.write_eof()
         return response
 
-    async def _commit(self, status: int, headers: dict[str, str] | object) -> None:
+    async def _relay(self, answer: Answer) -> web.StreamResponse:
+        """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was.
+
+        Of an event that is not whole nothing is sent, so that an error may always follow.
+        """
+        chunk = await answer.chunk()
+        self.first_byte_at = self.kitchen.clock.now()
+        response = self.response
+        if response is None:
+            headers = to_client(answer.headers)
+            headers.setdefault("Cache-Control", "no-cache")
+            headers.setdefault("X-Accel-Buffering", "no")
+            response = await self._commit(answer.status, headers)
+        whole = sse.WholeEvents()
+        tail = b""
+        count = 0
+        while chunk:
+            events = whole.take(chunk)
+            if events:
+                count += events.count(b"data: ")
+                tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
+                self.bytes_out += len(events)
+                await response.write(events)
+            chunk = await answer.chunk()
+        tail += whole.rest
+        done = sse.DONE in tail
+        self.tokens = usage.of_stream(tail, count - done)
+        if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
+            raise Broken("its connection closed before the stream was done")
+        self.outcome, self.answered = "ok", True
+        if whole.rest:
+            await response.write(whole.rest)
+        await response.write_eof()
+        return response
+
+    async def _commit(self, status: int, headers: Mapping[str, str]) -> web.StreamResponse:
         response = web.StreamResponse(status=status)
-        response.headers.extend(headers)  # pyright: ignore[reportArgumentType]
-        response.headers.extend(self._own_headers())
+        response.headers.extend(headers)
+        response.headers.update(self._own_headers())
         await response.prepare(self.request)
         self.response = response
         self.status = status
+        return response
 
     # -- tell --------------------------------------------------------------------------------------------------------
 
@@ -257,7 +235,11 @@ class Exchange:
     def _cold(self) -> bool:
         if self.replica_ready_at is not None:
             return self.replica_ready_at > self.ticket.arrived_at
-        return self.ticket.replica is None and self.outcome != "refused"
+        return self.ticket.replica is None and self._in_vain()
+
+    def _in_vain(self) -> bool:
+        """Whether it waits, or has waited until its end, for nothing but a start."""
+        return self.ticket.was_held and self.outcome != "refused" and not self.kitchen.is_up(self.deployment)
 
     async def _fail(self, e: RequestError) -> web.StreamResponse:
         """The error as a status when nothing was sent yet, else as an event or as the object that was promised."""
@@ -265,7 +247,7 @@ class Exchange:
         if response is None:
             self.status = e.status
             body, headers = error_bytes(e), error_headers(e)
-            headers["x-pilotlight-request-id"] = self.id
+            headers.update(self._own_headers())
             return web.Response(status=e.status, body=body, headers=headers)
         try:
             await response.write(sse.error_event(e) if self.stream else error_bytes(e))
@@ -291,7 +273,7 @@ class Exchange:
             status=self.status,
             outcome=self.outcome,
             key=self.key,
-            session=self.request.headers.get("x-session-id"),
+            session=_printable(self.request.headers.get("x-session-id")),
             replica=self.replica,
             assigned_at=t.assigned_at,
             sent_at=self.sent_at,
@@ -302,6 +284,7 @@ class Exchange:
             tokens_from=self.tokens.source,
             bytes_out=self.bytes_out,
             start_record=report,
+            in_vain=t.replica is None and self._in_vain(),
         )
 
     def _tell(self) -> None:
@@ -315,3 +298,8 @@ class Exchange:
 
 def _is_events(answer: Answer) -> bool:
     return answer.headers.get("Content-Type", "").startswith(sse.CONTENT_TYPE)
+
+
+def _printable(text: str | None) -> str | None:
+    """A header may hold bytes that are not UTF-8."""
+    return None if text is None else text[:LONGEST_SESSION].encode("utf-8", "replace").decode()

@@ -5,11 +5,14 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from aiohttp import web
+from msgspec import UNSET
 
 from pilotlight.errors import RequestError
 from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
-from pilotlight.gateway.exchange import Exchange, Kitchen
-from pilotlight.http.errors import error_response, json_response
+from pilotlight.gateway.exchange import Exchange
+from pilotlight.gateway.kitchen import Kitchen
+from pilotlight.http.errors import json_response
+from pilotlight.http.handler import answering
 from pilotlight.http.keys import Key, KeyRing
 from pilotlight.spec.model import Model
 
@@ -63,9 +66,9 @@ class Front:
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            *(web.post(path, self.infer) for path in PATHS),
-            web.get("/v1/models", self.models),
-            web.get("/v1/models/{id:.+}", self.model),
+            *(web.post(path, answering(self.infer)) for path in PATHS),
+            web.get("/v1/models", answering(self.models)),
+            web.get("/v1/models/{id:.+}", answering(self.model)),
         ]
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
@@ -77,12 +80,13 @@ class Front:
             head = read_head(body)
             keep_alive = keep_alive_of(head)
             name = deployment = self.directory.find(head.model, key)
+            model = self.directory.models[deployment]
+            has_keep_alive = head.keep_alive is not UNSET
+            if model.served_name is not None or has_keep_alive:
+                body = rewrite(body, model.served_name, has_keep_alive)
         except RequestError as e:
             self.refused(name, e.status)
-            return error_response(e)
-        model = self.directory.models[deployment]
-        if model.served_name is not None or keep_alive is not None:
-            body = rewrite(body, model.served_name, keep_alive is not None)
+            raise
         exchange = Exchange(
             self.kitchen,
             request,
@@ -98,21 +102,17 @@ class Front:
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """Every model, cold ones too."""
-        try:
-            key = self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
-        except RequestError as e:
-            return error_response(e)
+        key = self._who(request)
         names = [n for n, id in self.directory.names.items() if key is None or key.permits(id)]
         return json_response({"object": "list", "data": [self._card(n) for n in names]})
 
     async def model(self, request: web.Request) -> web.StreamResponse:
-        try:
-            key = self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
-            name = request.match_info["id"]
-            self.directory.find(name, key)
-        except RequestError as e:
-            return error_response(e)
+        key, name = self._who(request), request.match_info["id"]
+        self.directory.find(name, key)
         return json_response(self._card(name))
+
+    def _who(self, request: web.Request) -> Key | None:
+        return self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
 
     def _card(self, name: str) -> dict[str, object]:
         root = self.directory.names[name]
@@ -126,11 +126,14 @@ class Front:
 
 
 async def read_body(request: web.Request) -> bytes:
-    """RequestError 413 when it is larger than client_max_size."""
+    """RequestError 413 when it is larger than client_max_size, which is seen before it is read if it says so."""
+    limit = request.client_max_size
     try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge as e:
-        text = f"the body is larger than {request.client_max_size} bytes (client_max_size): {e.text}"
-        raise RequestError(413, text, code="request_too_large") from None
+        if (request.content_length or 0) <= limit:
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        pass
     except web.RequestPayloadError as e:
         raise RequestError(400, f"the body could not be read: {e}", code="invalid_body") from None
+    text = f"the body is larger than {limit} bytes (client_max_size)"
+    raise RequestError(413, text, code="request_too_large")

@@ -7,7 +7,6 @@ import msgspec
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.fleet.records import RequestRecord
 
-
 AT_ONCE = 0.005
 """Seconds from a free replica to a request's assignment below which nothing else was served in between."""
 

@@ -1,13 +1,28 @@
-"""The client side: requests to engines. Everything the gateway knows of its HTTP library is in this file."""
+"""The client side: requests to engines.
+
+A small client over httptools (llhttp), for a general one costs more than everything else that the gateway does with
+a request (benchmarks/gateway_cpu.py). It speaks HTTP/1.1 with keep-alive, reads bodies by length, in chunks or until
+the connection closes, and stops reading while nobody takes what was read.
+"""
 
 import asyncio
-from collections.abc import Mapping
+import ssl
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import cast
+from urllib.parse import urlsplit
 
-import aiohttp
-from multidict import CIMultiDict, CIMultiDictProxy
+import httptools
+from multidict import CIMultiDict
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection to an engine that is ready [G]."""
+IDLE = 30.0
+"""Seconds that a connection is kept for the next request; most engines close it before."""
+HIGH_WATER = 256 * 2**10
+"""Bytes read and not taken above which the engine is made to wait."""
+MAX_HEAD = 64 * 2**10
+"""Bytes of headers in an answer."""
 
 
 class Unreached(Exception):
@@ -22,15 +37,198 @@ class Silent(Exception):
     """The engine sent nothing for as long as request_timeout allows."""
 
 
+class Origin:
+    """Where an engine is: scheme, host and port, and the connections to it that are free."""
+
+    def __init__(self, scheme: str, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.tls = ssl.create_default_context() if scheme == "https" else None
+        self.free: list[Connection] = []
+        default = port == (443 if self.tls else 80)
+        name = f"[{host}]" if ":" in host else host
+        self.host_line = f"Host: {name}\r\n" if default else f"Host: {name}:{port}\r\n"
+
+    def take(self) -> "Connection | None":
+        """A connection that is open still."""
+        while self.free:
+            connection = self.free.pop()
+            connection.unpark()
+            if not connection.lost:
+                return connection
+        return None
+
+
+class Connection(asyncio.Protocol):
+    """One connection and the one answer that is on it."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._origin = origin
+        self._transport: asyncio.Transport
+        self._parked: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self.lost = False
+        self.used = False
+        self._reset(None)
+
+    def _reset(self, timeout: float | None) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.head_done = False
+        self.done = False
+        self._reusable = False
+        self.error: Exception | None = None
+        self._head_size = 0
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._timeout = timeout
+        self._heard = 0.0
+
+    # -- asyncio ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as e:
+            self._fail(f"it did not answer in HTTP: {e}")
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        if not self.done:
+            self.done = self.head_done and not self.delimited and exc is None
+            if not self.done and self.error is None:
+                self.error = ConnectionResetError(str(exc) if exc else "the connection was closed")
+        self._wake()
+
+    # -- httptools -------------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value)
+        if self._head_size > MAX_HEAD:
+            self._fail("its headers are too large")
+            return
+        self.headers.add(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self.head_done = True
+        else:
+            self.headers.clear()
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+        self._buffered += len(body)
+        if self._buffered > HIGH_WATER and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self.head_done:
+            self.done = True
+            self._reusable = self._parser.should_keep_alive()  # it can say so only in here
+
+    # -- one exchange ----------------------------------------------------------------------------------------------
+
+    @property
+    def delimited(self) -> bool:
+        return "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+
+    def begin(self, head: bytes, body: bytes, timeout: float) -> None:
+        self._reset(None if timeout == float("inf") else timeout)
+        self._heard = self._loop.time()
+        if self._timeout is not None and self._watch is None:
+            self._watch = self._loop.call_later(self._timeout, self._look)
+        if len(body) <= HIGH_WATER:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    async def wait(self) -> None:
+        """Until something has come, or the answer has ended."""
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def take(self) -> bytes:
+        """What has come so far; b"" when that is nothing."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._buffered = 0
+        if self._paused:
+            self._paused = False
+            self._heard = self._loop.time()
+            self._transport.resume_reading()
+        return data
+
+    def end(self) -> None:
+        """Frees the connection for another request when its answer was read to the end, else cuts it."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if self._reusable and not self.lost and not self._chunks:
+            self.used = True
+            self._parked = self._loop.call_later(IDLE, self._transport.close)
+            self._origin.free.append(self)
+        elif not self.lost:
+            self._transport.abort()
+
+    def unpark(self) -> None:
+        if self._parked is not None:
+            self._parked.cancel()
+            self._parked = None
+
+    def close(self) -> None:
+        self.unpark()
+        self._transport.abort()
+
+    def _look(self) -> None:
+        """Whether the engine has been silent for too long; time in which we did not listen does not count."""
+        self._watch = None
+        assert self._timeout is not None
+        left = self._heard + self._timeout - self._loop.time()
+        if self._paused:
+            left = self._timeout
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._look)
+        elif self.error is None and not self.done:
+            self.error = Silent()
+            self._wake()
+
+    def _fail(self, reason: str) -> None:
+        if self.error is None:
+            self.error = ConnectionError(reason)
+        self._transport.abort()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
 class Answer:
     """An engine's answer: its status and headers are there, its body is read by whoever wants it."""
 
-    __slots__ = ("_response", "headers", "started", "status")
+    __slots__ = ("_connection", "headers", "started", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
-        self.headers: CIMultiDictProxy[str] = response.headers
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self.status = connection.status
+        self.headers = connection.headers
         self.started = False
 
     @property
@@ -43,63 +241,113 @@ class Answer:
 
         Reads no further than is asked for, so a slow reader slows the engine.
         """
-        try:
-            data = await self._response.content.readany()
-        except (TimeoutError, aiohttp.ServerTimeoutError) as e:
-            raise Silent from e
-        except (aiohttp.ClientError, OSError) as e:
-            raise (Broken if self.started else Unreached)(str(e)) from e
-        if data:
-            self.started = True
-        return data
+        connection = self._connection
+        assert connection is not None, "the answer was closed"
+        while True:
+            data = connection.take()
+            if data:
+                self.started = True
+                return data
+            if connection.done:
+                return b""
+            error = connection.error
+            if isinstance(error, Silent):
+                raise error
+            if error is not None:
+                raise (Broken if self.started else Unreached)(str(error))
+            await connection.wait()
 
     async def whole(self) -> bytes:
         """The whole body. Raises Unreached, Broken or Silent."""
-        chunks: list[bytes] = []
+        first = await self.chunk()
+        chunks = [first]
         while data := await self.chunk():
             chunks.append(data)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return first if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
         """Gives the connection back when the body was read to its end, else cuts it, which cancels the work."""
-        self._response.release()
+        if self._connection is not None:
+            self._connection.end()
+            self._connection = None
 
 
 class Upstream:
     """One per server; needs a running loop."""
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30, use_dns_cache=True),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            raise_for_status=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding", "Accept"),
-        )
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._origins: dict[str, Origin] = {}
 
     async def send(
-        self, url: str, headers: CIMultiDict[str] | Mapping[str, str], body: bytes, timeout: float
+        self, base: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Answer:
-        """POSTs. `timeout`: seconds without a byte. Raises Unreached or Silent."""
-        limits = self._timeouts.get(timeout)
-        if limits is None:
-            read = None if timeout == float("inf") else timeout
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=read)
-            self._timeouts[timeout] = limits
-        try:
-            response = await self._session.post(
-                url, data=body, headers=headers, timeout=limits, allow_redirects=False
-            )
-        except aiohttp.SocketTimeoutError as e:
-            raise (Unreached("connecting took too long") if _connecting(e) else Silent()) from e
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as e:
-            raise Unreached(str(e) or type(e).__name__) from e
-        return Answer(response)
+        """POSTs to `base` + `path`. `timeout`: seconds without a byte. Raises Unreached or Silent."""
+        origin = self._origins.get(base)
+        if origin is None:
+            origin = self._origins[base] = _origin(base)
+        head = _head(_prefix(base) + path, origin.host_line, headers.items(), len(body))
+        connection = origin.take()
+        if connection is not None:
+            try:
+                return await _exchange(connection, head, body, timeout)
+            except Unreached:
+                # The engine closed an idle connection at the moment we used it; that says nothing about the engine.
+                pass
+        return await _exchange(await _connect(origin), head, body, timeout)
+
+    def forget(self, base: str) -> None:
+        """Closes what is free: the replica has gone, and its port will be another's."""
+        origin = self._origins.pop(base, None)
+        if origin is not None:
+            for connection in origin.free:
+                connection.close()
 
     async def close(self) -> None:
-        await self._session.close()
+        for base in list(self._origins):
+            self.forget(base)
 
 
-def _connecting(error: Exception) -> bool:
-    return isinstance(error, aiohttp.ConnectionTimeoutError)
+async def _connect(origin: Origin) -> Connection:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, connection = await loop.create_connection(
+                lambda: Connection(origin), origin.host, origin.port, ssl=origin.tls
+            )
+    except TimeoutError:
+        raise Unreached(f"connecting took more than {CONNECT_TIMEOUT:g} s") from None
+    except OSError as e:
+        raise Unreached(e.strerror or str(e)) from None
+    return connection
+
+
+async def _exchange(connection: Connection, head: bytes, body: bytes, timeout: float) -> Answer:
+    connection.begin(head, body, timeout)
+    try:
+        while not connection.head_done:
+            if isinstance(connection.error, Silent):
+                raise connection.error
+            if connection.error is not None:
+                raise Unreached(str(connection.error))
+            await connection.wait()
+    except BaseException:
+        connection.end()
+        raise
+    return Answer(connection)
+
+
+def _origin(base: str) -> Origin:
+    url = urlsplit(base)
+    return Origin(url.scheme, url.hostname or "127.0.0.1", url.port or (443 if url.scheme == "https" else 80))
+
+
+def _prefix(base: str) -> str:
+    """A base URL's own path, without a trailing slash: most have none."""
+    start = base.find("/", base.find("//") + 2)
+    return "" if start < 0 else base[start:].rstrip("/")
+
+
+def _head(path: str, host: str, headers: Iterable[tuple[str, str]], length: int) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    text = f"POST {path} HTTP/1.1\r\n{host}{lines}Content-Length: {length}\r\n\r\n"
+    return text.encode("utf-8", "surrogateescape")

@@ -30,15 +30,15 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 
 NONE = Tokens(None, None, None)
 _decode = msgspec.json.Decoder(_Answer).decode
-TAIL = 16384
-"""Bytes of a stream's end that are kept to look for usage."""
+TAIL = 4096
+"""Bytes of a stream that are kept, at least, to look for usage in its last events."""
 
 
 def of_answer(body: bytes) -> Tokens:
     """From a whole JSON answer; nothing is known when it is not one."""
     try:
         answer = _decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NONE
     if answer.usage is not None and answer.usage.prompt_tokens is not None:
         return Tokens(answer.usage.prompt_tokens, answer.usage.completion_tokens or 0, "usage")
@@ -49,7 +49,7 @@ def of_answer(body: bytes) -> Tokens:
 
 
 def of_stream(tail: bytes, chunks: int) -> Tokens:
-    """From the last bytes of a stream: the last event that says it, else the events counted as tokens."""
+    """From the last bytes of a stream: the last event that says it, else the events with data counted as tokens."""
     for line in reversed(tail.split(b"\n")):
         if line.startswith(b"data: {") and (b'"usage"' in line or b'"timings"' in line):
             found = of_answer(line[6:])

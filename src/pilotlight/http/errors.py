@@ -13,11 +13,25 @@ _encode = msgspec.json.encode
 
 def error_object(error: RequestError) -> dict[str, Any]:
     """OpenAI's error body: {"error": {"message", "type", "param", "code"}}."""
-    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    # A message may quote what a client sent, and a header or a path may hold bytes that are not UTF-8.
+    message = error.message.encode("utf-8", "replace").decode()
+    return {"error": {"message": message, "type": error.type, "param": error.param, "code": error.code}}
 
 
 def error_bytes(error: RequestError) -> bytes:
     return _encode(error_object(error))
+
+
+def as_error(payload: bytes, status: int) -> bytes:
+    """An engine's error as an error body, for clients that do not see its status."""
+    try:
+        body = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        body = None
+    if isinstance(body, dict) and body.get("error"):
+        return payload
+    said = payload[:2000].decode("utf-8", "replace").strip()
+    return error_bytes(RequestError(status, f"the engine answered {status}: {said}", code="engine_error"))
 
 
 def error_headers(error: RequestError) -> dict[str, str]:

@@ -13,7 +13,8 @@ HOP_BY_HOP = frozenset(
 
 _NOT_TO_ENGINE = HOP_BY_HOP | {
     "host", "content-length", "expect",
-    "authorization", "cookie",  # ours; an engine has no business with them
+    "content-encoding",  # the body was unpacked when it was read
+    "authorization", "x-api-key", "cookie",  # ours; an engine has no business with them
     "accept-encoding",  # the answer is read on its way (usage, the end of a stream)
 }  # fmt: skip
 
@@ -21,9 +22,9 @@ _NOT_TO_CLIENT = HOP_BY_HOP | {"content-length", "date", "server"}
 
 
 def _forward(headers: CIMultiDictProxy[str] | CIMultiDict[str], drop: Iterable[str]) -> CIMultiDict[str]:
-    connection = headers.get("Connection")
-    if connection is not None:
-        drop = {*drop, *(name.strip().lower() for name in connection.split(","))}
+    if "Connection" in headers:
+        named = ",".join(headers.getall("Connection"))
+        drop = {*drop, *(name.strip().lower() for name in named.split(","))}
     return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in drop)
 
 
@@ -31,5 +32,5 @@ def to_engine(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return _forward(headers, _NOT_TO_ENGINE)
 
 
-def to_client(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+def to_client(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return _forward(headers, _NOT_TO_CLIENT)

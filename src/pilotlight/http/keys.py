@@ -2,11 +2,17 @@
 
 import hashlib
 import hmac
+import math
 from collections.abc import Mapping, Sequence
 
 from pilotlight.clock import Clock
 from pilotlight.errors import RequestError
 from pilotlight.spec.model import ApiKey
+
+
+def _digest(secret: str) -> bytes:
+    """Environment variables and headers alike may hold bytes that are not UTF-8."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 class Key:
@@ -16,7 +22,7 @@ class Key:
 
     def __init__(self, spec: ApiKey, secret: str, models: frozenset[str] | None) -> None:
         self.name = spec.name
-        self.digest = hashlib.sha256(secret.encode()).digest()
+        self.digest = _digest(secret)
         self.models = models
         self.admin = spec.admin
         self._rate = spec.requests_per_minute
@@ -36,7 +42,7 @@ class Key:
         self._last = now
         if self._allowance < 1.0:
             wait = (1.0 - self._allowance) * 60 / self._rate
-            text = f"the key {self.name!r} may ask {self._rate:g} times a minute; try again in {wait:.0f} s"
+            text = f"the key {self.name!r} may ask {self._rate:g} times a minute; try again in {math.ceil(wait)} s"
             raise RequestError(
                 429, text, code="rate_limit_exceeded", type="rate_limit_error", retry_after=wait
             )
@@ -80,9 +86,10 @@ class KeyRing:
         secret = api_key
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
-            secret = token.strip() if scheme.lower() == "bearer" else None
+            if scheme.lower() == "bearer":
+                secret = token.strip()
         if secret:
-            digest = hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+            digest = _digest(secret)
             found = None
             for key in self._keys:  # every key is looked at, so the time tells nothing
                 if hmac.compare_digest(key.digest, digest):

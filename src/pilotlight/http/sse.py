@@ -11,9 +11,38 @@ DONE = b"data: [DONE]"
 
 def comment(text: str) -> bytes:
     """A line every client skips; https://html.spec.whatwg.org/multipage/server-sent-events.html."""
-    return b": " + text.replace("\n", " ").encode() + b"\n\n"
+    return b": " + " ".join(text.split()).encode("utf-8", "replace") + b"\n\n"
+
+
+class WholeEvents:
+    """Keeps back the beginning of an event until the rest of it has come, but not more than `limit` bytes of it."""
+
+    __slots__ = ("limit", "rest")
+
+    def __init__(self, limit: int = 2**20) -> None:
+        self.limit = limit
+        self.rest = b""
+        """What is kept back."""
+
+    def take(self, chunk: bytes) -> bytes:
+        """What may be sent now that this chunk has come; b"" when that is nothing."""
+        data = self.rest + chunk if self.rest else chunk
+        if data.endswith((b"\n\n", b"\n\r\n")):
+            self.rest = b""
+            return data
+        lf, crlf = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
+        end = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+        if len(data) - end > self.limit:
+            end = len(data)
+        self.rest = data[end:]
+        return data[:end]
+
+
+def event(payload: bytes) -> bytes:
+    """A JSON text as one event; its line breaks are white space to JSON."""
+    return b"data: " + payload.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n\n"
 
 
 def error_event(error: RequestError) -> bytes:
     """What OpenAI's clients raise as an APIError in mid-stream."""
-    return b"data: " + msgspec.json.encode(error_object(error)) + b"\n\n"
+    return event(msgspec.json.encode(error_object(error)))

@@ -1,6 +1,8 @@
 """A log file that is capped in size: one older file is kept as `<name>.1`."""
 
+import io
 import logging
+import os
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -12,7 +14,7 @@ class RotatingFile:
     def __init__(self, path: Path, max_size: int) -> None:
         self.path = path
         self.max_size = max_size
-        self._file = None
+        self._file: io.FileIO | None = None
         self._size = 0
         self._failing = False
 
@@ -20,15 +22,16 @@ class RotatingFile:
         try:
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("ab", buffering=0)
-                self._size = self._file.tell()
+                self._open()
+            assert self._file is not None
             if self._size and self._size + len(data) > self.max_size:
-                self._file.close()
-                self._file = None
+                self.close()
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
-                self._file = self.path.open("ab", buffering=0)
-                self._size = 0
-            self._size += self._file.write(data) or 0
+                self._open()
+            while data:
+                written = self._file.write(data) or 0
+                self._size += written
+                data = data[written:]
             self._failing = False
         except OSError as e:
             if not self._failing:
@@ -37,6 +40,15 @@ class RotatingFile:
                 )
             self._failing = True
             self.close()
+
+    def _open(self) -> None:
+        """A last line that a kill or a full disk has cut is ended, so that the next one stands by itself."""
+        self._file = self.path.open("a+b", buffering=0)
+        self._size = self._file.seek(0, os.SEEK_END)
+        if self._size:
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._file.write(b"\n")
 
     def close(self) -> None:
         if self._file is not None:

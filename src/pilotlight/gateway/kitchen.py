@@ -1,0 +1,58 @@
+"""What every exchange uses."""
+
+from collections.abc import Callable, Sequence
+
+from pilotlight.clock import Clock
+from pilotlight.fleet.records import RequestRecord, StartRecord
+from pilotlight.gateway.desk import Desk
+from pilotlight.gateway.upstream import Upstream
+
+
+class Patience:
+    """When a held request is told that it is not forgotten; seconds [G].
+
+    The first sign commits a 200, so it is delayed: a start that fails before it is still answered with its status.
+    """
+
+    def __init__(self, comment: float = 2.0, space: float = 20.0, every: float = 5.0) -> None:
+        self.comment = comment
+        """The first SSE comment of a streaming request."""
+        self.space = space
+        """The first leading blank of a JSON answer."""
+        self.every = every
+        """Each further one; below the 60 s after which common proxies cut."""
+
+
+class Kitchen:
+    """The same for all; one per server."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        desk: Desk,
+        upstream: Upstream,
+        url_of: Callable[[str], str],
+        ready_at: Callable[[str], float | None],
+        is_up: Callable[[str], bool],
+        report: Callable[[str], StartRecord | None],
+        log_tail: Callable[[str], tuple[str, ...]],
+        progress: Callable[[str], str],
+        told: Sequence[Callable[[RequestRecord], None]],
+        patience: Patience | None = None,
+    ) -> None:
+        self.clock = clock
+        self.desk = desk
+        self.upstream = upstream
+        self.url_of = url_of
+        """A replica's base URL. KeyError when it is gone."""
+        self.ready_at = ready_at
+        """When a replica came up; None when it is gone."""
+        self.is_up = is_up
+        """Whether any replica of this deployment is up, so that those who wait, wait behind others."""
+        self.report = report
+        self.log_tail = log_tail
+        self.progress = progress
+        """What a held request of this deployment may be told."""
+        self.told = told
+        self.patience = patience or Patience()
