@@ -57,7 +57,8 @@ More in [examples/](../examples). Editors that know JSON schemas complete and ch
   pilotlight asks instead of guessing. A number in quotes is text, not a number.
 - **Variables**: `${NAME}` in any text is filled from the environment of the server, `${NAME:-default}` may be
   unset or empty, `$$` is a dollar sign. Inside `{...}` and `[...]` YAML wants quotes around them. In `cmd`,
-  `stop_cmd`, `proxy`, `health` and the values of `env`, `${PORT}` and `${PID}` are filled in for each replica.
+  `stop_cmd`, `proxy`, `health` and the values of `env`, `${PORT}` is the port of each replica, and in `stop_cmd`
+  `${PID}` is its process.
 - **Paths** are relative to the config file; `~/` is the home folder.
 - **Anchors and merge keys** (`&x`, `*x`, `<<: *x`) work. Top-level keys that begin with `x-` are not read, so
   they are a place for what models share.

@@ -1,0 +1,56 @@
+"""A config file as a Config, or every problem in it at once."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pilotlight.errors import ConfigError, Problem
+from pilotlight.spec.model import Config
+from pilotlight.spec.read import Reader
+from pilotlight.spec.rules import check
+from pilotlight.spec.tree import read_tree
+from pilotlight.spec.types import ENGINES
+
+MAX_BYTES = 512 * 1024
+"""A file of a thousand models has some 300 KB; anything much larger is not a config file."""
+
+
+def load(path: Path, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES) -> Config:
+    """The config in the file at `path`. `env` fills `${NAME}` and tells which keys are set.
+
+    Raises ConfigError with every problem found.
+    """
+    return parse(_read(path), str(path), env, engines)
+
+
+def parse(text: str, file: str, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES) -> Config:
+    """The config in `text`. `file` is what problems call it; its folder is where relative paths start.
+
+    Raises ConfigError with every problem found.
+    """
+    root, problems = read_tree(text, file)
+    reader = Reader(file, env, engines)
+    config = reader.config(root)
+    problems += reader.problems
+    problems += check(config, reader.written, file, env)
+    if problems:
+        raise ConfigError(sorted(problems, key=lambda p: p.line))
+    return config
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) <= MAX_BYTES:
+            return data.decode("utf-8-sig")
+        fault = f"is larger than {MAX_BYTES // 1024} KiB, which no config file is"
+    except FileNotFoundError:
+        fault = "does not exist; `pilotlight init` writes a starter"
+    except IsADirectoryError:
+        fault = "is a directory; name the file in it"
+    except UnicodeDecodeError as e:
+        line = e.object.count(b"\n", 0, e.start) + 1
+        raise ConfigError([Problem(str(path), line, "", "is not UTF-8; save it as UTF-8")]) from e
+    except (OSError, ValueError) as e:
+        fault = f"cannot be read: {getattr(e, 'strerror', None) or e}"
+    raise ConfigError([Problem(str(path), 0, "", fault)])

@@ -1,0 +1,184 @@
+"""What holds between the keys of one model, a function for each rule."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pilotlight.spec.model import Config, Gpu, Model
+from pilotlight.spec.read import Where, Written
+from pilotlight.spec.sources import FORMS, source_fault
+from pilotlight.units import format_size
+
+PORT = "${PORT}"
+OF_LLAMACPP = ("source", "engine_args")
+OF_COMMAND = ("cmd", "cwd", "stop_cmd", "proxy", "health", "served_name")
+
+
+class Here(NamedTuple):
+    """What a rule of one model sees."""
+
+    name: str
+    model: Model
+    config: Config
+    written: Written
+
+    def given(self, key: str) -> bool:
+        """Whether the file says something for `key`, right or wrong; null is nothing."""
+        at = ("models", self.name, key)
+        return at in self.written.lines and (at in self.written.bad or getattr(self.model, key) is not None)
+
+    def text(self, key: str) -> str:
+        """The value as written, variables and all."""
+        return self.written.texts.get(("models", self.name, key), "")
+
+
+Faults = Iterator[tuple[Where, str]]
+"""Where in the model, and what is wrong."""
+
+
+def engine_gets_what_it_runs(here: Here) -> Faults:
+    if here.model.engine == "llamacpp" and not here.given("source"):
+        yield (), f"`source` is missing; write {FORMS}, or `engine: command` with `cmd`"
+    if here.model.engine == "command" and not here.given("cmd"):
+        yield (), f"`cmd` is missing; write the command line that serves, with {PORT} where the port goes"
+
+
+def keys_are_of_the_engine(here: Here) -> Faults:
+    foreign = {"llamacpp": OF_COMMAND, "command": OF_LLAMACPP}.get(here.model.engine, ())
+    other = "command" if here.model.engine == "llamacpp" else "llamacpp"
+    for key in foreign:
+        if here.given(key):
+            yield (key,), f"is for `engine: {other}`; this model's engine is {here.model.engine}"
+
+
+def source_is_there(here: Here) -> Faults:
+    source = here.model.source
+    if here.model.engine == "llamacpp" and source is not None and (fault := source_fault(source)):
+        yield ("source",), f"{here.text('source')!r} {fault}"
+
+
+def replicas_are_in_order(here: Here) -> Faults:
+    least, most = here.model.min_replicas, here.model.max_replicas
+    if least > most:
+        also = "" if here.given("max_replicas") else " (its default)"
+        yield ("min_replicas",), f"{least} is more than max_replicas, which is {most}{also}"
+
+
+def commands_can_be_split(here: Here) -> Faults:
+    for key, command in (("cmd", here.model.cmd), ("stop_cmd", here.model.stop_cmd)):
+        if command is None:
+            continue
+        try:
+            if not shlex.split(command):
+                yield (key,), "is empty"
+        except ValueError as e:
+            yield (key,), f"cannot be split into words: {str(e).lower()}; see its quotes"
+
+
+def proxy_is_an_address(here: Here) -> Faults:
+    proxy = here.model.proxy
+    if proxy is None:
+        return
+    try:
+        parts = urlsplit(proxy.replace(PORT, "1"))
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        yield ("proxy",), f"{here.text('proxy')!r} is not an address; write it like http://127.0.0.1:{PORT}"
+
+
+def port_reaches_the_server(here: Here) -> Faults:
+    """Each replica gets its own free port; a server that is not told of it is never found."""
+    model = here.model
+    if model.cmd is None or model.engine != "command":
+        return
+    told = PORT in model.cmd or any(PORT in value for value in model.env.values())
+    fixed = model.proxy is not None and PORT not in model.proxy
+    if not fixed and not told:
+        yield ("cmd",), f"says nowhere what port to serve on; put {PORT} in it, or a fixed port in `proxy`"
+    if fixed and not _has_port(model.proxy or ""):
+        yield ("proxy",), f"names no port; write {PORT} or the port the command serves on"
+    if fixed and model.max_replicas > 1:
+        text = f"{model.max_replicas} replicas cannot share the port in `proxy`; write {PORT} there"
+        yield ("max_replicas",), text
+
+
+def _has_port(url: str) -> bool:
+    """Whether `url` says its port; also true of what is no address at all, which another rule says."""
+    try:
+        parts = urlsplit(url)
+        return parts.port is not None or not parts.hostname
+    except ValueError:
+        return True
+
+
+def health_is_a_path(here: Here) -> Faults:
+    if not here.model.health.startswith("/"):
+        yield ("health",), f"{here.text('health')!r} is not a path; it begins with /, like /health"
+
+
+def folder_exists(here: Here) -> Faults:
+    cwd = here.model.cwd
+    if cwd is None:
+        return
+    try:
+        there = Path(cwd).is_dir()
+    except (OSError, ValueError):
+        there = False
+    if not there:
+        yield ("cwd",), f"{here.text('cwd')!r} is not a folder ({cwd})"
+
+
+def gpu_memory_has_gpus(here: Here) -> Faults:
+    if here.model.gpu_memory is not None and here.model.gpus == 0:
+        yield ("gpu_memory",), "is set but `gpus` is 0; write `gpus: 1`, or leave it out"
+
+
+def gpus_suffice(here: Here) -> Faults:
+    need, listed = here.model.gpus, here.config.gpus
+    if need == 0 or isinstance(listed, str):
+        return
+    if need > len(listed):
+        yield ("gpus",), f"{need} devices a replica, but `gpus` of the file lists {len(listed)}"
+        return
+    least = here.model.gpu_memory or 0
+    large = [d for d in listed if not isinstance(d, Gpu) or d.memory >= least]
+    if need > len(large):
+        text = f"{here.text('gpu_memory')} fits on {len(large)} of the listed devices; a replica needs {need}"
+        yield ("gpu_memory",), text
+
+
+def gpus_are_given_by_the_server(here: Here) -> Faults:
+    if here.model.gpus and "CUDA_VISIBLE_DEVICES" in here.model.env:
+        where = ("env", "CUDA_VISIBLE_DEVICES")
+        yield where, "is set by the server when `gpus` is above 0; leave one of them out"
+
+
+def memory_suffices(here: Here) -> Faults:
+    need, has = here.model.memory, here.config.memory
+    if need is not None and has is not None and need > has:
+        yield (
+            ("memory",),
+            f"{format_size(need)} a replica never fits in the file's `memory`, {format_size(has)}",
+        )
+
+
+RULES: tuple[tuple[Callable[[Here], Faults], tuple[str, ...]], ...] = (
+    (engine_gets_what_it_runs, ("engine",)),
+    (keys_are_of_the_engine, ("engine",)),
+    (source_is_there, ("engine", "source")),
+    (replicas_are_in_order, ("min_replicas", "max_replicas")),
+    (commands_can_be_split, ()),
+    (proxy_is_an_address, ("proxy",)),
+    (port_reaches_the_server, ("engine", "cmd", "env", "proxy", "max_replicas")),
+    (health_is_a_path, ("health",)),
+    (folder_exists, ("cwd",)),
+    (gpu_memory_has_gpus, ("gpus", "gpu_memory")),
+    (gpus_suffice, ("gpus", "gpu_memory")),
+    (gpus_are_given_by_the_server, ("gpus",)),
+    (memory_suffices, ("memory",)),
+)
+"""Each rule with the keys it reads; it is left out where one of them could not be read."""

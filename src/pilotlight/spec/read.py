@@ -1,0 +1,226 @@
+"""A tree of YAML as a Config: each value against its type, every fault noted, nothing raised.
+
+What a type allows is read off the structs of model.py, so this file knows no key by name.
+"""
+
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from msgspec import inspect as mi
+
+from pilotlight.errors import Problem
+from pilotlight.spec.model import Config
+from pilotlight.spec.tree import Items, Node, Scalar, Table, dotted
+from pilotlight.spec.variables import LATER, fill
+from pilotlight.spec.wants import Want, config_type, member, required, unwrap
+from pilotlight.spec.wording import instead, range_fault, text_fault, unknown, wrong
+from pilotlight.units import FOREVER, parse_duration, parse_size
+
+Where = tuple[str | int, ...]
+"""Where a value stands, such as ("models", "chat", "aliases", 0)."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+_LATER_KINDS = frozenset({"template", "command"})
+
+
+class Written(NamedTuple):
+    """What is in the file, beside the values: for rules that look at more than one key."""
+
+    lines: dict[Where, int]
+    bad: set[Where]
+    """Keys whose value could not be read and was replaced by its default."""
+    texts: dict[Where, str]
+    """Scalars as written, before variables were filled in, so that no message shows a secret."""
+    items: dict[Where, list[Where]]
+    """Of each list, where the items that could be read stand."""
+
+
+class _Bad:
+    """In place of a value that could not be read."""
+
+
+_BAD = _Bad()
+
+
+class Reader:
+    """One reading of one file."""
+
+    def __init__(self, file: str, env: Mapping[str, str], engines: tuple[str, ...]) -> None:
+        self._file = file
+        self._env = env
+        self._engines = engines
+        self._base = Path(file).absolute().parent
+        self.problems: list[Problem] = []
+        self.written = Written({}, set(), {}, {})
+
+    def config(self, root: Node | None) -> Config:
+        """Best effort: where a value cannot be read its default stands, and a problem is noted."""
+        if root is None or (isinstance(root, Scalar) and root.kind == "null"):
+            self._note((), 0, "is empty; it needs at least `models`")
+            return Config()
+        value = self._value(config_type(), root, (), root.line)
+        return value if isinstance(value, Config) else Config()
+
+    # -- by type ---------------------------------------------------------------------------------------------
+
+    def _value(self, type_: mi.Type, node: Node, at: Where, line: int) -> Any:
+        """The value, or `_BAD` after noting why not. `line` is that of its key."""
+        self.written.lines[at] = line
+        want = unwrap(type_)
+        if isinstance(node, Scalar):
+            self.written.texts[at] = node.text
+            if node.kind == "null" and want.none:
+                return None
+        value = self._typed(want, node, at, line)
+        if value is _BAD:
+            self.written.bad.add(at)
+        return value
+
+    def _typed(self, want: Want, node: Node, at: Where, line: int) -> Any:
+        type_ = want.type
+        if isinstance(type_, mi.UnionType):
+            one = member(type_, node)
+            return self._typed(unwrap(one), node, at, line) if one else self._wrong(want, node, at, line)
+        if isinstance(node, Table):
+            if isinstance(type_, mi.StructType):
+                return self._struct(type_, node, at, line)
+            if isinstance(type_, mi.DictType):
+                return self._dict(type_, node, at, line)
+        elif isinstance(node, Items):
+            if isinstance(type_, mi.VarTupleType):
+                return self._list(type_, node, at)
+        elif not isinstance(type_, mi.StructType | mi.DictType | mi.VarTupleType):
+            return self._scalar(want, node, at, line)
+        return self._wrong(want, node, at, line)
+
+    def _struct(self, type_: mi.StructType, node: Table, at: Where, line: int) -> Any:
+        fields = {f.encode_name: f for f in type_.fields}
+        values: dict[str, Any] = {}
+        for key, entry in node.entries.items():
+            field = fields.get(key)
+            if field is not None:
+                values[field.name] = self._value(field.type, entry.value, (*at, key), entry.line)
+            elif at or not key.startswith("x-"):  # x- keys of the file itself are a place for anchors
+                self._note((*at, key), entry.line, unknown(key, list(fields)))
+        missing = [n for n, f in fields.items() if n not in node.entries and required(f)]
+        for name in missing:
+            self._note(at, line, f"`{name}` is missing")
+        values = {name: v for name, v in values.items() if v is not _BAD}
+        whole = all(f.name in values for f in type_.fields if f.required)
+        return type_.cls(**values) if whole else _BAD
+
+    def _dict(self, type_: mi.DictType, node: Table, at: Where, line: int) -> Any:
+        key_want = unwrap(type_.key_type)
+        values: dict[str, Any] = {}
+        for key, entry in node.entries.items():
+            where = (*at, key)
+            if fault := text_fault(key_want, key):
+                self._note(where, entry.line, f"the name {key!r} {fault}")
+            value = self._value(type_.value_type, entry.value, where, entry.line)
+            if value is _BAD:
+                self.written.bad.add(at)
+            else:
+                values[key] = value
+        if len(node.entries) < (type_.min_length or 0):
+            self._note(at, line, f"needs at least {type_.min_length} entry")
+        return values
+
+    def _list(self, type_: mi.VarTupleType, node: Items, at: Where) -> Any:
+        read = {
+            (*at, i): self._value(type_.item_type, v, (*at, i), v.line) for i, v in enumerate(node.values)
+        }
+        good = {where: v for where, v in read.items() if v is not _BAD}
+        self.written.items[at] = list(good)
+        if len(good) < len(read):
+            self.written.bad.add(at)
+        return tuple(good.values())
+
+    # -- scalars ---------------------------------------------------------------------------------------------
+
+    def _scalar(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
+        if want.kind in ("duration", "size"):
+            return self._quantity(want, node, at, line)
+        if isinstance(want.type, mi.StrType):
+            return self._text(want, node, at, line)
+        if isinstance(want.type, mi.BoolType):
+            return node.text.lower() == "true" if node.kind == "bool" else self._wrong(want, node, at, line)
+        return self._number(want, node, at, line)
+
+    def _number(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
+        whole = isinstance(want.type, mi.IntType)
+        if node.kind != "int" and (whole or node.kind != "float"):
+            return self._wrong(want, node, at, line)
+        # A long run of digits is out of any range, and int() would refuse to look at it.
+        value = math.inf if len(node.text) > 30 and whole else int(node.text) if whole else float(node.text)
+        return self._within(want, value, node, at, line)
+
+    def _quantity(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
+        if node.plain and node.kind in ("null", "bool"):
+            return self._wrong(want, node, at, line)
+        text = self._filled(node, at, line, frozenset())
+        if text is None:
+            return _BAD
+        try:
+            value = parse_duration(text) if want.kind == "duration" else parse_size(text)
+        except ValueError as e:
+            self._note(at, line, str(e))
+            return _BAD
+        if value == FOREVER:
+            if want.extra.get("never"):
+                return value
+            self._note(at, line, f"{node.text} (for ever) is not allowed here; write it like 250ms, 30s, 5m")
+            return _BAD
+        return self._within(want, value, node, at, line)
+
+    def _within(self, want: Want, value: float, node: Scalar, at: Where, line: int) -> Any:
+        if fault := range_fault(want, value, node.text):
+            self._note(at, line, fault)
+            return _BAD
+        return value
+
+    def _text(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
+        if node.kind != "text":
+            return self._wrong(want, node, at, line)
+        kind = want.kind
+        text = self._filled(node, at, line, LATER if kind in _LATER_KINDS else frozenset())
+        if text is None:
+            return _BAD
+        if fault := self._engine_fault(text) if kind == "engine" else text_fault(want, text):
+            self._note(at, line, f"{node.text!r} {fault}")
+            return _BAD
+        if kind == "command":
+            return text.replace("\\\n", " ").strip()
+        if kind == "path" or (kind == "source" and not _URL.match(text)):
+            return self._absolute(text)
+        return text
+
+    def _filled(self, node: Scalar, at: Where, line: int, later: frozenset[str]) -> str | None:
+        text, faults = fill(node.text, self._env, later)
+        if _UNFIT.search(text):
+            faults.append("holds a character that no program takes (NUL or half of a pair)")
+        for fault in faults:
+            self._note(at, line, fault)
+        return None if faults else text
+
+    def _engine_fault(self, text: str) -> str | None:
+        return None if text in self._engines else "is not an engine" + instead(text, self._engines)
+
+    def _absolute(self, text: str) -> str:
+        home = self._env.get("HOME")
+        if home and (text == "~" or text.startswith("~/")):
+            text = home + text[1:]
+        return os.path.normpath(self._base / text)
+
+    # -- faults ----------------------------------------------------------------------------------------------
+
+    def _wrong(self, want: Want, node: Node, at: Where, line: int) -> _Bad:
+        self._note(at, line, wrong(want, node))
+        return _BAD
+
+    def _note(self, at: Where, line: int, message: str) -> None:
+        self.problems.append(Problem(self._file, line, dotted(at), message))

@@ -1,0 +1,199 @@
+"""The JSON schema (draft 2020-12) of a config file, for editors: completion, descriptions, mistakes as you type.
+
+It says all that holds of one key. What the loader asks beyond it needs more than the file: variables that are
+set, files that exist, names that differ. Whatever the loader takes, the schema takes too.
+"""
+
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+
+from pilotlight.spec.model_rules import OF_COMMAND, OF_LLAMACPP
+from pilotlight.spec.types import ENGINES
+from pilotlight.spec.wants import LARGEST, LONGEST, Want, config_type, required, unwrap
+from pilotlight.units import FOREVER
+
+Schema = dict[str, Any]
+
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$"}
+"""Text that holds a variable may become anything."""
+
+_NUMBER = r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
+_PARTS = r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+"
+_SIZE = r"^\s*[0-9]+(\.[0-9]+)?\s*([bB]|[kKmMgGtT][iI]?[bB]?)?\s*$"
+
+
+def schema() -> Schema:
+    """The whole schema, as a value for any JSON encoder."""
+    defs: dict[str, Schema] = {}
+    root = _struct(config_type(), defs)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pilotlight config",
+        **root,
+        "patternProperties": {"^x-": {"description": "Not read; a place for YAML anchors."}},
+        "$defs": defs,
+    }
+
+
+def as_written(want: Want, value: Any) -> Any:
+    """A value as a person would write it in YAML: 300.0 seconds as `5m`, bytes as `64MiB`."""
+    if want.kind == "duration" and isinstance(value, int | float):
+        return _duration_text(value)
+    if want.kind == "size" and isinstance(value, int):
+        return _size_text(value)
+    return msgspec.to_builtins(value)
+
+
+def default_of(field: mi.Field) -> Any:
+    """The default of a key in the struct's own terms; NODEFAULT when it has none."""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return field.default_factory()
+    return field.default
+
+
+def _duration_text(seconds: float) -> str | int:
+    if seconds == FOREVER:
+        return -1
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:g}s"
+
+
+def _size_text(n: int) -> str:
+    for unit, length in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if n and n % length == 0:
+            return f"{n // length}{unit}"
+    return f"{n}B"
+
+
+def _struct(type_: mi.Type, defs: dict[str, Schema]) -> Schema:
+    assert isinstance(type_, mi.StructType)
+    out: Schema = {
+        "type": "object",
+        "description": (type_.cls.__doc__ or "").strip(),
+        "properties": {field.encode_name: _field(field, defs) for field in type_.fields},
+        "additionalProperties": False,
+    }
+    if needed := [field.encode_name for field in type_.fields if required(field)]:
+        out["required"] = needed
+    if type_.cls.__name__ == "Model":
+        out |= _by_engine()
+    return out
+
+
+def _by_engine() -> Schema:
+    """Each engine has keys of its own; `llamacpp` is the default."""
+    none: Schema = {"type": "null"}
+    command: Schema = {"properties": {"engine": {"const": "command"}}, "required": ["engine"]}
+    llamacpp: Schema = {"properties": {"engine": {"const": "llamacpp"}}}
+    return {
+        "allOf": [
+            {
+                "if": command,
+                "then": {
+                    "required": ["cmd"],
+                    "properties": {"cmd": {"type": "string"}, **dict.fromkeys(OF_LLAMACPP, none)},
+                },
+            },
+            {
+                "if": llamacpp,
+                "then": {
+                    "required": ["source"],
+                    "properties": {"source": {"type": "string"}, **dict.fromkeys(OF_COMMAND, none)},
+                },
+            },
+        ]
+    }
+
+
+def _field(field: mi.Field, defs: dict[str, Schema]) -> Schema:
+    want = unwrap(field.type)
+    default = default_of(field)
+    out: Schema = {"description": want.text, **_type(want, defs)} if want.text else _type(want, defs)
+    if default is not msgspec.NODEFAULT and not required(field) and not isinstance(want.type, mi.StructType):
+        out["default"] = as_written(want, default)
+    return out
+
+
+def _type(want: Want, defs: dict[str, Schema]) -> Schema:
+    one = _bare(want, defs)
+    if not want.none:
+        return one
+    if "anyOf" in one:
+        return {**one, "anyOf": [*one["anyOf"], {"type": "null"}]}
+    return {"anyOf": [one, {"type": "null"}]}
+
+
+def _bare(want: Want, defs: dict[str, Schema]) -> Schema:
+    match want.type:
+        case mi.StructType() as struct:
+            name = struct.cls.__name__
+            if name not in defs:
+                defs[name] = _struct(struct, defs)
+            return {"$ref": f"#/$defs/{name}"}
+        case mi.DictType() as table:
+            out: Schema = {
+                "type": "object",
+                "propertyNames": _name(unwrap(table.key_type)),
+                "additionalProperties": _type(unwrap(table.value_type), defs),
+            }
+            return out | ({"minProperties": table.min_length} if table.min_length else {})
+        case mi.VarTupleType() as items:
+            return {"type": "array", "items": _type(unwrap(items.item_type), defs)}
+        case mi.UnionType() as union:
+            return {"anyOf": [_type(unwrap(t), defs) for t in union.types]}
+        case mi.BoolType():
+            return {"type": "boolean"}
+        case mi.StrType():
+            return _text(want)
+        case _:
+            return _quantity(want)
+
+
+def _name(want: Want) -> Schema:
+    assert isinstance(want.type, mi.StrType)
+    out: Schema = {"minLength": want.type.min_length} if want.type.min_length else {}
+    return out | ({"pattern": want.type.pattern} if want.type.pattern else {})
+
+
+def _text(want: Want) -> Schema:
+    assert isinstance(want.type, mi.StrType)
+    if want.kind == "engine":
+        return {"anyOf": [{"type": "string", "enum": list(ENGINES)}, _VARIABLE]}
+    out: Schema = {"type": "string", **_name(want)}
+    return {"anyOf": [out, _VARIABLE]} if want.type.pattern else out
+
+
+def _quantity(want: Want) -> Schema:
+    number = _number(want)
+    if want.kind == "size":
+        text: Schema = {"type": "string", "pattern": _SIZE}
+        return {"anyOf": [text, number, _VARIABLE], "examples": ["512MiB", "16GiB"]}
+    if want.kind == "duration":
+        sign = "-?" if want.extra.get("never") else ""
+        text = {"type": "string", "pattern": rf"^\s*{sign}({_NUMBER}|{_PARTS})\s*$"}
+        never = [-1] if want.extra.get("never") else []
+        return {"anyOf": [text, number, _VARIABLE], "examples": ["250ms", "30s", "5m", "1h30m", *never]}
+    return number
+
+
+def _number(want: Want) -> Schema:
+    type_ = want.type
+    assert isinstance(type_, mi.IntType | mi.FloatType)
+    whole = isinstance(type_, mi.IntType)
+    limits: dict[str, float | None] = {
+        "minimum": type_.ge,
+        "exclusiveMinimum": type_.gt,
+        "maximum": type_.le if type_.le is not None else LARGEST if whole else None,
+    }
+    if want.kind == "duration":
+        limits["maximum"] = LONGEST
+    if want.extra.get("never"):
+        limits["minimum"] = None
+    return {
+        "type": "integer" if whole and want.kind != "size" else "number",
+        **{key: limit for key, limit in limits.items() if limit is not None},
+    }
