@@ -1,0 +1,277 @@
+"""One file over HTTP into a half file: resumed, verified, retried. Where it goes then is not known here."""
+
+import hashlib
+import http.client
+import os
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from typing import IO, NoReturn
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pilotlight.errors import SourceError
+from pilotlight.ports import Progress
+from pilotlight.units import format_size
+from pilotlight.weights import answer, disk
+from pilotlight.weights.path import NotGguf, check_start
+from pilotlight.weights.remote import Remote
+from pilotlight.weights.work import Work
+
+STALL = 30.0
+"""Seconds without a byte after which a connection counts as dead."""
+RETRIES = 5
+"""Failures in a row, without a new byte in between, after which it is given up."""
+BACK_OFF, BACK_OFF_CAP = 0.5, 8.0
+"""Seconds before the second attempt, doubling, and their limit (also for a server's Retry-After)."""
+_PIECE = 1 << 20
+_NOTE_BYTES, _NOTE_SECONDS = 64 << 20, 1.0
+"""How much may be lost to a kill: the journal is brought up to date at the first of the two."""
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_REMEDIES = {
+    401: "it wants credentials; use a signed URL",
+    403: "it refuses; a signed URL may have expired",
+    404: "there is no such file; check the URL",
+    410: "the file is gone; find another source",
+}
+
+
+class _Note(msgspec.Struct):
+    """The journal: what can be resumed, and how to know that it is still the same file."""
+
+    done: int
+    prefix_sha256: str
+    total: int | None
+    etag: str | None
+    last_modified: str | None
+    offered_sha256: str | None
+
+
+class _Broken(Exception):
+    """Worth another attempt; `wait` is what the server asked for, in seconds."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        self.wait = wait
+        super().__init__(reason)
+
+
+def download(remote: Remote, work: Work, progress: Progress) -> str:
+    """Fills `work.data` and returns its SHA-256. Blocks; an exception out of `progress` ends it resumably.
+
+    Raises SourceError: refused, unreachable after some attempts, not what was promised, disk full.
+    """
+    try:
+        with work.writing(remote.name):
+            return _Download(remote, work, progress).run()
+    except NotGguf:
+        work.discard()
+        raise
+
+
+class _Download:
+    def __init__(self, remote: Remote, work: Work, progress: Progress) -> None:
+        self.remote, self.work, self.progress = remote, work, progress
+        self.resumed = False
+        self._forget()
+
+    def run(self) -> str:
+        self._load()
+        digest = self._attempts()
+        if self._wrong(digest) and self.resumed:
+            # What was resumed may have been another file; the whole of it once more decides.
+            self._restart()
+            digest = self._attempts()
+        if expected := self._wrong(digest):
+            self.work.discard()
+            raise SourceError(
+                f"{self.remote.name} has the SHA-256 {digest}, and {expected} was expected: the file was "
+                "changed or damaged; check the digest and the server, then fetch it again"
+            )
+        return digest
+
+    def _wrong(self, digest: str) -> str | None:
+        expected = self.remote.sha256 or self.offered
+        return expected if expected and expected != digest else None
+
+    def _attempts(self) -> str:
+        failures, best = 0, self.done
+        while True:
+            try:
+                return self._attempt()
+            except _Broken as broken:
+                failures = 1 if self.done > best else failures + 1
+                best = max(best, self.done)
+                if failures > RETRIES:
+                    raise SourceError(
+                        f"{self.remote.name} could not be fetched ({broken}), {failures} times in a row; "
+                        f"{format_size(self.done)} are kept, and fetching it again goes on from there"
+                    ) from broken
+                time.sleep(min(max(BACK_OFF * 2 ** (failures - 1), broken.wait), BACK_OFF_CAP))
+                self.work.beat()
+
+    def _attempt(self) -> str:
+        if self.total is not None and self.done == self.total > 0:
+            return self.hash.hexdigest()
+        try:
+            with self._open() as response:
+                self._begin(response)
+                self._copy(response)
+        except urllib.error.HTTPError as error:
+            with error:
+                self._refused(error)
+        except urllib.error.URLError as error:
+            self._unreachable(error.reason)
+        except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            raise _Broken(str(error) or type(error).__name__) from error
+        if self.total is not None and self.done != self.total:
+            raise _Broken(f"the connection ended after {self.done} of {self.total} bytes")
+        check_start(self.start, self.remote.name)
+        return self.hash.hexdigest()
+
+    def _open(self) -> http.client.HTTPResponse:
+        headers = {"Accept-Encoding": "identity", "Want-Repr-Digest": "sha-256=9", "User-Agent": "pilotlight"}
+        headers |= self.remote.headers
+        if self.done and not (self.remote.sha256 or self.etag or self.last_modified):
+            self._restart()
+        if self.done:
+            headers["Range"] = f"bytes={self.done}-"
+            # With a digest known beforehand no validator is needed, and signed URLs change theirs.
+            if not self.remote.sha256 and (validator := self.etag or self.last_modified):
+                headers["If-Range"] = validator
+        opener = urllib.request.build_opener(answer.Redirects)
+        return opener.open(urllib.request.Request(self.remote.url, headers=headers), timeout=STALL)  # noqa: S310
+
+    def _begin(self, response: http.client.HTTPResponse) -> None:
+        """Reads what the answer says of itself, and starts over where the server did."""
+        headers, expected = response.headers, self.remote.size
+        if headers.get("Content-Encoding", "identity") != "identity":
+            raise SourceError(f"{self.remote.name} is served compressed; serve the file itself")
+        if response.status == HTTPStatus.PARTIAL_CONTENT and self.done:
+            start, total = answer.content_range(headers)
+            if start != self.done or (self.total is not None and total not in (None, self.total)):
+                self._restart()
+                raise _Broken("the server sent another part than was asked for")
+        else:
+            if self.done:
+                self._restart()
+            total = answer.content_length(headers)
+            self.etag, self.last_modified = answer.strong_etag(headers), headers.get("Last-Modified")
+        if expected is not None and total not in (None, expected):
+            raise SourceError(f"{self.remote.name} has {total} bytes, not {expected}; fetch it again later")
+        self.total = total if total is not None else self.total
+        self.offered = answer.offered_sha256(headers) or self.offered
+        if self.total is None and not response.chunked and not (self.remote.sha256 or self.offered):
+            raise SourceError(
+                f"{self.remote.name}: the server does not say how long the file is, so half of it could pass "
+                "for the whole; add its digest to the URL as #sha256=HEX"
+            )
+        if self.total is not None:
+            disk.need(self.work.cache_dir, self.total - self.done, self.remote.name)
+
+    def _copy(self, response: http.client.HTTPResponse) -> None:
+        left = None if self.total is None else self.total - self.done
+        with self.work.writing(self.remote.name, left):
+            fd = os.open(self.work.data, os.O_WRONLY | os.O_CREAT, 0o644)
+            with os.fdopen(fd, "wb", buffering=0) as data:
+                data.seek(self.done)
+                try:
+                    self._pieces(response, data)
+                finally:
+                    self._save(data)
+
+    def _pieces(self, response: http.client.HTTPResponse, data: IO[bytes]) -> None:
+        noted, noted_at = self.done, time.monotonic()
+        while piece := _read(response):
+            if len(self.start) < 4:
+                self.start = (self.start + piece)[:64]
+                if len(self.start) >= 4:
+                    check_start(self.start, self.remote.name)
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[data.write(rest) :]
+            self.hash.update(piece)
+            self.done += len(piece)
+            self.work.beat()
+            self.progress(self.done, self.total)
+            if self.done - noted >= _NOTE_BYTES or time.monotonic() - noted_at >= _NOTE_SECONDS:
+                self._save(data)
+                noted, noted_at = self.done, time.monotonic()
+
+    def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
+            self._restart()
+            raise _Broken("the server no longer has what was begun")
+        if error.code in _PASSING:
+            raise _Broken(f"HTTP {error.code} {error.reason}", answer.retry_after(error.headers))
+        remedy = _REMEDIES.get(error.code, "check the URL")
+        raise SourceError(
+            f"{self.remote.name}: the server answered {error.code} {error.reason}: {remedy}"
+        ) from error
+
+    def _unreachable(self, reason: str | BaseException) -> NoReturn:
+        host = urlsplit(self.remote.url).hostname
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise SourceError(
+                f"{self.remote.name}: the certificate of {host} is not trusted ({reason.verify_message}); "
+                "install the system's CA certificates, or point SSL_CERT_FILE at the right ones"
+            ) from reason
+        if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
+            raise SourceError(f"{self.remote.name}: no such host as {host}; check the URL") from reason
+        raise _Broken(str(reason)) from None
+
+    # -- the journal ---------------------------------------------------------------------------------------
+
+    def _save(self, data: IO[bytes]) -> None:
+        os.fsync(data.fileno())
+        prefix = self.hash.copy().hexdigest()
+        note = _Note(self.done, prefix, self.total, self.etag, self.last_modified, self.offered)
+        disk.write_atomic(self.work.journal, msgspec.json.encode(note))
+
+    def _load(self) -> None:
+        """Takes up what the journal vouches for, after reading it again."""
+        try:
+            note = msgspec.json.decode(self.work.journal.read_bytes(), type=_Note)
+            if not self._reread(note.done) or self.hash.hexdigest() != note.prefix_sha256:
+                raise ValueError("the half file is not what was noted")
+        except (OSError, ValueError):
+            self._restart()
+            return
+        self.done, self.total = note.done, note.total if self.remote.size is None else self.remote.size
+        self.etag, self.last_modified, self.offered = note.etag, note.last_modified, note.offered_sha256
+        self.resumed = note.done > 0
+
+    def _reread(self, size: int) -> bool:
+        """Brings the digest up to the first `size` bytes of the half file; False when there are fewer."""
+        with self.work.data.open("rb") as data:
+            while size and (piece := data.read(min(size, _PIECE))):
+                self.start = self.start or piece[:64]
+                self.hash.update(piece)
+                size -= len(piece)
+                self.work.beat()
+        return not size
+
+    def _restart(self) -> None:
+        """Begins again in a new file: truncating could hurt another writer of the old one."""
+        self.work.data.unlink(missing_ok=True)
+        self.work.journal.unlink(missing_ok=True)
+        self.resumed = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self.done, self.hash, self.start = 0, hashlib.sha256(), b""
+        self.total: int | None = self.remote.size
+        self.etag: str | None = None
+        self.last_modified: str | None = None
+        self.offered: str | None = None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """What has come, at most a piece; trouble with the network must not look like trouble with the disk."""
+    try:
+        return response.read1(_PIECE)
+    except (http.client.HTTPException, OSError) as error:
+        raise _Broken(str(error) or type(error).__name__) from error
