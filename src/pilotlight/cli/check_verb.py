@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pilotlight.errors import ConfigError, Problem
 from pilotlight.spec.load import load
+from pilotlight.spec.model import Model
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,13 +41,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _engine_args(path: Path, models) -> list[Problem]:  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
+def _engine_args(path: Path, models: dict[str, Model]) -> list[Problem]:
     """What only the engine itself can say: it is asked here and not at every start, for importing it takes 100 ms."""
-    from pilotlight.engines.llamacpp import check_args  # noqa: PLC0415
+    from pilotlight.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415
 
     return [
         Problem(str(path), 0, f"models.{name}.engine_args", message)
         for name, model in models.items()
         if model.engine == "llamacpp" and model.engine_args
-        for message in check_args(model.engine_args)
+        for message in LlamaCppEngine().check_args(model.engine_args)
     ]

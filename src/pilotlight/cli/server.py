@@ -15,14 +15,14 @@ from aiohttp import web
 
 from pilotlight import __version__
 from pilotlight.cli import runtime
-from pilotlight.cli.declare import declare
+from pilotlight.cli.declare import declare, refined
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
 from pilotlight.engines.registry import ENGINES
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet.deployment import Host
-from pilotlight.fleet.events import Event, ShutDown
+from pilotlight.fleet.events import Configured, Event, ShutDown, Sized
 from pilotlight.fleet.fleet import NEVER
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.admin import Admin
@@ -109,6 +109,7 @@ class Server:
         self._patience = patience
         self._models = dict(config.models)
         self._runner: web.AppRunner | None = None
+        self._refining: asyncio.Task[None] | None = None
 
     # -- up ----------------------------------------------------------------------------------------------------------
 
@@ -171,7 +172,20 @@ class Server:
         address = f"[{config.host}]" if ":" in config.host else config.host
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
+        self._apply(declared)
+
+    def _apply(self, declared: Configured) -> None:
+        """Hands the declaration to the kernel, and better estimates of memory as they come."""
         self.controller.post(declared)
+        if self._refining is not None:
+            self._refining.cancel()
+        self._refining = asyncio.get_running_loop().create_task(self._refine(self.config))
+
+    async def _refine(self, config: Config) -> None:
+        estimates = refined(config, ENGINES, self.weights)
+        while (found := await asyncio.to_thread(next, estimates, None)) is not None:
+            name, need = found
+            self.controller.post(Sized(self.clock.now(), name, need))
 
     def _announce(self, config_file: str | None) -> None:
         local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
@@ -265,7 +279,7 @@ class Server:
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)
         self.front.keys = self._keys(new)
-        self.controller.post(declared)
+        self._apply(declared)
         return said
 
     def _host(self) -> Host:
@@ -293,6 +307,8 @@ class Server:
         """Ends whatever still runs. Also right for a server that did not start."""
         if self._announced is not None:
             self._announced.unlink(missing_ok=True)
+        if self._refining is not None:
+            self._refining.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
             await self._upstream.close()
