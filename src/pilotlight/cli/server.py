@@ -38,6 +38,7 @@ from pilotlight.spec.model import Config
 from pilotlight.substrate.inventory import host
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.telemetry.cold_rate import ColdRate
+from pilotlight.telemetry.otel import from_env
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.request_log import RequestLog
 from pilotlight.telemetry.rotate import RotatingFile
@@ -93,6 +94,7 @@ class Server:
             clock,
             lambda r: {row.stage: round(row.seconds, 6) for row in stages(r)},
         )
+        self._otel = from_env(env, stages)
         self.substrate = LocalSubstrate(self.state)
         self.weights = WeightCache(cache_dir(config))
         self.worker = Worker(
@@ -131,7 +133,7 @@ class Server:
             report=self._start_record,
             log_tail=self.worker.log_tail,
             progress=self._progress,
-            told=[self.metrics.told, self._requests.told, self.traces.told, self._count_cold],
+            told=self._told(),
             patience=self._patience,
         )
         self.front = Front(
@@ -253,7 +255,13 @@ class Server:
                 return f"{deployment} is starting: {doing}, {now - r.ordered_at:.1f} s so far"
         return f"{deployment} is waited for"
 
+    def _told(self) -> list[Callable[[RequestRecord], None]]:
+        told = [self.metrics.told, self._requests.told, self.traces.told, self._count_cold]
+        return [*told, self._otel.told] if self._otel is not None else told
+
     def _count_cold(self, record: RequestRecord) -> None:
+        if record.outcome == "refused":  # it was not served, and waited for nothing
+            return
         self._cold_rate.add(record.model, self.clock.now(), record.start_wait)
 
     # -- reload ------------------------------------------------------------------------------------------------------
@@ -315,6 +323,8 @@ class Server:
         await self.worker.close()
         await self.substrate.close()
         self._requests.close()
+        if self._otel is not None:
+            await asyncio.to_thread(self._otel.close)
 
 
 def _said(c: Changes) -> list[str]:

@@ -34,7 +34,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     status: int
     """The HTTP status the client got; 499 when it left before one was sent."""
     outcome: str
-    """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout` or `start_failed`."""
+    """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout`, `start_failed` or `internal_error`."""
     key: str | None = None
     session: str | None = None
     replica: str | None = None
@@ -51,14 +51,16 @@ class RequestRecord(msgspec.Struct, frozen=True):
     bytes_out: int = 0
     start_record: StartRecord | None = None
     """The start it waited for, if it did."""
+    in_vain: bool = False
+    """It was held to its end, and no replica was up by then."""
 
     @property
     def start_wait(self) -> float:
         """Seconds that starting made it wait: from its arrival until the replica that took it was ready, if that was
-        later; for one that no replica took, until its end if a start was under way."""
+        later; for one that no replica took, until its end if none was up."""
         if self.replica_ready_at is not None:
             return max(0.0, self.replica_ready_at - self.arrived_at)
-        if self.outcome == "start_failed":
+        if self.in_vain or self.outcome == "start_failed":
             return self.ended_at - self.arrived_at
         return 0.0
 

@@ -6,6 +6,7 @@ the connection closes, and stops reading while nobody takes what was read.
 """
 
 import asyncio
+import os
 import ssl
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ IDLE = 30.0
 """Seconds that a connection is kept for the next request; most engines close it before."""
 HIGH_WATER = 256 * 2**10
 """Bytes read and not taken above which the engine is made to wait."""
+MANY = 1000
+"""Engines that are remembered before those without a connection are forgotten."""
 MAX_HEAD = 64 * 2**10
 """Bytes of headers in an answer."""
 
@@ -103,9 +106,10 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        if not self.done:
-            self.done = self.head_done and not self.delimited and exc is None
-            if not self.done and self.error is None:
+        if not self.done and self.error is None:
+            if self.head_done and not self.delimited and exc is None:
+                self.done = True
+            else:
                 self.error = ConnectionResetError(str(exc) if exc else "the connection was closed")
         self._wake()
 
@@ -282,9 +286,7 @@ class Upstream:
         self, base: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
     ) -> Answer:
         """POSTs to `base` + `path`. `timeout`: seconds without a byte. Raises Unreached or Silent."""
-        origin = self._origins.get(base)
-        if origin is None:
-            origin = self._origins[base] = _origin(base)
+        origin = self._origins.get(base) or self._new_origin(base)
         head = _head(_prefix(base) + path, origin.host_line, headers.items(), len(body))
         connection = origin.take()
         if connection is not None:
@@ -295,16 +297,18 @@ class Upstream:
                 pass
         return await _exchange(await _connect(origin), head, body, timeout)
 
-    def forget(self, base: str) -> None:
-        """Closes what is free: the replica has gone, and its port will be another's."""
-        origin = self._origins.pop(base, None)
-        if origin is not None:
-            for connection in origin.free:
-                connection.close()
+    def _new_origin(self, base: str) -> Origin:
+        if len(self._origins) >= MANY:
+            # Every replica has had a port of its own; those that are gone hold no connection.
+            self._origins = {known: origin for known, origin in self._origins.items() if origin.free}
+        self._origins[base] = origin = _origin(base)
+        return origin
 
     async def close(self) -> None:
-        for base in list(self._origins):
-            self.forget(base)
+        for origin in self._origins.values():
+            for connection in origin.free:
+                connection.close()
+        self._origins.clear()
 
 
 async def _connect(origin: Origin) -> Connection:
@@ -317,7 +321,7 @@ async def _connect(origin: Origin) -> Connection:
     except TimeoutError:
         raise Unreached(f"connecting took more than {CONNECT_TIMEOUT:g} s") from None
     except OSError as e:
-        raise Unreached(e.strerror or str(e)) from None
+        raise Unreached(os.strerror(e.errno) if e.errno else str(e)) from None
     return connection
 
 

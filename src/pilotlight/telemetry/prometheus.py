@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -34,6 +34,7 @@ class Metrics:
     """Counts what it is told of and reads the fleet when it is scraped."""
 
     def __init__(self, clock: Clock, fleet: Callable[[], Fleet], cold_rate: ColdRate) -> None:
+        disable_created_metrics()  # a second series for each counter, which nobody asks for
         self.registry = CollectorRegistry()
         self._clock = clock
         registry = self.registry
@@ -78,7 +79,7 @@ class Metrics:
             children = self._children[key] = _Children(
                 self._requests.labels(r.model, str(r.status), r.start),
                 self._wait.labels(r.model),
-                self._ttft.labels(r.model, r.start) if r.stream else None,
+                self._ttft.labels(r.model, r.start) if r.stream and r.status < 400 else None,
                 self._tokens.labels(r.model, "prompt"),
                 self._tokens.labels(r.model, "output"),
             )

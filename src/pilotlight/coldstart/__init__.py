@@ -1,0 +1,1 @@
+"""A cold start as a plan: the plain ones, and what rewrites them."""

@@ -1,0 +1,97 @@
+"""Asking a server whether it can serve."""
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import msgspec
+
+Ask = Callable[[str, str, float], Awaitable[int]]
+"""(base URL, path, time-out in seconds) -> HTTP status; raises OSError or TimeoutError."""
+
+
+class Address(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+    tls: bool
+    path: str
+    """What comes before every path on this server; empty for most."""
+
+
+def address(url: str) -> Address:
+    """Raises ValueError when it is no http or https URL with a host."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:8000")
+    tls = parts.scheme == "https"
+    port = (443 if tls else 80) if parts.port is None else parts.port
+    return Address(parts.hostname, port, tls, parts.path.rstrip("/"))
+
+
+class Knock:
+    """Whether nothing listens on a port of this machine: 60 us a time, so it can be asked often."""
+
+    def __init__(self, where: Address) -> None:
+        host = "127.0.0.1" if where.host == "localhost" else where.host
+        self._to = (host, where.port)
+        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.loopback = _is_loopback(host)
+
+    def refused(self) -> bool:
+        """False for other machines, about which only a real request can tell."""
+        if not self.loopback:
+            return False
+        with socket.socket(self._family, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            error = probe.connect_ex(self._to)
+            if error == errno.EINPROGRESS:  # loopback has the answer already
+                error = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            return error == errno.ECONNREFUSED
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def ask(url: str, path: str, timeout: float) -> int:
+    """The status of a GET, on a connection of its own. Raises OSError, or TimeoutError after `timeout` seconds."""
+    where = address(url)
+    context = ssl.create_default_context() if where.tls else None
+    async with asyncio.timeout(timeout):
+        reader, writer = await asyncio.open_connection(where.host, where.port, ssl=context)
+        try:
+            writer.write(_request(where, path))
+            return _status(await reader.readline())
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                writer.transport.abort()
+
+
+def _request(where: Address, path: str) -> bytes:
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    lines = [
+        f"GET {where.path}{path} HTTP/1.1",
+        f"Host: {host}:{where.port}",
+        "Accept: */*",
+        "User-Agent: pilotlight",
+        "Connection: close",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _status(line: bytes) -> int:
+    words = line.split()
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise ConnectionError(
+            f"it answered {line[:60]!r}, which is not HTTP" if line else "it closed the connection"
+        )
+    return int(words[1])

@@ -1,0 +1,26 @@
+"""What is known of a replica's start, for those who look."""
+
+from pathlib import Path
+
+import msgspec
+
+from pilotlight.fleet.plan import Span
+
+
+class StartReport(msgspec.Struct, frozen=True):
+    """Moments and spans in seconds of the controller's clock."""
+
+    replica: str
+    deployment: str
+    engine: str
+    ordered_at: float
+    ready_at: float | None
+    """None while it is not ready, and for ever if it never was."""
+    spans: tuple[Span, ...]
+    """Of every step that is done, in the order in which they began; they may overlap."""
+    doing: str
+    """What it is at, such as `fetching 34 %`, `load`, `ready`, or why it ended."""
+    log: Path | None
+    pid: int | None
+    memory: int | None
+    """Bytes of host memory when last measured."""

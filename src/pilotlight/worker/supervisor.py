@@ -1,0 +1,123 @@
+"""Carries out what the kernel orders on this machine: starts, stops, probes; and tells it what has come of it."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pilotlight.clock import Clock
+from pilotlight.fleet.actions import Start
+from pilotlight.fleet.events import Event, Stopped
+from pilotlight.ports import Engine, Substrate, Weights
+from pilotlight.spec.model import Model
+from pilotlight.worker import health, logs, memory
+from pilotlight.worker.context import Context, Settings
+from pilotlight.worker.describe import describe as describe_gguf
+from pilotlight.worker.fetches import Describe, Fetches
+from pilotlight.worker.free_ports import FreePorts
+from pilotlight.worker.replica import Replica
+from pilotlight.worker.report import StartReport
+
+_REMEMBERED = 256
+"""Replicas that have ended and whose report and log can still be asked for."""
+
+
+class Worker:
+    """Belongs to one running loop; `post` is called on it.
+
+    Every start ends in exactly one of StartFailed, Died and Stopped, posted when the process and all that it
+    started are gone; Stopped whenever `stop` was called before. Before that come Progressed, one per step, and Ready.
+    """
+
+    def __init__(
+        self,
+        post: Callable[[Event], None],
+        clock: Clock,
+        substrate: Substrate,
+        weights: Weights,
+        engines: Mapping[str, Engine],
+        settings: Settings,
+        *,
+        describe: Describe = describe_gguf,
+        ask: health.Ask = health.ask,
+        measure: memory.Measure = memory.measure,
+    ) -> None:
+        """The last three stand in for the file's header, the network and /proc in tests."""
+        fetches = Fetches(weights, describe)
+        self._context = Context(post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings)
+        self._replicas: dict[str, Replica] = {}
+        self._ended: OrderedDict[str, StartReport] = OrderedDict()
+
+    # -- orders --------------------------------------------------------------------------------------------------
+
+    def start(self, action: Start, model: Model) -> None:
+        """Begins to carry out the plan; returns at once."""
+        assert action.replica not in self._replicas, f"{action.replica} is started twice"
+        self._replicas[action.replica] = Replica(self._context, action, model, self._in_use, self._end)
+
+    def stop(self, replica: str, grace: float) -> None:
+        """Ends it, in the middle of a start too; returns at once. `grace` seconds lie between SIGTERM and SIGKILL.
+
+        Of a replica that is not there any more Stopped is posted at once, unless another last word was.
+        """
+        found = self._replicas.get(replica)
+        if found is not None:
+            found.stop(grace)
+        elif replica not in self._ended:
+            self._context.post(Stopped(self._context.clock.now(), replica))
+
+    def probe(self, replica: str) -> None:
+        """Asks a suspect replica at once whether it lives: Recovered, or it is killed and Died."""
+        found = self._replicas.get(replica)
+        if found is not None:
+            found.probe()
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Stops every replica and waits until all are gone. A fetch under way is left behind."""
+        going = list(self._replicas.values())
+        for replica in going:
+            replica.stop(grace)
+        if going:
+            await asyncio.wait([replica.task for replica in going])
+
+    # -- questions -----------------------------------------------------------------------------------------------
+
+    def url(self, replica: str) -> str:
+        """Where a ready replica serves, without a trailing slash. Raises KeyError when it is gone."""
+        return self._replicas[replica].url
+
+    def report(self, replica: str) -> StartReport:
+        """Also of one of the latest replicas that have ended. Raises KeyError for one that is not known."""
+        found = self._replicas.get(replica)
+        return found.report() if found is not None else self._ended[replica]
+
+    def memory(self, replica: str) -> int | None:
+        """Bytes of host memory when last measured."""
+        found = self._replicas.get(replica)
+        return found.memory if found is not None else None
+
+    def log_tail(self, replica: str, lines: int = 20) -> tuple[str, ...]:
+        """An engine's last lines, oldest first; also of one of the latest that have ended."""
+        try:
+            log = self.report(replica).log
+        except KeyError:
+            return ()
+        return logs.tail(log, lines) if log is not None else ()
+
+    def log_paths(self, model: str) -> list[Path]:
+        """The logs of a model's replicas, oldest first, those of earlier servers among them."""
+        return logs.paths(self._context.settings.log_dir, model)
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _in_use(self) -> tuple[set[int], set[Path]]:
+        """Ports and logs of the replicas that are there."""
+        starts = [replica.starting for replica in self._replicas.values()]
+        return {s.port for s in starts}, {s.log for s in starts if s.log is not None}
+
+    def _end(self, replica: Replica) -> None:
+        del self._replicas[replica.id]
+        self._ended.pop(replica.id, None)  # of an earlier life: the latest come last
+        self._ended[replica.id] = replica.report()
+        while len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)

@@ -1,0 +1,136 @@
+"""llama.cpp's own OpenAI-compatible server, in a process of its own.
+
+Run as `python -I -S llamacpp_server.py FOLDER`, FOLDER being where xllamacpp is installed. The environment variable
+PILOTLIGHT_CHANNEL names the fd of a duplex stream socket to the server; both sides say one JSON object a line. Times
+are those of the monotonic clock, which all processes of a machine share.
+
+    guest -> server   {"event": "begin", "at": t}                               the first instruction
+                      {"event": "stage", "name": "import", "start": t, "end": t}  also load, warm_up
+                      {"event": "ready", "port": n}
+                      {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
+    server -> guest   {"weights": path, "port": n, "args": {...}}               0 or no port: a free one
+
+The runtime is imported while the weights are still on their way. When the server closes the channel, or is gone,
+the guest exits at once.
+"""
+
+from __future__ import annotations
+
+import time
+
+_BEGUN = time.monotonic()
+
+import os  # noqa: E402
+
+_CHANNEL = int(os.environ["PILOTLIGHT_CHANNEL"])
+os.write(_CHANNEL, b'{"event": "begin", "at": %a}\n' % _BEGUN)
+
+import fcntl  # noqa: E402
+import json  # noqa: E402
+import select  # noqa: E402
+import sys  # noqa: E402
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing takes longer than all the rest here
+    from typing import Any, NoReturn
+
+sys.path += [sys.argv[1], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+
+
+def main() -> None:
+    llama = import_runtime()
+    order = receive()
+    exit_with_the_channel(True)
+    server = load(llama, order)
+    if order.get("args", {}).get("warmup"):
+        warm_up(server)
+    tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
+    exit_with_the_channel(False)
+    while os.read(_CHANNEL, 4096):
+        pass
+    os._exit(0)
+
+
+def import_runtime() -> Any:
+    start = time.monotonic()
+    try:
+        import xllamacpp  # noqa: PLC0415  pyright: ignore[reportMissingTypeStubs]
+    except Exception as error:
+        fail(f"xllamacpp cannot be imported: {error}")
+    tell_stage("import", start)
+    return xllamacpp
+
+
+def load(llama: Any, order: dict[str, Any]) -> Any:
+    from pilotlight_guest.llamacpp_args import apply  # noqa: PLC0415
+
+    start = time.monotonic()
+    params = llama.CommonParams()
+    problems = apply(params, order.get("args", {}))
+    if problems:
+        fail("; ".join(problems))
+    params.model.path = order["weights"]
+    params.port = order.get("port") or 0
+    params.warmup = False  # done apart, so that it can be seen
+    try:
+        server = llama.Server(params)
+    except Exception:
+        # Its own message says nothing; what it logged does.
+        fail(f"llama.cpp could not serve {order['weights']}", see_log=True)
+    tell_stage("load", start)
+    return server
+
+
+def warm_up(server: Any) -> None:
+    start = time.monotonic()
+    try:
+        server.handle_completions({"prompt": "a", "max_tokens": 1, "cache_prompt": False})
+    except Exception as error:  # a model that only embeds
+        print(f"no warm-up: {error}", file=sys.stderr)
+    tell_stage("warm_up", start)
+
+
+# -- the channel -------------------------------------------------------------------------------------------------
+
+
+def tell(**event: object) -> None:
+    data = json.dumps(event).encode() + b"\n"
+    try:
+        while data:
+            data = data[os.write(_CHANNEL, data) :]
+    except OSError:  # nobody is there any more
+        os._exit(1)
+
+
+def tell_stage(name: str, start: float) -> None:
+    tell(event="stage", name=name, start=start, end=time.monotonic())
+
+
+def receive() -> dict[str, Any]:
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(_CHANNEL, 65536)
+        if not part:
+            os._exit(0)
+        line += part
+    return json.loads(line)
+
+
+def exit_with_the_channel(on: bool) -> None:
+    """Lets the kernel end this process when the channel closes; loading holds the interpreter's lock throughout, so
+    that no thread could watch it. SIGIO, unhandled, terminates."""
+    flags = fcntl.fcntl(_CHANNEL, fcntl.F_GETFL)
+    fcntl.fcntl(_CHANNEL, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(_CHANNEL, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    if on and select.select([_CHANNEL], [], [], 0)[0]:  # closed before it was armed
+        os._exit(0)
+
+
+def fail(message: str, see_log: bool = False) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    tell(event="error", message=message, see_log=see_log)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

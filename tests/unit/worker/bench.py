@@ -1,0 +1,196 @@
+"""A worker on fakes: scripted processes, weights that come when they are told to, health that says what it is told."""
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pilotlight.clock import Clock, SystemClock, VirtualClock
+from pilotlight.engines.fake import FakeEngine
+from pilotlight.errors import SourceError
+from pilotlight.fleet.actions import Start
+from pilotlight.fleet.events import Died, Event, Progressed, Ready, Sized, StartFailed, Stopped
+from pilotlight.fleet.plan import Plan, Stage
+from pilotlight.ports import Command, Engine, Progress, WeightsInfo
+from pilotlight.spec.model import Model
+from pilotlight.substrate.fake import FakeSubstrate, Script
+from pilotlight.worker.context import Settings
+from pilotlight.worker.supervisor import Worker
+
+E = TypeVar("E", bound=Event)
+LAST_WORDS = (StartFailed, Died, Stopped)
+
+
+class FakeWeights:
+    """`fetch` waits for `go`, after saying that a third is there."""
+
+    def __init__(self, folder: Path, slow: bool = False, error: str | None = None) -> None:
+        self.path = folder / "weights.bin"
+        self.path.write_bytes(b"x" * 100)
+        self.go = threading.Event()
+        self.error = error
+        self.fetched = 0
+        self.asked = threading.Event()
+        if not slow:
+            self.go.set()
+
+    def check(self, source: str) -> None: ...
+
+    def local(self, source: str) -> Path | None:
+        return None
+
+    def fetch(self, source: str, progress: Progress | None = None) -> Path:
+        self.fetched += 1
+        assert progress is not None
+        progress(34, 100)
+        self.asked.set()
+        self.go.wait(10)
+        if self.error:
+            raise SourceError(self.error)
+        return self.path
+
+
+class Guest:
+    """Plays an engine of ours. `received` is what the worker sent it."""
+
+    def __init__(
+        self, *, until: str = "ready", error: dict[str, Any] | None = None, garbage: bytes = b""
+    ) -> None:
+        self.until = until
+        self.error = error
+        self.garbage = garbage
+        self.received: list[dict[str, Any]] = []
+
+    async def __call__(self, far: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def tell(**event: Any) -> None:
+            await loop.sock_sendall(far, json.dumps(event).encode() + b"\n")
+
+        await tell(event="begin", at=1.0)
+        await tell(event="stage", name="import", start=2.0, end=3.0)
+        if self.until == "import":
+            await asyncio.Event().wait()
+        self.received.append(json.loads(await loop.sock_recv(far, 65536)))
+        if self.garbage:
+            await loop.sock_sendall(far, self.garbage)
+        if self.error:
+            await tell(event="error", **self.error)
+            return
+        if self.until == "weights":
+            await asyncio.Event().wait()
+        await tell(event="stage", name="load", start=4.0, end=5.0)
+        await tell(event="ready", port=4711)
+        await asyncio.Event().wait()
+
+
+class Bench:
+    def __init__(
+        self,
+        folder: Path,
+        script: Script | Callable[[Command], Script] | None = None,
+        *,
+        clock: Clock | None = None,
+        weights: FakeWeights | None = None,
+        engines: Mapping[str, Engine] | None = None,
+    ) -> None:
+        self.events: list[Event] = []
+        self._news = asyncio.Event()
+        self.clock = clock or SystemClock()
+        self.guest = Guest()
+        self.substrate = FakeSubstrate(script or Script(player=self.guest), clock=self.clock)
+        self.weights = weights or FakeWeights(folder)
+        self.engine = FakeEngine()
+        self.health: int | Exception = 200
+        self.asked = 0
+        self.measured: tuple[int, int | None] = (1000, None)
+        self.worker = Worker(
+            self._post,
+            self.clock,
+            self.substrate,
+            self.weights,
+            engines or {"llamacpp": self.engine, "command": FakeEngine(reports=False)},
+            Settings(config_dir=folder, log_dir=folder / "logs", env={"FROM": "server"}),
+            describe=lambda path: WeightsInfo(path.stat().st_size),
+            ask=self._ask,
+            measure=self._measure,
+        )
+        self._count = 0
+
+    def start(
+        self, model: Model | None = None, plan: Plan | None = None, deployment: str = "org/chat:1"
+    ) -> str:
+        model = model or Model(source="somewhere")
+        self._count += 1
+        replica = f"{deployment}-{self._count}"
+        plan = plan or FakeEngine(reports=model.engine == "llamacpp").plan(model)
+        self.worker.start(Start(replica, deployment, "local", (), plan, "a test"), model)
+        return replica
+
+    async def ready(self, model: Model | None = None) -> str:
+        replica = self.start(model)
+        await self.until(Ready, replica)
+        return replica
+
+    async def close(self) -> None:
+        closing = asyncio.create_task(self.worker.close())
+        while not closing.done():
+            await settle()
+            if isinstance(self.clock, VirtualClock):
+                self.clock.run_until(self.clock.now() + 1)
+
+    async def until(self, kind: type[E], replica: str | None = None, **fields: Any) -> E:
+        """The first such event, come or to come."""
+
+        def fits(event: Event) -> bool:
+            wanted = fields if replica is None else {**fields, "replica": replica}
+            return isinstance(event, kind) and all(getattr(event, k) == v for k, v in wanted.items())
+
+        async with asyncio.timeout(5):
+            while True:
+                for event in self.events:
+                    if fits(event):
+                        assert isinstance(event, kind)
+                        return event
+                self._news.clear()
+                await self._news.wait()
+
+    def of(self, replica: str) -> list[str]:
+        """What was posted of a replica, in short."""
+        mine = [e for e in self.events if getattr(e, "replica", None) == replica]
+        return [e.stage.value if isinstance(e, Progressed) else type(e).__name__ for e in mine]
+
+    def last_words(self, replica: str) -> list[Event]:
+        return [e for e in self.events if isinstance(e, LAST_WORDS) and e.replica == replica]
+
+    def sized(self) -> list[Sized]:
+        return [e for e in self.events if isinstance(e, Sized)]
+
+    async def begun(self, stage: Stage, replica: str) -> None:
+        await self.until(Progressed, replica, stage=stage)
+
+    def _post(self, event: Event) -> None:
+        if isinstance(event, LAST_WORDS) and self.substrate.spawned:
+            mine = [p for p in self.substrate.spawned if p.command.replica == event.replica]
+            assert all(p.ended for p in mine), "the last word came before the process was gone"
+        self.events.append(event)
+        self._news.set()
+
+    async def _ask(self, url: str, path: str, timeout: float) -> int:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if isinstance(self.health, Exception):
+            raise self.health
+        return self.health
+
+    def _measure(self, pids: Collection[int], devices: Collection[int]) -> tuple[int, int | None]:
+        return self.measured
+
+
+async def settle() -> None:
+    """Lets everything that can happen now happen."""
+    for _ in range(30):
+        await asyncio.sleep(0)
