@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import Bench, free_port, report, table
 from peers import ADMIN_KEY, KEY, pilotlight_config, pilotlight_program
 
-MODELS = {"m": {"engine": "command", "cmd": "false", "memory": "64MiB"}}
+MODELS = {"m": {"engine": "command", "cmd": "false ${PORT}", "memory": "64MiB"}}
 
 
 def healthy(port: int) -> bool:

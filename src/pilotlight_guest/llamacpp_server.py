@@ -8,7 +8,7 @@ are those of the monotonic clock, which all processes of a machine share.
                       {"event": "stage", "name": "import", "start": t, "end": t}  also load, warm_up
                       {"event": "ready", "port": n}
                       {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
-    server -> guest   {"weights": path, "port": n, "args": {...}}               0 or no port: a free one
+    server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one
 
 The runtime is imported while the weights are still on their way. When the server closes the channel, or is gone,
 the guest exits at once.
@@ -71,6 +71,8 @@ def load(llama: Any, order: dict[str, Any]) -> Any:
         fail("; ".join(problems))
     params.model.path = order["weights"]
     params.port = order.get("port") or 0
+    if order.get("name"):
+        params.model_alias = {order["name"]}  # what answers call the model; else they show where its file lies
     params.warmup = False  # done apart, so that it can be seen
     try:
         server = llama.Server(params)

@@ -103,7 +103,7 @@ class Server:
             self.substrate,
             self.weights,
             ENGINES,
-            Settings(config_dir, self.state / "logs", config.log_max_size, env),
+            Settings(config_dir, self.state / "logs", config.log_max_size, _for_engines(env, config)),
         )
         effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, self.metrics)
         self.controller = Controller(clock, effects)
@@ -325,6 +325,12 @@ class Server:
         self._requests.close()
         if self._otel is not None:
             await asyncio.to_thread(self._otel.close)
+
+
+def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:
+    """The server's environment without the keys that open its own door."""
+    secret = {key.key_env for key in config.api_keys}
+    return {name: value for name, value in env.items() if name not in secret}
 
 
 def _said(c: Changes) -> list[str]:

@@ -238,7 +238,8 @@ class Starting:
         if self.channel is not None and launch.wants_weights:
             assert self._here is not None
             args = engine.settings(self.model, self._here.info)
-            await self.channel.send({"weights": str(self._here.path), "port": 0, "args": args})
+            order = {"weights": str(self._here.path), "name": self.action.deployment, "port": 0, "args": args}
+            await self.channel.send(order)
         if launch.reports:
             return await self._told(Stage.LOAD)
         await self._answers(self.url, launch.health)

@@ -38,7 +38,9 @@ async def test_a_start_runs_its_plan_and_reports_it(tmp_path: Path) -> None:
 async def test_the_engine_gets_weights_settings_and_environment(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     await bench.ready(Model(source="s", engine_args={"n_ctx": 5}, env={"MINE": "1"}, memory=7))
-    assert bench.guest.received == [{"weights": str(bench.weights.path), "port": 0, "args": {"n_ctx": 5}}]
+    assert bench.guest.received == [
+        {"weights": str(bench.weights.path), "name": "org/chat:1", "port": 0, "args": {"n_ctx": 5}}
+    ]
     command = bench.substrate.spawned[0].command
     assert command.channel and command.env == {"FROM": "server", "MINE": "1"}
     assert bench.sized() == []  # the operator has said what it needs
