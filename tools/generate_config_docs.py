@@ -37,7 +37,7 @@ models:
     ttl: 5m
   big:
     engine: command            # any OpenAI-compatible server
-    cmd: vllm serve Qwen/Qwen2.5-7B-Instruct --port ${PORT}
+    cmd: vllm serve Qwen/Qwen2.5-7B-Instruct --host 127.0.0.1 --port ${PORT}
     gpus: 1
     ttl: 15m
     ttl_to_zero: 1h

@@ -81,12 +81,12 @@ async def _serve(server: Server, config_file: str) -> int:
         loop.add_signal_handler(sig, asked_to_leave)
     with contextlib.suppress(AttributeError):  # a platform without SIGHUP
         loop.add_signal_handler(signal.SIGHUP, server.reload_and_log)
-    await server.start(config_file)
     try:
+        await server.start(config_file)
         log.info("serving %s on %s", ", ".join(server.config.models) or "no models", server.url)
         await leave.wait()
         log.info("leaving: running requests are finished; a second signal ends them")
         await server.drain(hurry)
     finally:
-        await server.close()
+        await server.close(at_once=hurry.is_set())
     return 0

@@ -118,6 +118,7 @@ class Server:
     async def start(self, config_file: str | None = None) -> None:
         """Opens the port. Raises ServerError when it cannot be had, ConfigError when a GPU is not there."""
         config = self.config
+        self._open_state()
         left = await self.substrate.sweep()
         if left:
             log.warning("%d processes that an earlier server left behind were ended", left)
@@ -188,6 +189,17 @@ class Server:
         while (found := await asyncio.to_thread(next, estimates, None)) is not None:
             name, need = found
             self.controller.post(Sized(self.clock.now(), name, need))
+
+    def _open_state(self) -> None:
+        """Without its folder no engine could log, and none would start."""
+        fault = "permission denied or read-only"
+        try:
+            (self.state / "logs").mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            fault = e.strerror or str(e)
+        if not os.access(self.state / "logs", os.W_OK | os.X_OK):
+            text = f"the state folder {self.state} cannot be written ({fault}); set state_dir to one that can"
+            raise ServerError(text)
 
     def _announce(self, config_file: str | None) -> None:
         local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
@@ -311,10 +323,12 @@ class Server:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), 0.05)
 
-    async def close(self) -> None:
-        """Ends whatever still runs. Also right for a server that did not start."""
+    async def close(self, at_once: bool = False) -> None:
+        """Ends whatever still runs, `at_once` without giving engines time. Also right for a server that did not start."""
         if self._announced is not None:
             self._announced.unlink(missing_ok=True)
+        if at_once:
+            await self.substrate.close()
         if self._refining is not None:
             self._refining.cancel()
         if self._runner is not None:

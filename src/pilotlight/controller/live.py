@@ -75,7 +75,7 @@ class LiveEffects:
             self._states[action.replica] = action.state
         self._told.moved(action)
         unwanted = action.state is State.GONE and before is not State.STOPPING
-        if before is State.STARTING and (unwanted or action.state is State.READY):
+        if before is State.STARTING:  # it is over, well or not
             record = self._record_of(action.replica)
             if record is not None:
                 self._told.started(record)

@@ -15,13 +15,10 @@ from pilotlight.gateway.upstream import Answer, Broken, Silent, Unreached
 from pilotlight.http import sse
 from pilotlight.http.errors import as_error, error_bytes, error_headers
 from pilotlight.http.handler import OURS
-from pilotlight.http.headers import to_client, to_engine
+from pilotlight.http.headers import printable, to_client, to_engine
 from pilotlight.spec.model import Model
 
 log = logging.getLogger(__name__)
-
-LONGEST_SESSION = 200
-"""Characters of a session's name that are recorded."""
 
 
 _STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -139,10 +136,11 @@ class Exchange:
             raise Unreached(f"{replica} is gone") from None
         self.sent_at = kitchen.clock.now()
         headers = to_engine(self.request.headers)
+        target = self.request.raw_path
+        if not target.startswith("/"):  # http://host/path, which a client of a proxy sends
+            target = self.request.path_qs
         try:
-            answer = await kitchen.upstream.send(
-                url, self.request.raw_path, headers, self.body, self.model.request_timeout
-            )
+            answer = await kitchen.upstream.send(url, target, headers, self.body, self.model.request_timeout)
             try:
                 if self.stream and answer.status == 200 and _is_events(answer):
                     return await self._relay(answer)
@@ -273,7 +271,7 @@ class Exchange:
             status=self.status,
             outcome=self.outcome,
             key=self.key,
-            session=_printable(self.request.headers.get("x-session-id")),
+            session=printable(self.request.headers.get("x-session-id")),
             replica=self.replica,
             assigned_at=t.assigned_at,
             sent_at=self.sent_at,
@@ -298,8 +296,3 @@ class Exchange:
 
 def _is_events(answer: Answer) -> bool:
     return answer.headers.get("Content-Type", "").startswith(sse.CONTENT_TYPE)
-
-
-def _printable(text: str | None) -> str | None:
-    """A header may hold bytes that are not UTF-8."""
-    return None if text is None else text[:LONGEST_SESSION].encode("utf-8", "replace").decode()

@@ -6,6 +6,9 @@ import msgspec
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    input_tokens: int | None = None
+    """As /v1/messages and /v1/responses call them."""
+    output_tokens: int | None = None
 
 
 class _Timings(msgspec.Struct, gc=False):
@@ -40,8 +43,11 @@ def of_answer(body: bytes) -> Tokens:
         answer = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NONE
-    if answer.usage is not None and answer.usage.prompt_tokens is not None:
-        return Tokens(answer.usage.prompt_tokens, answer.usage.completion_tokens or 0, "usage")
+    u = answer.usage
+    if u is not None and u.prompt_tokens is not None:
+        return Tokens(u.prompt_tokens, u.completion_tokens or 0, "usage")
+    if u is not None and u.input_tokens is not None:
+        return Tokens(u.input_tokens, u.output_tokens or 0, "usage")
     t = answer.timings
     if t is not None and t.predicted_n is not None:
         return Tokens((t.prompt_n or 0) + (t.cache_n or 0), t.predicted_n, "timings")

@@ -18,7 +18,10 @@ _NOT_TO_ENGINE = HOP_BY_HOP | {
     "accept-encoding",  # the answer is read on its way (usage, the end of a stream)
 }  # fmt: skip
 
-_NOT_TO_CLIENT = HOP_BY_HOP | {"content-length", "date", "server"}
+_NOT_TO_CLIENT = HOP_BY_HOP | {
+    "content-length", "date", "server",
+    "access-control-allow-origin",  # an engine's word on who may reach it says nothing of who may reach us
+}  # fmt: skip
 
 
 def _forward(headers: CIMultiDictProxy[str] | CIMultiDict[str], drop: Iterable[str]) -> CIMultiDict[str]:
@@ -34,3 +37,8 @@ def to_engine(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 
 def to_client(headers: CIMultiDict[str]) -> CIMultiDict[str]:
     return _forward(headers, _NOT_TO_CLIENT)
+
+
+def printable(value: str | None, limit: int = 200) -> str | None:
+    """A header's text as it may be written to a log: cut, and without bytes that are not UTF-8."""
+    return None if value is None else value[:limit].encode("utf-8", "replace").decode()

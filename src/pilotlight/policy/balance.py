@@ -4,6 +4,7 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
 from pilotlight.fleet.states import State
 from pilotlight.policy import effects, eviction, placement, routing, scaling
+from pilotlight.policy.placement import Claims
 
 
 def balance(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
@@ -72,20 +73,31 @@ def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
             fleet.waiting.pop(name, None)
 
 
+def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
+    """Idle replicas go where more is taken than there is: they were measured, or a reload has given less."""
+    for r in eviction.idle(fleet, None, now):
+        if placement.exceeds(fleet, r):
+            out.append(Note(r.deployment, "more memory is taken than the budget has"))
+            effects.stop(r, now, out, "least recently used, and the memory budget is exceeded")
+
+
 def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
     need = fleet.need_of(d)
-    never = placement.never_fits(fleet, need, eviction.kept(fleet, d))
+    # Its own replicas do not go for one more of it.
+    never = placement.never_fits(fleet, need, [*eviction.kept(fleet, d), *d.current()])
     if never is not None:
         d.warm_asked = False
-        d.last_reason = f"{d.spec.id} does not fit: {never}"
-        out.append(Note(d.spec.id, d.last_reason))
+        reason = f"{d.spec.id} does not fit: {never}"
+        if d.last_reason != reason:
+            d.last_reason = reason
+            out.append(Note(d.spec.id, reason))
         if not d.current() and not d.outdated():
-            effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", d.last_reason)
+            effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
-    reserved = _reserved(fleet, d)
-    place = placement.place(fleet, need, reserved)
+    claims = _claims(fleet, d)
+    place = placement.place(fleet, need, claims)
     if place is not None:
         effects.start(fleet, d, place, now, out, _reason(d))
         _content(fleet, d)
@@ -94,37 +106,48 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> b
         d.waiting_since = now
         fleet.waiting[d.spec.id] = None
         out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
-    _make_room(fleet, d, now, out, reserved)
+    _make_room(fleet, d, now, out, claims)
     return False
 
 
-def _make_room(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], reserved: int) -> None:
+def _make_room(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims) -> None:
     need = fleet.need_of(d)
-    chosen = eviction.victims(fleet, need, reserved, eviction.idle(fleet, d, now))
+    idle = eviction.idle(fleet, d, now)
+    chosen = eviction.victims(fleet, need, claims, idle)
     if chosen is not None:
         for r in chosen:
             effects.stop(r, now, out, f"least recently used, makes room for {d.spec.id}")
         return
-    for r in d.outdated():
-        effects.drain(
-            fleet, r, now, out, "goes before its successor: no room for both", now + d.spec.drain_timeout
-        )
+    if not any(r.state is State.STARTING for r in d.current()):
+        old = sorted(d.outdated(), key=lambda r: r.in_flight)
+        for r in eviction.victims(fleet, need, claims, [*idle, *old], eviction.LEAVING) or ():
+            own = r.deployment == d.spec.id
+            because = f"goes before {'its' if own else 'another'} successor: no room for both"
+            effects.drain(fleet, r, now, out, because, now + d.spec.drain_timeout)
     if not d.current():
         for r in eviction.yielding(fleet, d, need, now):
             effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
     effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
 
 
-def _reserved(fleet: Fleet, d: DeploymentState) -> int:
-    """Host memory, in bytes, that those who have waited longer will take first."""
-    total = 0
+def _claims(fleet: Fleet, d: DeploymentState) -> Claims:
+    """What those who have waited longer will take first. Who has a replica claims nothing from who has none."""
+    memory, devices = 0, dict[int, int]()
     for name in fleet.waiting:
         if name == d.spec.id:
             break
         other = fleet.deployments.get(name)
-        if other is not None:
-            total += fleet.need_of(other).memory
-    return total
+        if other is None or (other.current() and not d.current()):
+            continue
+        need = fleet.need_of(other)
+        memory += need.memory
+        if need.gpus:
+            stay = [*eviction.kept(fleet, other), *other.current()]
+            may_go = [r for r in fleet.replicas.values() if r not in stay]
+            found = placement.place(fleet, need, Claims(0, devices), may_go)
+            for device, size in zip(found.devices, found.gpu_memory, strict=True) if found else ():
+                devices[device] = devices.get(device, 0) + size
+    return Claims(memory, devices)
 
 
 def _reason(d: DeploymentState) -> str:

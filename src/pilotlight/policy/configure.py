@@ -7,7 +7,7 @@ from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmA
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import State
 from pilotlight.policy import effects
-from pilotlight.policy.balance import balance, settle
+from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
 from pilotlight.units import format_duration
 
@@ -33,8 +33,11 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
     for spec in e.deployments:
         d = fleet.deployments[spec.id]
         for r in list(d.replicas.values()):
+            if r.state is State.STARTING:
+                effects.look_at(fleet, r, max(e.at, r.ordered_at + spec.startup_timeout))
             effects.let_leave(fleet, d, r, e.at, out)
         balance(fleet, d, e.at, out)
+    within_budget(fleet, e.at, out)
     settle(fleet, e.at, out)
 
 
@@ -47,6 +50,7 @@ def _remove(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> 
     if not d.replicas:
         del fleet.deployments[d.spec.id]
     fleet.waiting.pop(d.spec.id, None)
+    d.waiting_since = NEVER
 
 
 def warm_asked(fleet: Fleet, e: WarmAsked, out: list[Action]) -> None:
@@ -110,6 +114,8 @@ def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
         failed(fleet, d, r, now, out, reason)
     elif r.state is State.READY:
         effects.let_leave(fleet, d, r, now, out)
-    elif r.state is State.DRAINING and now >= r.drain_by:
+    elif r.state is State.DRAINING and now < r.drain_by:
+        effects.look_at(fleet, r, r.drain_by)
+    elif r.state is State.DRAINING:
         out.append(Note(d.spec.id, f"{r.id} is stopped with {r.in_flight} requests still running"))
         effects.stop(r, now, out, f"still busy after {format_duration(d.spec.drain_timeout)} (drain_timeout)")

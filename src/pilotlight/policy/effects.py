@@ -5,7 +5,7 @@ Every list `out` collects the actions of one step, in order.
 
 from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Start, Stop
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held, Replica
-from pilotlight.fleet.states import SERVING, Cause, State, after
+from pilotlight.fleet.states import Cause, State, after
 from pilotlight.policy import keep_alive
 from pilotlight.policy.placement import Place
 
@@ -142,13 +142,16 @@ def look_again(fleet: Fleet, d: DeploymentState, when: float) -> None:
 
 
 def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[Action]) -> None:
-    """Stops a replica whose keep-alive is over, or has a Tick look again when it will be."""
+    """Stops a replica whose keep-alive is over, or has a Tick look again when it will be.
+
+    One that only starts is no reason to go, for its start may fail; once it is up, all are asked again.
+    """
     if r.state is not State.READY or r.in_flight:
         return
-    serving = sum(o.state in SERVING for o in d.replicas.values())
-    if serving <= d.spec.min_replicas and not d.removed:
+    up = sum(o.state is State.READY for o in d.replicas.values())
+    if up <= d.spec.min_replicas and not d.removed:
         return
-    leaves = keep_alive.leaves_at(r, d.spec, last=serving <= 1)
+    leaves = keep_alive.leaves_at(r, d.spec, last=up <= 1)
     if leaves <= now:
         stop(r, now, out, f"idle for {now - r.idle_since:.3g} s, its keep-alive")
     elif leaves != NEVER:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import SERVING, State
-from pilotlight.policy.placement import place
+from pilotlight.policy.placement import NO_CLAIMS, Claims, place
 
 SHORTEST_TURN = 1.0
 LONGEST_TURN = 60.0
@@ -55,26 +55,34 @@ def idle(fleet: Fleet, but: DeploymentState | None, now: float) -> list[Replica]
     return found
 
 
-def victims(fleet: Fleet, need: Need, reserved: int, candidates: Collection[Replica]) -> list[Replica] | None:
+def victims(
+    fleet: Fleet,
+    need: Need,
+    claims: Claims,
+    candidates: Collection[Replica],
+    leaving: Collection[State] = (State.STOPPING,),
+) -> list[Replica] | None:
     """The fewest of the candidates, in their order, whose going makes room; None when even all do not.
 
-    Replicas that are already stopping count as gone: their room is on its way.
+    Replicas that are already `leaving` count as gone: their room is on its way.
     """
-    going = [r for r in fleet.replicas.values() if r.state is State.STOPPING]
+    going = [r for r in fleet.replicas.values() if r.state in leaving]
     chosen: list[Replica] = []
-    if place(fleet, need, reserved, going) is None:
+    if place(fleet, need, claims, going) is None:
         for r in candidates:
             chosen.append(r)
-            if place(fleet, need, reserved, [*going, *chosen]) is not None:
+            if place(fleet, need, claims, [*going, *chosen]) is not None:
                 break
         else:
             return None
     for r in list(chosen):
         rest = [c for c in chosen if c is not r]
-        if place(fleet, need, reserved, [*going, *rest]) is not None:
+        if place(fleet, need, claims, [*going, *rest]) is not None:
             chosen = rest
     return chosen
 
+
+LEAVING = (State.STOPPING, State.DRAINING)
 
 PATIENCE = 10.0
 """Seconds that a deployment without any replica waits before a busy one is asked to make room."""
@@ -91,18 +99,12 @@ def yielding(fleet: Fleet, d: DeploymentState, need: Need, now: float) -> list[R
         r
         for r in fleet.replicas.values()
         if r.state is State.READY
-        and r.deployment != d.spec.id
+        and (r.deployment != d.spec.id or r.fingerprint != d.spec.fingerprint)
         and r.ready_at + max(turn(r), PATIENCE) <= now
         and not protected(fleet.deployments[r.deployment], r)
     ]
     candidates.sort(key=lambda r: (r.ready_at, r.id))
-    leaving = [r for r in fleet.replicas.values() if r.state in (State.STOPPING, State.DRAINING)]
-    chosen: list[Replica] = []
-    while place(fleet, need, 0, [*leaving, *chosen]) is None:
-        if not candidates:
-            return []
-        chosen.append(candidates.pop(0))
-    return chosen
+    return victims(fleet, need, NO_CLAIMS, candidates, LEAVING) or []
 
 
 def next_chance(fleet: Fleet, d: DeploymentState, now: float) -> float:

@@ -1,11 +1,12 @@
 """Where a replica fits, and whether it ever can."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from pilotlight.fleet.deployment import Device, Need
 from pilotlight.fleet.fleet import Fleet, HostState, Replica
+from pilotlight.fleet.states import State
 from pilotlight.units import format_size
 
 
@@ -15,16 +16,28 @@ class Place(msgspec.Struct, frozen=True):
     gpu_memory: tuple[int, ...]
 
 
-def place(fleet: Fleet, need: Need, reserved: int = 0, without: Collection[Replica] = ()) -> Place | None:
+class Claims(msgspec.Struct, frozen=True):
+    """Bytes kept free for those who have waited longer."""
+
+    memory: int = 0
+    devices: Mapping[int, int] = {}
+
+
+NO_CLAIMS = Claims()
+
+
+def place(
+    fleet: Fleet, need: Need, claims: Claims = NO_CLAIMS, without: Collection[Replica] = ()
+) -> Place | None:
     """The first host with room, on its emptiest devices; None where there is none.
 
-    `reserved`: bytes of host memory kept for those who have waited longer. `without`: replicas counted as gone.
+    `without`: replicas counted as gone.
     """
     for host in fleet.hosts.values():
         freed = sum(r.memory for r in without if r.host == host.spec.id)
-        if host.memory - freed + reserved + need.memory > host.spec.memory:
+        if host.memory - freed + claims.memory + need.memory > host.spec.memory:
             continue
-        devices = _devices(host, need, without)
+        devices = _devices(host, need, claims, without)
         if devices is not None:
             return Place(
                 host.spec.id,
@@ -34,10 +47,14 @@ def place(fleet: Fleet, need: Need, reserved: int = 0, without: Collection[Repli
     return None
 
 
-def _devices(host: HostState, need: Need, without: Collection[Replica]) -> list[Device] | None:
+def _devices(
+    host: HostState, need: Need, claims: Claims, without: Collection[Replica]
+) -> list[Device] | None:
     if not need.gpus:
         return []
     taken = dict(host.devices)
+    for device, size in claims.devices.items():
+        taken[device] = taken.get(device, 0) + size
     for r in without:
         if r.host == host.spec.id:
             for device, size in zip(r.devices, r.gpu_memory, strict=True):
@@ -49,6 +66,23 @@ def _devices(host: HostState, need: Need, without: Collection[Replica]) -> list[
     ]
     fits.sort(key=lambda d: (taken.get(d.id, 0) - d.memory, d.id))
     return fits[: need.gpus] if len(fits) >= need.gpus else None
+
+
+def exceeds(fleet: Fleet, r: Replica) -> bool:
+    """Whether more is taken than there is where the replica runs: of host memory, or of one of its devices.
+
+    Replicas that are stopping count as gone.
+    """
+    host = fleet.hosts[r.host]
+    going = [o for o in fleet.replicas.values() if o.state is State.STOPPING and o.host == r.host]
+    if host.memory - sum(o.memory for o in going) > host.spec.memory:
+        return True
+    has = {d.id: d.memory for d in host.spec.devices}
+    for device in r.devices:
+        freed = sum(dict(zip(o.devices, o.gpu_memory, strict=True)).get(device, 0) for o in going)
+        if host.devices[device] - freed > has.get(device, 0):
+            return True
+    return False
 
 
 def never_fits(fleet: Fleet, need: Need, kept: Collection[Replica]) -> str | None:
@@ -64,7 +98,7 @@ def never_fits(fleet: Fleet, need: Need, kept: Collection[Replica]) -> str | Non
     wants = f"needs {format_size(need.memory)} of host memory"
     has = f"the budget is {format_size(have)}"
     if held:
-        has += f", of which {format_size(held)} is held by replicas that are never evicted"
+        has += f", of which {format_size(held)} is held by replicas that stay"
     if need.gpus:
         each = "all" if need.gpu_memory is None else format_size(need.gpu_memory)
         wants += f" and {each} of each of {need.gpus} GPU{'s' if need.gpus > 1 else ''}"

@@ -2,13 +2,12 @@
 
 import msgspec
 
-from pilotlight.fleet.actions import Action, Note
-from pilotlight.fleet.deployment import Need
+from pilotlight.fleet.actions import Action
 from pilotlight.fleet.events import Died, Measured, Progressed, Ready, Recovered, Sized, StartFailed, Stopped
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import SERVING, Cause, State
 from pilotlight.policy import backoff, effects, eviction, placement
-from pilotlight.policy.balance import balance, settle
+from pilotlight.policy.balance import balance, settle, within_budget
 
 
 def progressed(fleet: Fleet, e: Progressed, out: list[Action]) -> None:
@@ -87,7 +86,8 @@ def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
     effects.move(r, Cause.RECOVERED, e.at, out, "it answered a probe")
     balance(fleet, d, e.at, out)
-    effects.let_leave(fleet, d, r, e.at, out)
+    for other in list(d.replicas.values()):
+        effects.let_leave(fleet, d, other, e.at, out)
 
 
 def stopped(fleet: Fleet, e: Stopped, out: list[Action]) -> None:
@@ -114,9 +114,10 @@ def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
     effects.resize(fleet, r, max(seen, floor))
     if r.served:
         r.measured = True
+    if r.served and r.fingerprint == d.spec.fingerprint:
         d.measured = max(d.measured, e.memory)
         d.measured_gpu = max(d.measured_gpu, e.gpu_memory or 0)
-    _within_budget(fleet, e.at, out)
+    within_budget(fleet, e.at, out)
     settle(fleet, e.at, out)
 
 
@@ -134,13 +135,4 @@ def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
             effects.stop(r, e.at, out, never)
     if starting and never is not None:
         failed(fleet, d, starting[0], e.at, out, f"it does not fit: {never}")
-    _within_budget(fleet, e.at, out)
-
-
-def _within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
-    """Idle replicas go when what is up was measured to take more than there is."""
-    if any(h.memory > h.spec.memory for h in fleet.hosts.values()):
-        candidates = eviction.idle(fleet, None, now)
-        for r in eviction.victims(fleet, Need(), 0, candidates) or ():
-            out.append(Note(r.deployment, "more memory is taken than the budget has"))
-            effects.stop(r, now, out, "least recently used, and the memory budget is exceeded")
+    within_budget(fleet, e.at, out)

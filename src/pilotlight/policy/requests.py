@@ -23,7 +23,7 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
         r = routing.pick(d)
         if r is not None:
             effects.assign(fleet, d, r, e.request, e.keep_alive, out, "a replica is ready")
-            if d.in_flight > d.spec.target_requests * len(d.replicas):
+            if r.in_flight > d.spec.target_requests:  # and it was the least busy one
                 balance(fleet, d, e.at, out)
             return
     if len(d.held) >= d.spec.max_pending_requests:

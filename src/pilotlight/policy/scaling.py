@@ -1,15 +1,17 @@
 """How many replicas a deployment wants."""
 
 from pilotlight.fleet.fleet import DeploymentState
+from pilotlight.fleet.states import SERVING
 
 
 def wanted(d: DeploymentState) -> int:
     """Enough for its requests, in flight and held, at target_requests each, within min and max.
 
-    Only ever a reason to start: replicas leave by their keep-alive.
+    Those on a replica that is to go finish there and ask for no other. Only ever a reason to start: replicas leave
+    by their keep-alive.
     """
     spec = d.spec
-    load = d.in_flight + len(d.held)
+    load = len(d.held) + sum(r.in_flight for r in d.replicas.values() if r.state in SERVING)
     n = -(-load // spec.target_requests)
     if d.warm_asked:
         n = max(n, 1)

@@ -6,23 +6,23 @@ host: 127.0.0.1
 port: 8080
 
 models:
+  # A small real model, about 650 MB, fetched when it is first asked (or by `pilotlight pull`).
+  chat:
+    source: hf://Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q8_0.gguf
+    aliases: [gpt-4o-mini]
+    max_replicas: 2
+    target_requests: 4      # in flight per replica before another is started
+    ttl: 5m                 # idle time before it goes back to zero
+    engine_args: {n_ctx: 4096}
+
   # Random weights, made on first use: it answers noise, but starts, scales and streams like any other.
   demo:
     source: demo://50m
-    ttl: 5m                 # idle time before it goes back to zero
-
-  # A small real model, about 650 MB, fetched on first use.
-  # chat:
-  #   source: hf://Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q8_0.gguf
-  #   aliases: [gpt-4o-mini]
-  #   max_replicas: 2
-  #   target_requests: 4    # in flight per replica before another is started
-  #   engine_args: {n_ctx: 4096}
 
   # Any OpenAI-compatible server. This one is vLLM on one GPU.
   # big:
   #   engine: command
-  #   cmd: vllm serve Qwen/Qwen2.5-7B-Instruct --port ${PORT}
+  #   cmd: vllm serve Qwen/Qwen2.5-7B-Instruct --host 127.0.0.1 --port ${PORT}
   #   served_name: Qwen/Qwen2.5-7B-Instruct
   #   gpus: 1
   #   ttl: 15m

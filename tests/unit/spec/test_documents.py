@@ -21,7 +21,8 @@ ENV = {"TEAM_A_KEY": "a", "ADMIN_KEY": "b"}
 
 def test_the_starter_serves_as_it_stands() -> None:
     config = parse(starter(), "/etc/pilotlight.yaml", {})
-    assert next(iter(config.models.values())).source == "demo://50m"
+    real, demo = config.models.values()  # the real model first
+    assert (real.source or "").startswith("hf://") and demo.source == "demo://50m"
     assert starter().count("\n") < 40
 
 
@@ -29,7 +30,7 @@ def test_the_starter_loads_with_everything_in_it_switched_on() -> None:
     keys = r"chat|big|api_keys|source|aliases|max_replicas|target_requests|engine_args|engine|cmd|served_name|gpus|ttl"
     on = re.sub(rf"(?m)^( *)# ( *(?:(?:{keys}):|- \{{))", r"\1\2", starter())
     config = parse(on, "/etc/pilotlight.yaml", ENV)
-    assert list(config.models) == ["demo", "chat", "big"]
+    assert list(config.models) == ["chat", "demo", "big"]
     assert (config.models["big"].gpus, len(config.api_keys)) == (1, 2)
 
 

@@ -1,0 +1,92 @@
+"""What the kernel orders, as it reaches those who carry it out and those who record it."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from pilotlight.controller.live import GRACE, LiveEffects
+from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
+from pilotlight.fleet.plan import Plan
+from pilotlight.fleet.records import StartRecord
+from pilotlight.fleet.states import State
+from pilotlight.spec.model import Model
+
+
+class Calls:
+    """Takes any call."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args: self.calls.append((name, *args))
+
+
+MODEL = Model(source="demo://50m")
+RECORD = StartRecord("m-1", "m", 0.0, 1.0)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.replicas, self.told, self.requests = Calls(), Calls(), Calls()
+        self.record: StartRecord | None = RECORD
+        self.effects = LiveEffects(self.replicas, lambda name: MODEL, lambda replica: self.record, self.told)
+        self.effects.requests = self.requests
+
+    def moves(self, *states: State) -> list[str]:
+        """What was told of a replica that went through these states, besides the moves."""
+        for state in states:
+            self.effects.moved(Moved("m-1", "m", state, "because"))
+        return [name for name, *_ in self.told.calls if name != "moved"]
+
+
+def test_orders_reach_the_right_hands():
+    bench = Bench()
+    start = Start("m-1", "m", "local", (), Plan(()), "x")
+    bench.effects.start(start)
+    bench.effects.stop(Stop("m-1", "x"))
+    bench.effects.probe(Probe("m-1", "x"))
+    assert bench.replicas.calls == [("start", start, MODEL), ("stop", "m-1", GRACE), ("probe", "m-1")]
+    spoken = [Assign("r", "m-1", "x"), Hold("r", "x"), Refuse("r", 503, "c", "x")]
+    bench.effects.assign(spoken[0])  # type: ignore[arg-type]
+    bench.effects.hold(spoken[1])  # type: ignore[arg-type]
+    bench.effects.refuse(spoken[2])  # type: ignore[arg-type]
+    assert [call[1] for call in bench.requests.calls] == spoken
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ((State.STARTING, State.READY), ["started"]),
+        ((State.STARTING, State.GONE), ["started"]),  # a start that failed
+        ((State.STARTING, State.STOPPING, State.GONE), ["started"]),  # called off, or not ready in time
+        ((State.STARTING, State.READY, State.GONE), ["started", "died"]),
+        ((State.STARTING, State.READY, State.SUSPECT, State.GONE), ["started", "died"]),
+        ((State.STARTING, State.READY, State.SUSPECT, State.READY), ["started"]),
+        ((State.STARTING, State.READY, State.STOPPING, State.GONE), ["started"]),
+        ((State.STARTING, State.READY, State.DRAINING, State.STOPPING, State.GONE), ["started"]),
+        ((State.STARTING, State.READY, State.DRAINING, State.GONE), ["started", "died"]),
+    ],
+)
+def test_what_a_replicas_way_means(states: tuple[State, ...], told: list[str]):
+    assert Bench().moves(*states) == told
+
+
+def test_a_start_of_which_nothing_is_known():
+    bench = Bench()
+    bench.record = None
+    assert bench.moves(State.STARTING, State.READY) == []
+
+
+def test_what_went_wrong_is_a_warning(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO):
+        Bench().moves(State.STARTING, State.READY, State.GONE)
+        Bench().effects.note(Note("m", "does not fit"))
+    assert [r.levelno for r in caplog.records] == [
+        logging.INFO,
+        logging.INFO,
+        logging.WARNING,
+        logging.WARNING,
+    ]
+    assert "m-1 is gone: because" in caplog.text

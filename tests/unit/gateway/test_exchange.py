@@ -1,0 +1,321 @@
+"""The front door and one exchange, with a kernel that does as told and an engine behind real HTTP."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from pilotlight.clock import SystemClock
+from pilotlight.fleet.actions import Assign, Hold, Refuse
+from pilotlight.fleet.events import Arrived, Bounced, Event, Finished
+from pilotlight.fleet.records import RequestRecord
+from pilotlight.gateway.desk import Desk
+from pilotlight.gateway.front import Directory, Front
+from pilotlight.gateway.kitchen import Kitchen, Patience
+from pilotlight.gateway.upstream import Upstream
+from pilotlight.http.keys import KeyRing
+from pilotlight.spec.model import ApiKey, Model
+
+
+class Bench:
+    """`engine` is the handler of what is sent on; `kernel` a list of what the kernel says, one for each question."""
+
+    def __init__(self, **model: Any) -> None:
+        self.clock = SystemClock()
+        self.posted: list[Event] = []
+        self.records: list[RequestRecord] = []
+        self.refused: list[tuple[str, int]] = []
+        self.says: list[str] = []
+        self.desk = Desk(self.clock, self._post)
+        self.models = {"m": Model(engine="command", cmd="x", aliases=("alias",), **model)}
+        self.up = True
+        self.engine_url = ""
+        self.client: TestClient[Any, Any]
+        self.keys: tuple[ApiKey, ...] = ()
+        self.ready_at: float | None = 0.0
+        self.told: list[Any] = [self.records.append]
+        self.tail: tuple[str, ...] = ()
+
+    def _post(self, event: Event) -> None:
+        self.posted.append(event)
+        if isinstance(event, Arrived | Bounced):
+            self.speak(event.request, self.says.pop(0) if self.says else "m-1")
+
+    def speak(self, request: str, said: str) -> None:
+        if said == "hold":
+            self.desk.hold(Hold(request, "no replica is up"))
+        elif said.startswith("refuse"):
+            _, status, code = said.split()
+            self.desk.refuse(Refuse(request, int(status), code, "because", 3.0, "m-1"))
+        else:
+            self.desk.assign(Assign(request, said, "ready"))
+
+    def request(self) -> str:
+        return next(e.request for e in reversed(self.posted) if isinstance(e, Arrived))
+
+    def url_of(self, replica: str) -> str:
+        if replica == "gone":
+            raise KeyError(replica)
+        if replica == "bug":
+            raise ZeroDivisionError
+        return "http://127.0.0.1:1" if replica == "dead" else self.engine_url
+
+    @contextlib.asynccontextmanager
+    async def open(self, engine: Any, patience: Patience | None = None) -> AsyncIterator["Bench"]:
+        app = web.Application()
+        app.router.add_route("*", "/{any:.*}", engine)
+        async with TestServer(app) as server:
+            self.engine_url = str(server.make_url("")).rstrip("/")
+            upstream = Upstream()
+            kitchen = Kitchen(
+                clock=self.clock, desk=self.desk, upstream=upstream, url_of=self.url_of,
+                ready_at=lambda replica: self.ready_at, is_up=lambda name: self.up, report=lambda replica: None,
+                log_tail=lambda replica: self.tail, progress=lambda name: f"{name} is starting", told=self.told,
+                patience=patience or Patience(60, 60, 60),
+            )  # fmt: skip
+            directory = Directory(self.models)
+            keys = KeyRing(self.keys, {"K": "sk-k"}, directory.names, self.clock)
+            front = Front(
+                kitchen, keys, directory, lambda name, status: self.refused.append((name, status)), 1
+            )
+            door = web.Application()
+            door.add_routes(front.routes())
+            async with TestClient(TestServer(door, handler_cancellation=True)) as self.client:
+                yield self
+            await upstream.close()
+        assert sum(isinstance(e, Arrived) for e in self.posted) == sum(
+            isinstance(e, Finished) for e in self.posted
+        )
+
+    async def ask(self, **fields: Any) -> ClientResponse:
+        return await self.client.post("/v1/chat/completions", json={"model": "m", **fields})
+
+    @property
+    def finished(self) -> list[bool]:
+        return [e.ok for e in self.posted if isinstance(e, Finished)]
+
+
+async def fine(request: web.Request) -> web.StreamResponse:
+    body = await request.json()
+    if not body.get("stream"):
+        return web.json_response(
+            {"model": body["model"], "usage": {"prompt_tokens": 2, "completion_tokens": 1}}
+        )
+    return await events(request, b'data: {"a":1}\n\n', b'data: {"a":2}\n\n', b"data: [DONE]\n\n")
+
+
+async def events(request: web.Request, *parts: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+    await response.prepare(request)
+    for part in parts:
+        await response.write(part)
+        await asyncio.sleep(0)
+    return response
+
+
+async def test_a_whole_answer():
+    async with Bench().open(fine) as bench:
+        answer = await bench.ask()
+        assert (answer.status, (await answer.json())["model"]) == (200, "m")
+        assert answer.headers["x-pilotlight-start"] == "warm"
+        (record,) = bench.records
+        assert answer.headers["x-pilotlight-request-id"] == record.request_id
+        assert (record.outcome, record.status, record.prompt_tokens, record.output_tokens) == (
+            "ok",
+            200,
+            2,
+            1,
+        )
+        assert bench.finished == [True]
+
+
+async def test_a_stream():
+    async with Bench().open(fine) as bench:
+        answer = await bench.ask(stream=True)
+        assert await answer.text() == 'data: {"a":1}\n\ndata: {"a":2}\n\ndata: [DONE]\n\n'
+        assert answer.headers["Cache-Control"] == "no-cache"
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        (record,) = bench.records
+        assert (record.outcome, record.output_tokens, record.tokens_from, record.bytes_out) == (
+            "ok",
+            2,
+            "chunks",
+            44,
+        )
+        assert bench.finished == [True]
+
+
+async def test_events_are_never_cut():
+    async def halves(request: web.Request) -> web.StreamResponse:
+        return await events(request, b"data: {", b'"a":1}\n', b'\ndata: {"b', b'":2}\n\ndata: [DONE]')
+
+    async with Bench().open(halves) as bench:
+        answer = await bench.ask(stream=True)
+        assert await answer.text() == 'data: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]'
+
+
+async def test_usage_is_found_behind_many_small_events():
+    async def small(request: web.Request) -> web.StreamResponse:
+        usage = b'data: {"usage":{"prompt_tokens":2,"completion_tokens":9}}\n\n'
+        return await events(request, usage, *[b": ping\n\n"] * 20, b"data: [DONE]\n\n")
+
+    async with Bench().open(small) as bench:
+        await (await bench.ask(stream=True)).read()
+        assert (bench.records[0].output_tokens, bench.records[0].tokens_from) == (9, "usage")
+
+
+async def test_an_engines_no_is_an_answer_but_its_failure_is_none():
+    async def no(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "no"}, status=(await request.json())["status"])
+
+    async with Bench().open(no) as bench:
+        for status in (400, 500):
+            assert (await bench.ask(status=status)).status == status
+        assert [r.outcome for r in bench.records] == ["engine_error"] * 2
+        assert bench.finished == [True, False]
+
+
+@pytest.mark.parametrize("first", ["dead", "gone"])
+async def test_one_retry_and_no_more(first: str):
+    async with Bench().open(fine) as bench:
+        bench.says = [first, "m-2"]
+        assert (await bench.ask()).status == 200
+        assert bench.records[-1].replica == "m-2"
+        bench.says = [first, first]
+        answer = await bench.ask(stream=True)
+        assert answer.status == 502
+        assert (await answer.json())["error"]["code"] == "engine_died"
+        assert sum(isinstance(e, Bounced) for e in bench.posted) == 2
+        assert bench.finished == [True, False]
+
+
+async def test_a_refusal_with_the_engines_last_words():
+    async with Bench().open(fine) as bench:
+        bench.says, bench.tail = ["refuse 503 start_failed"], ("CUDA error",)
+        answer = await bench.ask(stream=True)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
+        assert "CUDA error" in (await answer.json())["error"]["message"]
+        assert bench.records[0].outcome == "start_failed"
+
+
+async def test_held_told_and_let_go():
+    bench = Bench()
+    bench.up, bench.ready_at = False, None
+    async with bench.open(fine, Patience(0, 0, 60)):
+        for stream in (True, False):
+            bench.says = ["hold"]
+            answer = await bench.ask(stream=stream)  # its headers come with the first sign
+            assert (answer.status, answer.headers["x-pilotlight-start"]) == (200, "cold")
+            bench.ready_at = bench.clock.now()
+            bench.speak(bench.request(), "m-1")
+            text = await answer.text()
+            assert text.startswith(": m is starting\n\ndata: " if stream else ' {"model"')
+        assert [r.start for r in bench.records] == ["cold", "cold"]
+
+
+async def test_held_told_and_refused():
+    async with Bench().open(fine, Patience(0, 0, 60)) as bench:
+        for stream in (True, False):
+            bench.says = ["hold"]
+            answer = await bench.ask(stream=stream)
+            bench.speak(bench.request(), "refuse 503 start_failed")
+            text = await answer.text()
+            error = json.loads(text.rsplit("data: ", 1)[-1] if stream else text)
+            assert error["error"]["code"] == "start_failed"
+        assert [(r.status, r.outcome) for r in bench.records] == [(200, "start_failed")] * 2
+
+
+async def test_an_answer_that_is_no_stream_after_the_first_sign_of_one():
+    async def pretty(request: web.Request) -> web.StreamResponse:
+        return web.Response(text='{\n "a": 1\n}', content_type="application/json")
+
+    async with Bench().open(pretty, Patience(0, 0, 60)) as bench:
+        bench.says = ["hold"]
+        answer = await bench.ask(stream=True)
+        bench.speak(bench.request(), "m-1")
+        text = await answer.text()
+        assert json.loads(text.split("data: ")[1]) == {"a": 1}
+
+
+async def test_what_nobody_foresaw_is_a_500_and_one_log_line(caplog: pytest.LogCaptureFixture):
+    async with Bench().open(fine) as bench:
+        bench.says = ["bug"]
+        answer = await bench.ask()
+        assert (answer.status, (await answer.json())["error"]["code"]) == (500, "internal_error")
+        assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+        assert bench.finished == [False]
+        assert bench.records[0].outcome == "internal_error"
+
+
+async def test_what_nobody_foresaw_in_mid_stream_is_an_error_event(caplog: pytest.LogCaptureFixture):
+    async with Bench().open(fine, Patience(0, 0, 60)) as bench:
+        bench.says = ["hold"]
+        answer = await bench.ask(stream=True)
+        bench.speak(bench.request(), "bug")
+        text = await answer.text()
+        assert json.loads(text.split("data: ")[1])["error"]["code"] == "internal_error"
+        assert len([r for r in caplog.records if r.levelno >= logging.ERROR]) == 1
+
+
+async def test_a_sink_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture):
+    bench = Bench()
+    bench.told.insert(0, lambda record: 1 / 0)
+    async with bench.open(fine):
+        assert (await bench.ask()).status == 200
+        assert len(bench.records) == 1
+    assert "could not be recorded" in caplog.text
+
+
+async def test_refusals_at_the_door_are_counted_and_leave_no_ticket():
+    bench = Bench()
+    bench.keys = (ApiKey(name="k", key_env="K", models=("m",)),)
+    async with bench.open(fine):
+        url = "/v1/chat/completions"
+        key = {"Authorization": "Bearer sk-k"}
+        assert (await bench.client.post(url, json={"model": "m"})).status == 401
+        assert (await bench.client.post(url, data=b"{", headers=key)).status == 400
+        assert (await bench.client.post(url, json={"model": "x"}, headers=key)).status == 404
+        assert (await bench.client.post(url, json={"model": "alias"}, headers=key)).status == 200
+        assert bench.refused == [("-", 401), ("-", 400), ("-", 404)]
+        assert next(e for e in bench.posted if isinstance(e, Arrived)).deployment == "m"
+        assert bench.records[0].key == "k"
+
+
+async def test_a_null_keep_alive_does_not_reach_the_engine():
+    seen: list[dict[str, Any]] = []
+
+    async def engine(request: web.Request) -> web.StreamResponse:
+        seen.append(await request.json())
+        return web.json_response({})
+
+    async with Bench().open(engine) as bench:
+        await bench.ask(keep_alive=None)
+        await bench.ask(keep_alive="5m")
+        assert seen == [{"model": "m"}, {"model": "m"}]
+        assert [e.keep_alive for e in bench.posted if isinstance(e, Arrived)] == [None, 300.0]
+
+
+async def test_a_client_that_leaves_while_held():
+    bench = Bench()
+    bench.up = False
+    async with bench.open(fine) as bench:
+        bench.says = ["hold"]
+        task = asyncio.create_task(bench.ask())
+        while not bench.posted:
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(5):
+            while not bench.records:
+                await asyncio.sleep(0.001)
+        assert (bench.records[0].outcome, bench.records[0].status, bench.records[0].start) == (
+            "client_left",
+            499,
+            "cold",
+        )
+        assert bench.finished == [False]
