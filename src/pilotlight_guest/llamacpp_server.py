@@ -72,7 +72,9 @@ def load(llama: Any, order: dict[str, Any]) -> Any:
     params.model.path = order["weights"]
     params.port = order.get("port") or 0
     if order.get("name"):
-        params.model_alias = {order["name"]}  # what answers call the model; else they show where its file lies
+        params.model_alias = {
+            order["name"]
+        }  # what answers call the model; else they show where its file lies
     params.warmup = False  # done apart, so that it can be seen
     try:
         server = llama.Server(params)

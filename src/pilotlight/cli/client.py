@@ -46,16 +46,23 @@ class Client:
         if url is None:
             running = local(args.port)
             url, key = running.url, running.token
-        if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
+        if not _is_address(url):
             raise ServerError(f"--url {url!r} is not an http:// or https:// address")
         self.url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def get(self, path: str) -> Any:
-        return self._ask("GET", path)
+    def get(self, path: str, *keys: str) -> dict[str, Any]:
+        """The answer, an object with at least these keys. Raises ServerError."""
+        return self._checked(path, keys, self._ask("GET", path))
 
-    def post(self, path: str) -> Any:
-        return self._ask("POST", path)
+    def post(self, path: str, *keys: str) -> dict[str, Any]:
+        """Like `get`."""
+        return self._checked(path, keys, self._ask("POST", path))
+
+    def _checked(self, path: str, keys: tuple[str, ...], answer: Any) -> dict[str, Any]:
+        if isinstance(answer, dict) and all(key in answer for key in keys):
+            return answer
+        raise ServerError(f"{self.url}{path} answered something else; is it a pilotlight server?")
 
     def _ask(self, method: str, path: str) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the scheme was checked
@@ -66,7 +73,11 @@ class Client:
                 return msgspec.json.decode(answer.read())
         except urllib.error.HTTPError as e:
             raise ServerError(_message(e.read()) or f"{self.url}{path} answered {e.code}") from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError) as e:
+        except (
+            http.client.HTTPException,
+            OSError,
+            ValueError,
+        ) as e:  # ValueError: a name or key that cannot be sent
             reason = getattr(e, "reason", e)
             raise ServerError(f"{self.url} cannot be reached: {reason}") from None
         except msgspec.DecodeError:
@@ -82,5 +93,16 @@ def _message(body: bytes) -> str | None:
         return None
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"} and bool(parts.hostname) and url.isascii() and parts.port != 0
+        )
+    except ValueError:
+        return False
+
+
 def quote(model: str) -> str:
-    return urllib.parse.quote(model, safe="/")
+    """For a path; a command line may hold bytes that are not UTF-8."""
+    return urllib.parse.quote(os.fsencode(model), safe="/")

@@ -16,7 +16,8 @@ POLL = 0.2
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model")
+    # A command line may hold bytes that are not UTF-8; no model is called so.
+    parser.add_argument("model", type=lambda text: text.encode("utf-8", "replace").decode())
     parser.add_argument("-f", "--follow", action="store_true", help="go on with what is written from now on")
     parser.add_argument(
         "-n", "--lines", type=int, default=100, help="how many of the last lines; default: 100"
@@ -34,7 +35,8 @@ def run(args: argparse.Namespace) -> None:
     if current is not None:
         data = current.read_bytes()
         position = len(data)
-        sys.stdout.write("\n".join(data.decode(errors="replace").splitlines()[-args.lines :]) + "\n")
+        lines = data.decode(errors="replace").splitlines()[-args.lines :] if args.lines > 0 else []
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()
     while args.follow:
         current, position = _follow(folder, args.model, current, position)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from pilotlight import __version__
 from pilotlight.errors import ConfigError, PilotlightError
@@ -29,6 +30,37 @@ VERBS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 for an error, 2 for a wrong configuration or command line, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # Without them (`>&-`) their numbers would be given to files that we open.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except ConfigError as e:
+        print(e, file=sys.stderr)
+        return 2
+    except PilotlightError as e:
+        text = str(e)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except OSError as e:
+        _drop_output()
+        text = (
+            f"{e.filename or 'the output'} cannot be {'used' if e.filename else 'written'}: {e.strerror or e}"
+        )
+    except Exception as e:
+        if os.environ.get("PILOTLIGHT_DEBUG"):
+            raise
+        text = f"met an error of its own, {type(e).__name__}: {e}; with PILOTLIGHT_DEBUG=1 it shows where"
+    print(f"pilotlight: {text}", file=sys.stderr)
+    return 1
+
+
+def _run(arguments: list[str]) -> int:
     verb = arguments[0] if arguments else ""
     if verb not in VERBS:
         return _overview(arguments)
@@ -36,19 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=f"pilotlight {verb}", description=VERBS[verb].capitalize() + ".")
     module.arguments(parser)
     try:
-        return module.run(parser.parse_args(arguments[1:])) or 0
-    except ConfigError as e:
-        print(e, file=sys.stderr)
-        return 2
-    except PilotlightError as e:
-        print(f"pilotlight: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        args = parser.parse_args(arguments[1:])
+    except SystemExit as e:  # it has shown its help, or what is wrong
+        return int(e.code or 0)
+    return module.run(args) or 0
+
+
+def _drop_output() -> None:
+    """Whoever read it has gone, or its disk is full: the interpreter shall not try again, and complain, at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _overview(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    answer = client.Client(args).get("/running")
+    answer = client.Client(args).get("/running", "replicas", "held")
     if args.json:
         print(json.dumps(answer))
         return

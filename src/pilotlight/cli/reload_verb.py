@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    answer = client.Client(args).post("/reload")
+    answer = client.Client(args).post("/reload", "changes")
     if args.json:
         print(json.dumps(answer))
     else:

@@ -26,12 +26,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "source", help="hf://org/repo[@rev]/file.gguf, https://..., demo://50m, demo://1b or a path"
     )
     parser.add_argument("prompt", nargs="?", help="what to ask; default: read from standard input")
-    parser.add_argument("--max-tokens", type=int, default=256, help="default: 256")
+    parser.add_argument("--max-tokens", type=_positive, default=256, help="default: 256")
     parser.add_argument("--temperature", type=float, help="default: the engine's")
     parser.add_argument("--seed", type=int, help="default: the engine's")
-    parser.add_argument("--context", type=int, default=4096, help="tokens of context; default: 4096")
+    parser.add_argument("--context", type=_positive, default=4096, help="tokens of context; default: 4096")
     parser.add_argument("--trace", action="store_true", help="afterwards, show on stderr where the wait went")
     parser.add_argument("--verbose", "-v", action="store_true", help="log what the server does")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:

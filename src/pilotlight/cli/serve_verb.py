@@ -7,7 +7,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from pilotlight.cli.server import Server
 from pilotlight.spec.load import load
@@ -20,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", nargs="?", default=DEFAULT, help=f"the configuration; default: {DEFAULT}")
     parser.add_argument("--host", help="listen here instead of the configuration's host")
     parser.add_argument(
-        "--port", type=int, help="listen here instead of the configuration's port; 0 takes a free one"
+        "--port", type=_port, help="listen here instead of the configuration's port; 0 takes a free one"
     )
     parser.add_argument(
         "--insecure", action="store_true", help="allow an address that is not loopback without api_keys"
@@ -28,8 +30,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--verbose", "-v", action="store_true", help="log every decision's details")
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is not a port; they go from 0 to 65535")
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     set_up_logging(args.verbose)
+    allow_many_files()
     path = Path(args.config)
 
     def read() -> Config:
@@ -45,7 +55,16 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
-def run_loop(main) -> int:  # pyright: ignore[reportUnknownParameterType, reportMissingParameterType]
+def allow_many_files() -> None:
+    """Every held request is an open socket, and a shell allows 1024 files by default: takes what the system allows."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource  # noqa: PLC0415 - not on every platform
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def run_loop(main: Coroutine[Any, Any, int]) -> int:
     """On uvloop where there is one."""
     try:
         import uvloop  # noqa: PLC0415

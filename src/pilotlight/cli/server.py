@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
 from pilotlight.engines.registry import ENGINES
 from pilotlight.errors import ConfigError, Problem, ServerError
+from pilotlight.fleet.actions import Action
 from pilotlight.fleet.deployment import Host
 from pilotlight.fleet.events import Configured, Event, ShutDown, Sized
 from pilotlight.fleet.fleet import NEVER
@@ -106,7 +107,7 @@ class Server:
             Settings(config_dir, self.state / "logs", config.log_max_size, _for_engines(env, config)),
         )
         effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, self.metrics)
-        self.controller = Controller(clock, effects)
+        self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
         self._desk = effects.requests = Desk(clock, self.controller.post)
         self._patience = patience
         self._models = dict(config.models)
@@ -166,9 +167,10 @@ class Server:
         site = web.TCPSite(self._runner, config.host, config.port, backlog=4096, reuse_address=True)
         try:
             await site.start()
-        except OSError as e:
+        except (OSError, ValueError) as e:  # ValueError: a host that is no name
+            fault = getattr(e, "strerror", None) or e
             text = (
-                f"cannot listen on {config.host}:{config.port}: {e.strerror or e}; choose another with --port"
+                f"cannot listen on {config.host}:{config.port}: {fault}; choose another with --port or --host"
             )
             raise ServerError(text) from None
         self.port = self._runner.addresses[0][1]
@@ -217,8 +219,9 @@ class Server:
         except OSError as e:
             log.warning("`pilotlight ps` will not find this server without --url: %s", e)
 
-    def _keys(self, config: Config) -> KeyRing:
-        keys = KeyRing(config.api_keys, self._env, Directory(config.models).names, self.clock)
+    def _keys(self, config: Config, before: KeyRing | None = None) -> KeyRing:
+        names = Directory(config.models).names
+        keys = KeyRing(config.api_keys, self._env, names, self.clock, before)
         keys.add(LOCAL, self._token, admin=True)
         return keys
 
@@ -298,7 +301,7 @@ class Server:
         self.config = new
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)
-        self.front.keys = self._keys(new)
+        self.front.keys = self._keys(new, self.front.keys)
         self._apply(declared)
         return said
 
@@ -324,7 +327,10 @@ class Server:
                 await asyncio.wait_for(hurry.wait(), 0.05)
 
     async def close(self, at_once: bool = False) -> None:
-        """Ends whatever still runs, `at_once` without giving engines time. Also right for a server that did not start."""
+        """Ends whatever still runs, `at_once` without giving engines time.
+
+        Also right for a server that did not start.
+        """
         if self._announced is not None:
             self._announced.unlink(missing_ok=True)
         if at_once:
@@ -339,6 +345,11 @@ class Server:
         self._requests.close()
         if self._otel is not None:
             await asyncio.to_thread(self._otel.close)
+
+
+def _say(event: Event, actions: Sequence[Action]) -> None:
+    """Every decision, for who asked to see them."""
+    log.debug("%r -> %s", event, "; ".join(map(repr, actions)) or "nothing")
 
 
 def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:

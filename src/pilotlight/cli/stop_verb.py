@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    answer = client.Client(args).post(f"/models/{client.quote(args.model)}/stop")
+    answer = client.Client(args).post(f"/models/{client.quote(args.model)}/stop", "model", "replicas")
     if args.json:
         print(json.dumps(answer))
     else:

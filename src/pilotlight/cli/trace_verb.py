@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> None:
     path = f"/traces/{client.quote(args.id)}" if args.id else "/traces"
     if args.model and not args.id:
         path += f"?model={client.quote(args.model)}"
-    trace = client.Client(args).get(path)
+    trace = client.Client(args).get(path, "request_id", "spans")
     print(json.dumps(trace) if args.json else render(trace))
 
 

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     server = client.Client(args)
-    answer = server.post(f"/models/{client.quote(args.model)}/warm")
+    answer = server.post(f"/models/{client.quote(args.model)}/warm", "model", "replicas")
     if args.wait:
         answer = _wait(server, answer)
     if args.json:
@@ -31,9 +31,10 @@ def _wait(server: client.Client, answer: dict) -> dict:  # pyright: ignore[repor
     """Raises ServerError when the start came to nothing."""
     model = answer["model"]
     while True:
-        states = [r["state"] for r in server.get("/running")["replicas"] if r["model"] == model]
+        running = server.get("/running", "replicas", "waiting_for_room")
+        states = [r["state"] for r in running["replicas"] if r["model"] == model]
         if "ready" in states:
             return {"model": model, "replicas": {s: states.count(s) for s in states}}
-        if not states:
+        if not states and model not in running["waiting_for_room"]:
             raise ServerError(f"{model} did not come up; `pilotlight logs {model}` says why")
         time.sleep(0.1)

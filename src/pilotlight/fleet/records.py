@@ -5,6 +5,11 @@ import msgspec
 
 from pilotlight.fleet.plan import Span
 
+AT_ONCE = 0.005
+"""Seconds from a free replica to a request's assignment below which nothing else was served in between."""
+
+_set = msgspec.structs.force_setattr
+
 
 class StartRecord(msgspec.Struct, frozen=True):
     """One start plan as it went."""
@@ -54,27 +59,27 @@ class RequestRecord(msgspec.Struct, frozen=True):
     in_vain: bool = False
     """It was held to its end, and no replica was up by then."""
 
-    @property
-    def start_wait(self) -> float:
-        """Seconds that starting made it wait: from its arrival until the replica that took it was ready, if that was
-        later; for one that no replica took, until its end if none was up."""
+    # Of the above, once, for everyone who is told:
+    start_wait: float = 0.0
+    """Seconds that starting made it wait: from its arrival until the replica that took it was ready, if that was later;
+    for one that no replica took, until its end if none was up."""
+    start: str = ""
+    """`cold` or `warm`; `none` for one that no replica took and that waited for none."""
+    queue: float = 0.0
+    """Seconds behind other requests, after every start was over; 0 when a free replica took it at once."""
+
+    def __post_init__(self) -> None:
+        wait = queue = 0.0
         if self.replica_ready_at is not None:
-            return max(0.0, self.replica_ready_at - self.arrived_at)
-        if self.in_vain or self.outcome == "start_failed":
-            return self.ended_at - self.arrived_at
-        return 0.0
-
-    @property
-    def start(self) -> str:
-        """`cold` or `warm`."""
-        return "cold" if self.start_wait > 0 else "warm"
-
-    @property
-    def queue(self) -> float:
-        """Seconds behind other requests, after every start was over."""
-        if self.assigned_at is None:
-            return 0.0
-        return max(0.0, self.assigned_at - self.arrived_at - self.start_wait)
+            wait = max(0.0, self.replica_ready_at - self.arrived_at)
+        elif self.in_vain or self.outcome == "start_failed":
+            wait = self.ended_at - self.arrived_at
+        if self.assigned_at is not None:
+            queue = self.assigned_at - self.arrived_at - wait
+        start = "cold" if wait > 0 else "none" if self.replica_ready_at is None else "warm"
+        _set(self, "start_wait", wait)
+        _set(self, "start", start)
+        _set(self, "queue", queue if queue > AT_ONCE else 0.0)
 
     @property
     def ttft(self) -> float | None:

@@ -102,7 +102,7 @@ class Admin:
         fleet, now = self._fleet(), self._clock.now()
         rows = [self._row(fleet, r, now) for r in fleet.replicas.values()]
         held = {name: len(d.held) for name, d in fleet.deployments.items() if d.held}
-        waiting = {name: fleet.deployments[name].last_reason for name in fleet.waiting}
+        waiting = {name: round(now - fleet.deployments[name].waiting_since, 3) for name in fleet.waiting}
         return json_response({"replicas": rows, "held": held, "waiting_for_room": waiting})
 
     def _row(self, fleet: Fleet, r: Replica, now: float) -> dict[str, Any]:

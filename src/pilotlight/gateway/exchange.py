@@ -135,7 +135,7 @@ class Exchange:
         except KeyError:
             raise Unreached(f"{replica} is gone") from None
         self.sent_at = kitchen.clock.now()
-        headers = to_engine(self.request.headers)
+        headers = to_engine(self.request.raw_headers)
         target = self.request.raw_path
         if not target.startswith("/"):  # http://host/path, which a client of a proxy sends
             target = self.request.path_qs
@@ -167,10 +167,9 @@ class Exchange:
         response = self.response
         if response is None:
             self.status = answer.status
-            whole = web.Response(status=answer.status, body=payload)
-            whole.headers.extend(to_client(answer.headers))
-            whole.headers.update(self._own_headers())
-            return whole
+            headers = to_client(answer.headers)
+            headers.update(self._own_headers())
+            return web.Response(status=answer.status, body=payload, headers=headers)
         if answer.status >= 400:
             payload = as_error(payload, answer.status)
         await response.write(sse.event(payload) if self.stream else payload)
@@ -224,16 +223,19 @@ class Exchange:
     # -- tell --------------------------------------------------------------------------------------------------------
 
     def _own_headers(self) -> dict[str, str]:
-        cold = self._cold()
-        headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": "cold" if cold else "warm"}
-        if cold and self.sent_at is not None:
+        start = self._start()
+        headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": start}
+        if start == "cold" and self.sent_at is not None:
             headers["Server-Timing"] = server_timing(self._record())
         return headers
 
-    def _cold(self) -> bool:
+    def _start(self) -> str:
+        """What can be said before it is over, in the words of RequestRecord.start."""
         if self.replica_ready_at is not None:
-            return self.replica_ready_at > self.ticket.arrived_at
-        return self.ticket.replica is None and self._in_vain()
+            return "cold" if self.replica_ready_at > self.ticket.arrived_at else "warm"
+        if self.ticket.replica is None and (self._in_vain() or self.outcome == "start_failed"):
+            return "cold"
+        return "none" if self.ticket.refusal is not None else "warm"
 
     def _in_vain(self) -> bool:
         """Whether it waits, or has waited until its end, for nothing but a start."""
@@ -295,4 +297,4 @@ class Exchange:
 
 
 def _is_events(answer: Answer) -> bool:
-    return answer.headers.get("Content-Type", "").startswith(sse.CONTENT_TYPE)
+    return answer.content_type.startswith(sse.CONTENT_TYPE.encode())

@@ -82,8 +82,11 @@ class Front:
             name = deployment = self.directory.find(head.model, key)
             model = self.directory.models[deployment]
             has_keep_alive = head.keep_alive is not UNSET
-            if model.served_name is not None or has_keep_alive:
-                body = rewrite(body, model.served_name, has_keep_alive)
+            served = model.served_name
+            if served is None and head.model != deployment and model.engine == "command":
+                served = deployment  # a server knows the model's name, not what else we call it
+            if served is not None or has_keep_alive:
+                body = rewrite(body, served, has_keep_alive)
         except RequestError as e:
             self.refused(name, e.status)
             raise

@@ -14,7 +14,7 @@ class Patience:
     The first sign commits a 200, so it is delayed: a start that fails before it is still answered with its status.
     """
 
-    def __init__(self, comment: float = 2.0, space: float = 20.0, every: float = 5.0) -> None:
+    def __init__(self, comment: float = 2.0, space: float = 45.0, every: float = 5.0) -> None:
         self.comment = comment
         """The first SSE comment of a streaming request."""
         self.space = space

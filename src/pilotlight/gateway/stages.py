@@ -7,9 +7,6 @@ import msgspec
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.fleet.records import RequestRecord
 
-AT_ONCE = 0.005
-"""Seconds from a free replica to a request's assignment below which nothing else was served in between."""
-
 
 class Row(msgspec.Struct, frozen=True):
     """One stage of one request; seconds since its arrival."""
@@ -36,11 +33,10 @@ def stages(r: RequestRecord) -> list[Row]:
             spans.append(Span(Stage.HOLD, r.arrived_at, ready))
     if r.assigned_at is not None:
         free = max(r.arrived_at, ready or 0.0)
-        queued = r.assigned_at - free > AT_ONCE
-        if queued:
+        if r.queue:
             spans.append(Span(Stage.QUEUE, free, r.assigned_at))
         if r.sent_at is not None:
-            spans.append(Span(Stage.HAND_OVER, r.assigned_at if queued else free, r.sent_at))
+            spans.append(Span(Stage.HAND_OVER, r.assigned_at if r.queue else free, r.sent_at))
     if r.sent_at is not None and r.first_byte_at is not None:
         spans.append(Span(Stage.FIRST_TOKEN, r.sent_at, r.first_byte_at))
     spans.sort(key=lambda s: (s.start, s.end))

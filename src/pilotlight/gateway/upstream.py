@@ -9,19 +9,19 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Iterable, Mapping
 from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
-from multidict import CIMultiDict
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection to an engine that is ready [G]."""
-IDLE = 30.0
-"""Seconds that a connection is kept for the next request; most engines close it before."""
+IDLE = 4.0
+"""Seconds that a connection is kept for the next request: less than the 5 s after which llama.cpp and uvicorn (so vLLM)
+close theirs, or a request could meet the closing of the connection that it was sent on."""
 HIGH_WATER = 256 * 2**10
 """Bytes read and not taken above which the engine is made to wait."""
+_LENGTH = (b"content-length", b"transfer-encoding")
 MANY = 1000
 """Engines that are remembered before those without a connection are forgotten."""
 MAX_HEAD = 64 * 2**10
@@ -53,13 +53,12 @@ class Origin:
         self.host_line = f"Host: {name}\r\n" if default else f"Host: {name}:{port}\r\n"
 
     def take(self) -> "Connection | None":
-        """A connection that is open still."""
-        while self.free:
-            connection = self.free.pop()
-            connection.unpark()
-            if not connection.lost:
-                return connection
-        return None
+        """The connection that was used last, so that what is not needed idles out."""
+        if not self.free:
+            return None
+        connection = self.free.pop()
+        connection.unpark()
+        return connection
 
 
 class Connection(asyncio.Protocol):
@@ -73,13 +72,14 @@ class Connection(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.lost = False
-        self.used = False
         self._reset(None)
 
     def _reset(self, timeout: float | None) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.delimited = False
+        self.content_type = b""
         self.head_done = False
         self.done = False
         self._reusable = False
@@ -106,6 +106,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        if self._parked is not None:
+            self.unpark()
+            self._origin.free.remove(self)
         if not self.done and self.error is None:
             if self.head_done and not self.delimited and exc is None:
                 self.done = True
@@ -120,7 +123,12 @@ class Connection(asyncio.Protocol):
         if self._head_size > MAX_HEAD:
             self._fail("its headers are too large")
             return
-        self.headers.add(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
+        self.headers.append((name, value))
+        lower = name.lower()
+        if lower in _LENGTH:
+            self.delimited = True
+        elif lower == b"content-type":
+            self.content_type = value
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
@@ -142,10 +150,6 @@ class Connection(asyncio.Protocol):
             self._reusable = self._parser.should_keep_alive()  # it can say so only in here
 
     # -- one exchange ----------------------------------------------------------------------------------------------
-
-    @property
-    def delimited(self) -> bool:
-        return "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
 
     def begin(self, head: bytes, body: bytes, timeout: float) -> None:
         self._reset(None if timeout == float("inf") else timeout)
@@ -186,7 +190,6 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
             self._watch = None
         if self._reusable and not self.lost and not self._chunks:
-            self.used = True
             self._parked = self._loop.call_later(IDLE, self._transport.close)
             self._origin.free.append(self)
         elif not self.lost:
@@ -198,7 +201,6 @@ class Connection(asyncio.Protocol):
             self._parked = None
 
     def close(self) -> None:
-        self.unpark()
         self._transport.abort()
 
     def _look(self) -> None:
@@ -227,18 +229,16 @@ class Connection(asyncio.Protocol):
 class Answer:
     """An engine's answer: its status and headers are there, its body is read by whoever wants it."""
 
-    __slots__ = ("_connection", "headers", "started", "status")
+    __slots__ = ("_connection", "content_type", "delimited", "headers", "started", "status")
 
     def __init__(self, connection: Connection) -> None:
         self._connection: Connection | None = connection
         self.status = connection.status
         self.headers = connection.headers
-        self.started = False
-
-    @property
-    def delimited(self) -> bool:
+        self.content_type = connection.content_type
+        self.delimited = connection.delimited
         """Whether a cut would be noticed; else an answer ends where its connection does."""
-        return "Content-Length" in self.headers or "Transfer-Encoding" in self.headers
+        self.started = False
 
     async def chunk(self) -> bytes:
         """What has come, at least one byte; b"" at the end. Raises Unreached, Broken or Silent.
@@ -282,20 +282,14 @@ class Upstream:
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
 
-    async def send(
-        self, base: str, path: str, headers: Mapping[str, str], body: bytes, timeout: float
-    ) -> Answer:
-        """POSTs to `base` + `path`. `timeout`: seconds without a byte. Raises Unreached or Silent."""
+    async def send(self, base: str, path: str, headers: bytes, body: bytes, timeout: float) -> Answer:
+        """POSTs to `base` + `path`. `headers`: lines of a head. `timeout`: seconds without a byte.
+
+        Raises Unreached or Silent.
+        """
         origin = self._origins.get(base) or self._new_origin(base)
-        head = _head(_prefix(base) + path, origin.host_line, headers.items(), len(body))
-        connection = origin.take()
-        if connection is not None:
-            try:
-                return await _exchange(connection, head, body, timeout)
-            except Unreached:
-                # The engine closed an idle connection at the moment we used it; that says nothing about the engine.
-                pass
-        return await _exchange(await _connect(origin), head, body, timeout)
+        head = _head(_prefix(base) + path, origin.host_line, headers, len(body))
+        return await _exchange(origin.take() or await _connect(origin), head, body, timeout)
 
     def _new_origin(self, base: str) -> Origin:
         if len(self._origins) >= MANY:
@@ -306,7 +300,7 @@ class Upstream:
 
     async def close(self) -> None:
         for origin in self._origins.values():
-            for connection in origin.free:
+            while (connection := origin.take()) is not None:
                 connection.close()
         self._origins.clear()
 
@@ -351,7 +345,6 @@ def _prefix(base: str) -> str:
     return "" if start < 0 else base[start:].rstrip("/")
 
 
-def _head(path: str, host: str, headers: Iterable[tuple[str, str]], length: int) -> bytes:
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    text = f"POST {path} HTTP/1.1\r\n{host}{lines}Content-Length: {length}\r\n\r\n"
-    return text.encode("utf-8", "surrogateescape")
+def _head(path: str, host: str, headers: bytes, length: int) -> bytes:
+    line = f"POST {path} HTTP/1.1\r\n{host}".encode("utf-8", "surrogateescape")
+    return b"%b%bContent-Length: %d\r\n\r\n" % (line, headers, length)

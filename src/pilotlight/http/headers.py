@@ -1,42 +1,51 @@
 """Which headers travel. RFC 9110, section 7.6.1: what describes one connection ends with it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence, Set
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 
 HOP_BY_HOP = frozenset(
     {
-        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection",
-        "te", "trailer", "transfer-encoding", "upgrade",
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection",
+        b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
 
 _NOT_TO_ENGINE = HOP_BY_HOP | {
-    "host", "content-length", "expect",
-    "content-encoding",  # the body was unpacked when it was read
-    "authorization", "x-api-key", "cookie",  # ours; an engine has no business with them
-    "accept-encoding",  # the answer is read on its way (usage, the end of a stream)
+    b"host", b"content-length", b"expect",
+    b"content-encoding",  # the body was unpacked when it was read
+    b"authorization", b"x-api-key", b"cookie",  # ours; an engine has no business with them
+    b"accept-encoding",  # the answer is read on its way (usage, the end of a stream)
 }  # fmt: skip
 
 _NOT_TO_CLIENT = HOP_BY_HOP | {
-    "content-length", "date", "server",
-    "access-control-allow-origin",  # an engine's word on who may reach it says nothing of who may reach us
+    b"content-length", b"date", b"server",
+    b"access-control-allow-origin",  # an engine's word on who may reach it says nothing of who may reach us
 }  # fmt: skip
 
 
-def _forward(headers: CIMultiDictProxy[str] | CIMultiDict[str], drop: Iterable[str]) -> CIMultiDict[str]:
-    if "Connection" in headers:
-        named = ",".join(headers.getall("Connection"))
-        drop = {*drop, *(name.strip().lower() for name in named.split(","))}
-    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in drop)
+Raw = Sequence[tuple[bytes, bytes]]
+"""Names and values as they came."""
 
 
-def to_engine(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    return _forward(headers, _NOT_TO_ENGINE)
+def _forward(headers: Raw, drop: Set[bytes]) -> list[tuple[bytes, bytes]]:
+    kept = [h for h in headers if h[0].lower() not in drop]
+    if len(kept) < len(headers):
+        named = [v for k, v in headers if k.lower() == b"connection"]
+        if named and named != [b"keep-alive"]:
+            hops = {name.strip().lower() for name in b",".join(named).split(b",")}
+            kept = [h for h in kept if h[0].lower() not in hops]
+    return kept
 
 
-def to_client(headers: CIMultiDict[str]) -> CIMultiDict[str]:
-    return _forward(headers, _NOT_TO_CLIENT)
+def to_engine(headers: Raw) -> bytes:
+    """The lines of a request's head."""
+    return b"".join([b"%b: %b\r\n" % header for header in _forward(headers, _NOT_TO_ENGINE)])
+
+
+def to_client(headers: Raw) -> CIMultiDict[str]:
+    kept = _forward(headers, _NOT_TO_CLIENT)
+    return CIMultiDict([(k.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for k, v in kept])
 
 
 def printable(value: str | None, limit: int = 200) -> str | None:

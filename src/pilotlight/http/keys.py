@@ -29,6 +29,10 @@ class Key:
         self._allowance = max(1.0, spec.requests_per_minute or 0.0)
         self._last = float("-inf")
 
+    def inherit(self, known: "Key") -> None:
+        if (known.digest, known._rate) == (self.digest, self._rate):
+            self._allowance, self._last = known._allowance, known._last
+
     def permits(self, model: str) -> bool:
         return self.models is None or model in self.models
 
@@ -57,8 +61,14 @@ class KeyRing:
     """
 
     def __init__(
-        self, specs: Sequence[ApiKey], env: Mapping[str, str], names: Mapping[str, str], clock: Clock
+        self,
+        specs: Sequence[ApiKey],
+        env: Mapping[str, str],
+        names: Mapping[str, str],
+        clock: Clock,
+        before: "KeyRing | None" = None,
     ) -> None:
+        """`before`: the keys until now; those that stay as they are keep what is left of their allowance."""
         self._clock = clock
         self._keys = [
             Key(
@@ -68,6 +78,9 @@ class KeyRing:
             )
             for spec in specs
         ]
+        for key in self._keys:
+            for known in before._keys if before is not None else ():
+                key.inherit(known)
 
     def add(self, name: str, secret: str, *, admin: bool) -> None:
         """One more key: the token by which this machine's command line speaks to its own server."""

@@ -98,7 +98,7 @@ def stopped(fleet: Fleet, e: Stopped, out: list[Action]) -> None:
 
 def gone(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
-    effects.forget(fleet, r, Cause.ENDED, now, out, "gone")
+    effects.forget(fleet, r, Cause.ENDED, now, out, "its process has ended")
     balance(fleet, d, now, out)
     settle(fleet, now, out)
 

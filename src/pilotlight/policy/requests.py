@@ -23,7 +23,8 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
         r = routing.pick(d)
         if r is not None:
             effects.assign(fleet, d, r, e.request, e.keep_alive, out, "a replica is ready")
-            if r.in_flight > d.spec.target_requests:  # and it was the least busy one
+            # It was the least busy one; and another start is possible at all.
+            if r.in_flight > d.spec.target_requests and len(d.current()) < d.spec.max_replicas:
                 balance(fleet, d, e.at, out)
             return
     if len(d.held) >= d.spec.max_pending_requests:

@@ -23,6 +23,9 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: str
     start: str
     stream: bool
+    duration: float
+    start_wait: float
+    queue: float
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     tokens_from: str | None = None
@@ -30,9 +33,6 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     replica: str | None = None
     ttft: float | None = None
-    duration: float = 0.0
-    start_wait: float = 0.0
-    queue: float = 0.0
     stages: dict[str, float] | None = None
 
 
@@ -65,8 +65,8 @@ class RequestLog:
             replica=r.replica,
             ttft=None if r.ttft is None else round(r.ttft, 6),
             duration=round(r.duration, 6),
-            start_wait=round(r.start_wait, 6),
-            queue=round(r.queue, 6),
+            start_wait=round(r.start_wait, 6) if r.start_wait else 0.0,
+            queue=round(r.queue, 6) if r.queue else 0.0,
             stages=self._stages(r) if r.start == "cold" else None,
         )
         self._lines.append(self._encode(line))

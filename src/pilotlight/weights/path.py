@@ -15,7 +15,7 @@ class NotGguf(SourceError):
 def find(source: str) -> Path:
     """The first part, after a look at the first bytes of all parts. Raises SourceError."""
     path = Path(source).expanduser()
-    files = [path.with_name(name) for name in split.parts(path.name)]
+    files = [path.parent / name for name in split.parts(path.name)]
     for file in files:
         check_magic(file)
     return files[0]

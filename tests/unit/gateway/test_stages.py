@@ -90,7 +90,7 @@ def test_one_that_nobody_served():
     left = record(outcome="client_left", status=499, in_vain=True)
     assert (left.start, left.start_wait) == ("cold", 10.0)
     queued = record(outcome="client_left", status=499)
-    assert (queued.start, queued.start_wait) == ("warm", 0.0)
+    assert (queued.start, queued.start_wait) == ("none", 0.0)
 
 
 def test_server_timing_is_in_milliseconds():

@@ -92,19 +92,25 @@ class Guardian:
             self._process.wait()
 
     def _readable(self) -> None:
+        # To the last byte, as LocalProcess does and for its reason.
+        while (data := self._read()) is not None:
+            for offset in range(0, len(data) - _MESSAGE.size + 1, _MESSAGE.size):
+                _, number = _MESSAGE.unpack_from(data, offset)
+                event = self._gone.pop(number, None)
+                if event is not None:
+                    event.set()
+            if not data:
+                self.hang_up()
+                return
+
+    def _read(self) -> bytes | None:
+        """None when there is nothing for now; b"" at the end."""
         try:
-            data = self._control.recv(_MESSAGE.size * 256)
+            return self._control.recv(_MESSAGE.size * 256)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
-        if not data:
-            self.hang_up()
-        for offset in range(0, len(data) - _MESSAGE.size + 1, _MESSAGE.size):
-            _, number = _MESSAGE.unpack_from(data, offset)
-            event = self._gone.pop(number, None)
-            if event is not None:
-                event.set()
+            return b""
 
 
 def _open_log(run_dir: Path) -> BinaryIO:

@@ -134,19 +134,26 @@ class LocalProcess:
             proc.send(self._keeper, 9)
 
     def _readable(self) -> None:
+        # To the last byte: when the far end has closed with something unread, uvloop calls this once and never again,
+        # and a reader that is not removed then breaks the next one on a file descriptor of the same number.
+        while (data := self._read()) is not None:
+            *lines, self._inbox = (self._inbox + data).split(b"\n")
+            for line in lines:
+                self._take(msgspec.json.decode(line, type=Report))
+            if not data:
+                self._hang_up()
+                if not self._exit.done():
+                    self._lost(self)
+                return
+
+    def _read(self) -> bytes | None:
+        """None when there is nothing for now; b"" at the end."""
         try:
-            data = self._control.recv(1 << 16)
+            return self._control.recv(1 << 16)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
-        *lines, self._inbox = (self._inbox + data).split(b"\n")
-        for line in lines:
-            self._take(msgspec.json.decode(line, type=Report))
-        if not data:
-            self._hang_up()
-            if not self._exit.done():
-                self._lost(self)
+            return b""
 
     def _take(self, report: Report) -> None:
         if report.event == "exit":
