@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 for an error, 2 for a wrong configuration or command line, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Without them (`>&-`) their numbers would be given to files that we open.
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     try:
         code = _run(arguments)
         sys.stdout.flush()

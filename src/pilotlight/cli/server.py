@@ -82,6 +82,7 @@ class Server:
         self._refuse_open_door(config)
         self._token = secrets.token_urlsafe(24)
         self._announced: Path | None = None
+        self._reload_due = False
         self.url = ""
         self.port = 0
 
@@ -178,6 +179,8 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
+        if self._reload_due:
+            self.reload_and_log()
 
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
@@ -309,7 +312,10 @@ class Server:
         return self.controller.fleet.hosts["local"].spec
 
     def reload_and_log(self) -> None:
-        """What SIGHUP does."""
+        """What SIGHUP does; before the server is up, as soon as it is."""
+        if not self.url:
+            self._reload_due = True
+            return
         try:
             said = self.reload()
         except ConfigError as e:

@@ -23,9 +23,9 @@ class Settings(msgspec.Struct, frozen=True):
     log_max_size: int = 16 * 2**20
     env: Mapping[str, str] = {}
     """What engines find in their environment, before what their model adds."""
-    probe_before_listening: float = 0.012
+    probe_before_listening: float = 0.008
     """Between attempts to connect to an engine that does not report and does not listen yet; 2 to 3 % of a core."""
-    probe_loading: float = 0.01
+    probe_loading: float = 0.008
     """Between questions to one that listens and is not ready yet; 5 % of a core."""
     measure_first: float = 1.0
     """From ready to the first measurement of memory."""
