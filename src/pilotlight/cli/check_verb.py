@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pilotlight.errors import ConfigError, Problem
-from pilotlight.spec.load import load
+from pilotlight.spec.load import line_of, load
 from pilotlight.spec.model import Model
 
 
@@ -46,7 +46,9 @@ def _engine_args(path: Path, models: dict[str, Model]) -> list[Problem]:
     from pilotlight.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415
 
     return [
-        Problem(str(path), 0, f"models.{name}.engine_args", message)
+        Problem(
+            str(path), line_of(path, "models", name, "engine_args"), f"models.{name}.engine_args", message
+        )
         for name, model in models.items()
         if model.engine == "llamacpp" and model.engine_args
         for message in LlamaCppEngine().check_args(model.engine_args)

@@ -15,24 +15,29 @@ from pilotlight.worker.describe import describe
 log = logging.getLogger(__name__)
 
 
+Known = dict[tuple[str, str], Need]
+"""What was found out about a model, by its name and fingerprint."""
+
+
 def declare(
-    config: Config,
-    engines: Mapping[str, Engine],
-    weights: WeightCache,
-    host: Host,
-    at: float,
+    config: Config, engines: Mapping[str, Engine], weights: WeightCache, host: Host, at: float, known: Known
 ) -> Configured:
     """Every model as a deployment, with what one replica is thought to need until it has been measured."""
-    found = [_deployment(name, m, engines[m.engine], _known(weights, m)) for name, m in config.models.items()]
+    found: list[Deployment] = []
+    for name, model in config.models.items():
+        need = known.get((name, fingerprint(model)))
+        if need is None:
+            need = engines[model.engine].need(model, _size(weights, model))
+        found.append(_deployment(name, model, engines[model.engine], need))
     return Configured(at, tuple(found), (host,))
 
 
-def _deployment(name: str, model: Model, engine: Engine, info: WeightsInfo | None) -> Deployment:
+def _deployment(name: str, model: Model, engine: Engine, need: Need) -> Deployment:
     return Deployment(
         id=name,
         fingerprint=fingerprint(model),
         plan=engine.plan(model),
-        need=engine.need(model, info),
+        need=need,
         min_replicas=model.min_replicas,
         max_replicas=model.max_replicas,
         target_requests=model.target_requests,
@@ -47,24 +52,26 @@ def _deployment(name: str, model: Model, engine: Engine, info: WeightsInfo | Non
 
 
 def refined(
-    config: Config, engines: Mapping[str, Engine], weights: WeightCache
+    config: Config, engines: Mapping[str, Engine], weights: WeightCache, known: Known
 ) -> Iterator[tuple[str, Need]]:
     """Better estimates, from the headers of the weights that are here. Reads files: up to 0.2 s each; for a thread."""
     for name, model in config.models.items():
-        path = weights.local(model.source) if model.source else None
-        if path is None:
+        key = (name, fingerprint(model))
+        if model.source is None or key in known:
             continue
         try:
-            yield name, engines[model.engine].need(model, describe(path))
-        except SourceError as e:
+            path = weights.local(model.source)
+            if path is None:
+                continue
+            known[key] = engines[model.engine].need(model, describe(path))
+        except (SourceError, OSError) as e:
             # Its start will fail and say so to whoever asks; the other models must not suffer for it.
             log.warning("%s: %s", name, e)
+        else:
+            yield name, known[key]
 
 
-def _known(weights: WeightCache, model: Model) -> WeightsInfo | None:
-    """What can be said at once: the size."""
-    if not model.source:
-        return None
-    path = weights.local(model.source)
-    size = path.stat().st_size if path is not None else weights.size_hint(model.source)
+def _size(weights: WeightCache, model: Model) -> WeightsInfo | None:
+    """What can be said at once."""
+    size = weights.size_hint(model.source) if model.source else None
     return None if size is None else WeightsInfo(size)

@@ -1,13 +1,14 @@
 """pilotlight logs"""
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 from pilotlight.cli import client
 from pilotlight.cli.runtime import servers
-from pilotlight.errors import ServerError
+from pilotlight.errors import PilotlightError, ServerError
 from pilotlight.spec.model import Config
 from pilotlight.worker.logs import paths as log_paths
 
@@ -22,12 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-n", "--lines", type=int, default=100, help="how many of the last lines; default: 100"
     )
+    parser.add_argument("--json", action="store_true", help='for programs: {"line": ...} for each line')
     parser.add_argument("--port", type=int, help="which server on this machine, when there are several")
 
 
 def run(args: argparse.Namespace) -> None:
     folder = _log_dir(args.port)
-    paths = log_paths(folder, args.model)
+    model = _by_alias(args.model, args.port)
+    paths = log_paths(folder, model)
     if not paths and not args.follow:
         raise ServerError(f"there is no log of {args.model!r} under {folder}; it has not been started yet")
     current = paths[-1] if paths else None
@@ -36,11 +39,26 @@ def run(args: argparse.Namespace) -> None:
         data = current.read_bytes()
         position = len(data)
         lines = data.decode(errors="replace").splitlines()[-args.lines :] if args.lines > 0 else []
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
-        sys.stdout.flush()
+        _write("".join(f"{line}\n" for line in lines), args.json)
     while args.follow:
-        current, position = _follow(folder, args.model, current, position)
+        current, position = _follow(folder, model, current, position, args.json)
         time.sleep(POLL)
+
+
+def _write(text: str, as_json: bool) -> None:
+    if as_json:
+        text = "".join(json.dumps({"line": line}) + "\n" for line in text.splitlines())
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _by_alias(name: str, port: int | None) -> str:
+    """The model's own name, as a running server knows it."""
+    try:
+        card = client.Client(argparse.Namespace(url=None, port=port)).get(f"/v1/models/{client.quote(name)}")
+        return str(card.get("root", name))
+    except PilotlightError:  # it may be gone, or not know the model any more
+        return name
 
 
 def _log_dir(port: int | None) -> Path:
@@ -52,7 +70,9 @@ def _log_dir(port: int | None) -> Path:
     return Path(client.local(port).state_dir) / "logs"
 
 
-def _follow(folder: Path, model: str, current: Path | None, position: int) -> tuple[Path | None, int]:
+def _follow(
+    folder: Path, model: str, current: Path | None, position: int, as_json: bool
+) -> tuple[Path | None, int]:
     """Writes what is new, first the rest of the old log, then the newer replica's."""
     if current is not None and current.exists():
         size = current.stat().st_size
@@ -63,8 +83,7 @@ def _follow(folder: Path, model: str, current: Path | None, position: int) -> tu
                 file.seek(position)
                 data = file.read()
             position += len(data)
-            sys.stdout.write(data.decode(errors="replace"))
-            sys.stdout.flush()
+            _write(data.decode(errors="replace"), as_json)
     paths = log_paths(folder, model)
     if paths and paths[-1] != current:
         return paths[-1], 0

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import os
 import sys
@@ -31,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, help="default: the engine's")
     parser.add_argument("--context", type=_positive, default=4096, help="tokens of context; default: 4096")
     parser.add_argument("--trace", action="store_true", help="afterwards, show on stderr where the wait went")
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: the answer and its trace, when it is whole"
+    )
     parser.add_argument("--verbose", "-v", action="store_true", help="log what the server does")
 
 
@@ -76,21 +80,37 @@ async def _ask(args: argparse.Namespace, source: str, prompt: str) -> int:
             }
             body.update({k: v for k in ("temperature", "seed") if (v := getattr(args, k)) is not None})
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
-                request_id = await _print_answer(session, f"{server.url}/v1/chat/completions", body)
-            if args.trace:
-                await asyncio.sleep(0)  # the request is recorded when its handler is done
-                record = server.traces.get(request_id) or server.traces.latest()
-                if record is not None:
-                    from pilotlight.gateway.stages import trace  # noqa: PLC0415
-
-                    print(render(trace(record)), file=sys.stderr)
+                url = f"{server.url}/v1/chat/completions"
+                request_id, text = await _answer(session, url, body, quiet=args.json)
+            _show(args, text, await _trace(server, request_id))
         finally:
             await server.close()
     return 0
 
 
-async def _print_answer(session: Any, url: str, body: dict[str, Any]) -> str:
-    """Tokens as they come. Raises PilotlightError with the server's own words."""
+async def _trace(server: Any, request_id: str) -> dict[str, Any]:
+    """Recorded when the request's handler is done, which is a moment after its last byte."""
+    from pilotlight.gateway.stages import trace  # noqa: PLC0415
+
+    for _ in range(500):
+        if (record := server.traces.get(request_id)) is not None:
+            return trace(record)
+        await asyncio.sleep(0.01)
+    raise PilotlightError("the request was answered but not recorded")
+
+
+def _show(args: argparse.Namespace, text: str, trace: dict[str, Any]) -> None:
+    if args.json:
+        print(json.dumps({"text": text, "trace": trace}))
+        return
+    print()
+    if args.trace:
+        print(render(trace), file=sys.stderr)
+
+
+async def _answer(session: Any, url: str, body: dict[str, Any], quiet: bool) -> tuple[str, str]:
+    """The request's id and the whole text, printed as it comes. Raises PilotlightError with the server's own words."""
+    text = ""
     async with session.post(url, json=body) as answer:
         if answer.status != 200:
             raise PilotlightError(_message(await answer.read()))
@@ -101,10 +121,12 @@ async def _print_answer(session: Any, url: str, body: dict[str, Any]) -> str:
             if "error" in event:
                 raise PilotlightError(event["error"]["message"])
             for choice in event.get("choices", ()):
-                sys.stdout.write(choice.get("delta", {}).get("content") or "")
-                sys.stdout.flush()
-        print()
-        return answer.headers["x-pilotlight-request-id"]
+                part = choice.get("delta", {}).get("content") or ""
+                text += part
+                if not quiet:
+                    sys.stdout.write(part)
+                    sys.stdout.flush()
+        return answer.headers["x-pilotlight-request-id"], text
 
 
 def _message(body: bytes) -> str:

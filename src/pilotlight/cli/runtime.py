@@ -4,6 +4,7 @@ It holds the address and a token that opens the admin routes, readable by its ow
 """
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -30,14 +31,26 @@ def folder() -> Path:
 
 
 def announce(running: Running) -> Path:
-    """Writes the file; remove it with `unlink` when the server goes."""
+    """Writes the file; remove it with `unlink` when the server goes. Raises OSError, also when the folder is not ours:
+    under a shared /tmp anybody may have made it, to read or to redirect what is written there."""
     where = folder()
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_ours(where):
+        raise PermissionError(f"{where} is not a folder that only this user can write")
     path = where / f"{running.port}-{running.pid}.json"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(fd, "wb") as file:
         file.write(msgspec.json.encode(running))
     return path
+
+
+def _is_ours(where: Path) -> bool:
+    try:
+        found = where.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 def began(pid: int) -> float | None:
@@ -51,8 +64,7 @@ def servers() -> list[Running]:
     """Servers of this user that are alive; files of dead ones are removed."""
     found: list[Running] = []
     where = folder()
-    # A folder that somebody else made under a shared /tmp is not believed.
-    if not where.is_dir() or where.stat().st_uid != os.getuid():
+    if not _is_ours(where):
         return found
     for path in sorted(where.glob("*.json")):
         try:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -26,6 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--insecure", action="store_true", help="allow an address that is not loopback without api_keys"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="for programs: one line on standard output once the port is open"
     )
     parser.add_argument("--verbose", "-v", action="store_true", help="log every decision's details")
 
@@ -51,7 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
     config = read()
     return run_loop(
-        _serve(Server(config, path.resolve().parent, os.environ, read, args.insecure), str(path.resolve()))
+        _serve(
+            Server(config, path.resolve().parent, os.environ, read, args.insecure),
+            str(path.resolve()),
+            args.json,
+        )
     )
 
 
@@ -87,7 +95,7 @@ def set_up_logging(verbose: bool) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-async def _serve(server: Server, config_file: str) -> int:
+async def _serve(server: Server, config_file: str, tell: bool) -> int:
     log = logging.getLogger("pilotlight")
     loop = asyncio.get_running_loop()
     leave = asyncio.Event()
@@ -102,6 +110,14 @@ async def _serve(server: Server, config_file: str) -> int:
         loop.add_signal_handler(signal.SIGHUP, server.reload_and_log)
     try:
         await server.start(config_file)
+        if tell:
+            about = {
+                "url": server.url,
+                "port": server.port,
+                "pid": os.getpid(),
+                "models": [*server.config.models],
+            }
+            print(json.dumps(about), flush=True)
         log.info("serving %s on %s", ", ".join(server.config.models) or "no models", server.url)
         await leave.wait()
         log.info("leaving: running requests are finished; a second signal ends them")

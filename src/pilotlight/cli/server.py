@@ -15,14 +15,13 @@ from aiohttp import web
 
 from pilotlight import __version__
 from pilotlight.cli import runtime
-from pilotlight.cli.declare import declare, refined
+from pilotlight.cli.declare import Known, declare, refined
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
 from pilotlight.engines.registry import ENGINES
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet.actions import Action
-from pilotlight.fleet.deployment import Host
 from pilotlight.fleet.events import Configured, Event, ShutDown, Sized
 from pilotlight.fleet.fleet import NEVER
 from pilotlight.fleet.records import RequestRecord, StartRecord
@@ -36,7 +35,7 @@ from pilotlight.http.handler import server_log
 from pilotlight.http.keys import LOCAL, KeyRing
 from pilotlight.spec.diff import RESTART, Changes, changes
 from pilotlight.spec.model import Config
-from pilotlight.substrate.inventory import host
+from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.telemetry.cold_rate import ColdRate
 from pilotlight.telemetry.otel import from_env
@@ -50,6 +49,9 @@ from pilotlight.worker.report import StartReport
 from pilotlight.worker.supervisor import Worker
 
 log = logging.getLogger("pilotlight")
+
+SWEEP_FIRST = 0.3
+"""Seconds that the door stays shut while what an earlier server left behind is looked for."""
 
 
 def cache_dir(config: Config) -> Path:
@@ -99,13 +101,16 @@ class Server:
         self._otel = from_env(env, stages)
         self.substrate = LocalSubstrate(self.state)
         self.weights = WeightCache(cache_dir(config))
+        self._inventory = Inventory(env)
+        self._known: Known = {}
+        self._engine_env = _for_engines(env, config)
         self.worker = Worker(
             self._post,
             clock,
             self.substrate,
             self.weights,
             ENGINES,
-            Settings(config_dir, self.state / "logs", config.log_max_size, _for_engines(env, config)),
+            Settings(config_dir, self.state / "logs", config.log_max_size, self._engine_env),
         )
         effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, self.metrics)
         self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
@@ -121,10 +126,9 @@ class Server:
         """Opens the port. Raises ServerError when it cannot be had, ConfigError when a GPU is not there."""
         config = self.config
         self._open_state()
-        left = await self.substrate.sweep()
-        if left:
-            log.warning("%d processes that an earlier server left behind were ended", left)
-        declared = declare(config, ENGINES, self.weights, host(config), self.clock.now())
+        self._sweeping = asyncio.create_task(self._sweep())
+        await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
+        declared = self._declared(config)
         self._upstream = Upstream()
         kitchen = Kitchen(
             clock=self.clock,
@@ -182,6 +186,16 @@ class Server:
         if self._reload_due:
             self.reload_and_log()
 
+    async def _sweep(self) -> None:
+        """Ends what an earlier server left behind: usually nothing, and else no reason to keep the door shut."""
+        left = await self.substrate.sweep()
+        if left:
+            log.warning("%d processes that an earlier server left behind were ended", left)
+
+    def _declared(self, config: Config) -> Configured:
+        host = self._inventory.host(config)
+        return declare(config, ENGINES, self.weights, host, self.clock.now(), self._known)
+
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
         self.controller.post(declared)
@@ -190,7 +204,7 @@ class Server:
         self._refining = asyncio.get_running_loop().create_task(self._refine(self.config))
 
     async def _refine(self, config: Config) -> None:
-        estimates = refined(config, ENGINES, self.weights)
+        estimates = refined(config, ENGINES, self.weights, self._known)
         while (found := await asyncio.to_thread(next, estimates, None)) is not None:
             name, need = found
             self.controller.post(Sized(self.clock.now(), name, need))
@@ -199,7 +213,9 @@ class Server:
         """Without its folder no engine could log, and none would start."""
         fault = "permission denied or read-only"
         try:
-            (self.state / "logs").mkdir(parents=True, exist_ok=True)
+            # Engines may log what they are asked: nobody else is to read it.
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.state / "logs").mkdir(mode=0o700, exist_ok=True)
         except OSError as e:
             fault = e.strerror or str(e)
         if not os.access(self.state / "logs", os.W_OK | os.X_OK):
@@ -299,17 +315,15 @@ class Server:
             self._refuse_open_door(new)
         except ServerError as e:
             raise ConfigError([Problem("the configuration", 0, "api_keys", str(e))]) from None
-        machine = host(new) if (new.memory, new.gpus) != (old.memory, old.gpus) else self._host()
-        declared = declare(new, ENGINES, self.weights, machine, self.clock.now())
+        declared = self._declared(new)
         self.config = new
+        self._engine_env.clear()
+        self._engine_env.update(_for_engines(self._env, new))
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)
         self.front.keys = self._keys(new, self.front.keys)
         self._apply(declared)
         return said
-
-    def _host(self) -> Host:
-        return self.controller.fleet.hosts["local"].spec
 
     def reload_and_log(self) -> None:
         """What SIGHUP does; before the server is up, as soon as it is."""
@@ -360,7 +374,7 @@ def _say(event: Event, actions: Sequence[Action]) -> None:
 
 def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:
     """The server's environment without the keys that open its own door."""
-    secret = {key.key_env for key in config.api_keys}
+    secret = {"PILOTLIGHT_API_KEY", *(key.key_env for key in config.api_keys)}
     return {name: value for name, value in env.items() if name not in secret}
 
 

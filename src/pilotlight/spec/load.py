@@ -7,7 +7,7 @@ from pilotlight.errors import ConfigError, Problem
 from pilotlight.spec.model import Config
 from pilotlight.spec.read import Reader
 from pilotlight.spec.rules import check
-from pilotlight.spec.tree import read_tree
+from pilotlight.spec.tree import Table, read_tree
 from pilotlight.spec.types import ENGINES
 
 MAX_BYTES = 512 * 1024
@@ -20,6 +20,18 @@ def load(path: Path, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES)
     Raises ConfigError with every problem found.
     """
     return parse(_read(path), str(path), env, engines)
+
+
+def line_of(path: Path, *keys: str) -> int:
+    """Where a key stands in a file that loads, for faults that only an engine can find; 0 when it is not there."""
+    node, _ = read_tree(_read(path), str(path))
+    line = 0
+    for key in keys:
+        entry = node.entries.get(key) if isinstance(node, Table) else None
+        if entry is None:
+            break
+        line, node = entry.line, entry.value
+    return line
 
 
 def parse(text: str, file: str, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES) -> Config:

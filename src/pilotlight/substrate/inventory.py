@@ -1,6 +1,8 @@
 """What this machine has to give to replicas."""
 
 import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -23,9 +25,41 @@ _LIMITS = (
 )
 
 
-def host(config: Config) -> Host:
-    """The budgets: as configured, else as measured now. Raises ConfigError when `gpus` names what is not there."""
-    return Host("local", config.memory or available_memory(), devices(config.gpus))
+class Inventory:
+    """What there is, each measured once, the first time that somebody asks.
+
+    Once, because later the replicas' own share would be missing from it.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._visible = env.get("CUDA_VISIBLE_DEVICES")
+
+    @cached_property
+    def _memory(self) -> int:
+        return available_memory()
+
+    @cached_property
+    def _gpus(self) -> dict[int, int]:
+        return measured_gpus(self._visible)
+
+    def host(self, config: Config) -> Host:
+        """The budgets: as configured, else as measured. Raises ConfigError when `gpus` names what is not there."""
+        return Host("local", config.memory or self._memory, self._devices(config.gpus))
+
+    def _devices(self, wanted: str | tuple[int | Gpu, ...]) -> tuple[Device, ...]:
+        if isinstance(wanted, str):  # auto
+            return tuple(Device(i, free) for i, free in self._gpus.items())
+        found: list[Device] = []
+        for gpu in wanted:
+            if isinstance(gpu, Gpu):
+                found.append(Device(gpu.id, gpu.memory))
+            elif gpu in self._gpus:
+                found.append(Device(gpu, self._gpus[gpu]))
+            else:
+                listed = ", ".join(map(str, self._gpus)) or "none"
+                text = f"there is no GPU {gpu}; NVML lists {listed}. State one by hand as {{id: {gpu}, memory: 24GiB}}"
+                raise ConfigError([Problem("the configuration", 0, "gpus", text)])
+        return tuple(found)
 
 
 def available_memory() -> int:
@@ -40,27 +74,8 @@ def available_memory() -> int:
     return int(free * (1 - RESERVE))
 
 
-def devices(wanted: str | tuple[int | Gpu, ...]) -> tuple[Device, ...]:
-    """The GPUs that replicas may use, each with the memory that is free on it now, or as it was stated."""
-    if wanted == "auto":
-        return tuple(Device(i, free) for i, free in _nvml().items())
-    assert not isinstance(wanted, str)
-    measured = _nvml() if any(isinstance(g, int) for g in wanted) else {}
-    found: list[Device] = []
-    for gpu in wanted:
-        if isinstance(gpu, Gpu):
-            found.append(Device(gpu.id, gpu.memory))
-        elif gpu in measured:
-            found.append(Device(gpu, measured[gpu]))
-        else:
-            listed = ", ".join(map(str, measured)) or "none"
-            text = f"there is no GPU {gpu}; NVML lists {listed}. State one by hand as {{id: {gpu}, memory: 24GiB}}"
-            raise ConfigError([Problem("the configuration", 0, "gpus", text)])
-    return tuple(found)
-
-
-def _nvml() -> dict[int, int]:
-    """Free bytes of each device; empty where there is no NVIDIA driver."""
+def measured_gpus(visible: str | None) -> dict[int, int]:
+    """Free bytes of each device that `visible` (CUDA_VISIBLE_DEVICES) leaves; empty without an NVIDIA driver."""
     try:
         import pynvml  # noqa: PLC0415 - 70 ms that a machine without a GPU need not pay
 
@@ -70,9 +85,27 @@ def _nvml() -> dict[int, int]:
         return {}
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return {i: int(pynvml.nvmlDeviceGetMemoryInfo(h).free) for i, h in enumerate(handles)}
+        names = [str(pynvml.nvmlDeviceGetUUID(h)) for h in handles]
+        allowed = visible_indices(visible, names)
+        return {i: int(pynvml.nvmlDeviceGetMemoryInfo(handles[i]).free) for i in allowed}
     except pynvml.NVMLError as e:
         log.warning("the GPUs cannot be listed (%s); state them by hand under `gpus`", e)
         return {}
     finally:
         pynvml.nvmlShutdown()
+
+
+def visible_indices(visible: str | None, uuids: Sequence[str]) -> list[int]:
+    """Indices of the devices that CUDA_VISIBLE_DEVICES leaves, which names them by index or by (the start of a) UUID;
+    as CUDA does, what follows a name that is none is left out."""
+    if visible is None:
+        return list(range(len(uuids)))
+    found: list[int] = []
+    for name in filter(None, (part.strip() for part in visible.split(","))):
+        matches = [
+            i for i, uuid in enumerate(uuids) if name == str(i) or (len(name) > 4 and uuid.startswith(name))
+        ]
+        if not matches:
+            break
+        found += [i for i in matches[:1] if i not in found]
+    return found

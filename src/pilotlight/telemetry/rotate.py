@@ -43,7 +43,7 @@ class RotatingFile:
 
     def _open(self) -> None:
         """A last line that a kill or a full disk has cut is ended, so that the next one stands by itself."""
-        self._file = self.path.open("a+b", buffering=0)
+        self._file = open(self.path, "a+b", buffering=0, opener=_private)  # noqa: SIM115
         self._size = self._file.seek(0, os.SEEK_END)
         if self._size:
             self._file.seek(-1, os.SEEK_END)
@@ -54,3 +54,7 @@ class RotatingFile:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

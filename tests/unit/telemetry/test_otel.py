@@ -90,6 +90,7 @@ def test_without_a_collector_there_is_nothing():
 
 
 def test_a_named_collector_without_the_extra_is_said_once(monkeypatch, caplog):
+    caplog.set_level("WARNING")
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
     assert from_env({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, stages) is None
     assert "pilotlight[otel]" in caplog.text

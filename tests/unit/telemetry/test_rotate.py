@@ -63,6 +63,7 @@ def test_a_full_disk_costs_lines_and_is_said_once(tmp_path: Path, caplog: pytest
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
     (tmp_path / "file").write_text("")
     file = RotatingFile(tmp_path / "file" / "log", 10)
     file.write(b"lost\n")
