@@ -81,7 +81,8 @@ nothing.
 - A change of {replica} gives the model new replicas, and the old ones finish what they have. For llamacpp so
   does a change of the number of requests that a replica takes at once (`max_requests`, or `target_requests`
   where that is not set).
-- Every other key of a model applies at once, to running replicas too.
+- `probe_interval` and `probe_timeout` apply to replicas that start after the change; every other key of a model
+  applies at once, to running replicas too.
 - {restart} wait for a restart, and the reload says so. The other keys of the file apply at once: when `memory`
   or `gpus` shrink, idle replicas go, and busy ones finish first.
 """

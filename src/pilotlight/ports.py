@@ -2,8 +2,7 @@
 
 Engine      knows one kind of server: what it needs, how it is launched, how it says that it is ready
 Substrate   where processes run, and the promise that none outlives its owner
-Source      where weights come from and how they get to this disk
-Sink        who is told what happened
+Weights     where weights come from and how they get to this disk
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -94,7 +93,7 @@ class Substrate(Protocol):
         ...
 
 
-# -- Source ------------------------------------------------------------------------------------------------------
+# -- Weights -----------------------------------------------------------------------------------------------------
 
 
 class Weights(Protocol):
@@ -109,7 +108,14 @@ class Weights(Protocol):
         ...
 
     def fetch(self, source: str, progress: Progress | None = None) -> Path:
-        """Blocking; run it in a thread. Whole and verified under its final name, or SourceError."""
+        """Blocking; run it in a thread. Whole and verified under its final name, or SourceError.
+
+        `progress` is called in the same thread. An exception from it ends the fetch, and another may be begun.
+        """
+        ...
+
+    def size_hint(self, source: str) -> int | None:
+        """Bytes of all parts, where they are known without network. Raises nothing."""
         ...
 
 

@@ -9,7 +9,10 @@ _RETRY = 1.0  # seconds between attempts to open a log that could not be written
 
 
 class CappedLog:
-    """`path`, at most `limit` bytes, and the one before it as `path.1`. What cannot be written is dropped."""
+    """`path`, at most `limit` bytes, and the one before it as `path.1`. What cannot be written is dropped.
+
+    Its owner's alone to read: engines may log what was asked of them.
+    """
 
     def __init__(self, path: bytes, limit: int) -> None:
         self._path = path
@@ -52,8 +55,8 @@ class CappedLog:
             return
         if time.monotonic() < self._retry_at:
             raise OSError("not yet")
-        os.makedirs(os.path.dirname(self._path) or b".", exist_ok=True)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        os.makedirs(os.path.dirname(self._path) or b".", 0o700, exist_ok=True)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:

@@ -44,8 +44,8 @@ def main() -> None:
     server = load(llama, order)
     if order.get("args", {}).get("warmup"):
         warm_up(server)
+    exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
     tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
-    exit_with_the_channel(False)
     while os.read(_CHANNEL, 4096):
         pass
     os._exit(0)

@@ -1,6 +1,7 @@
 """Commands that resist their end, fail to start or flood their log, as real processes."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -113,7 +114,10 @@ async def test_a_command_inherits_nothing_it_should_not(tmp_path: Path, local: L
     assert await process.wait() == Exit(code=0)
     fds, blocked, ignored, soft, hard = (tmp_path / "engine.log").read_text().splitlines()
     assert int(fds) == 4, "0, 1, 2 and the folder that ls reads"
-    assert int(blocked.split()[1], 16) == int(ignored.split()[1], 16) == 0
+    assert int(blocked.split()[1], 16) == 0
+    # 32 and 33 are the C library's own, which lets nobody change them and sets them itself before it sends them;
+    # its posix_spawn leaves them ignored, so that they may be so in whatever has started these tests.
+    assert int(ignored.split()[1], 16) & sum(1 << number - 1 for number in signal.valid_signals()) == 0
     assert soft in (hard, str(1 << 20))
     assert other.channel is not None
     os.close(other.channel)
@@ -134,7 +138,8 @@ async def test_a_flood_of_output_grows_neither_disk_nor_memory(tmp_path: Path, l
     before = memory(keeper_of(process))
     for _ in range(20):
         await asyncio.sleep(0.01)
-        assert (log.stat().st_size if log.exists() else 0) <= 100_000
+        with contextlib.suppress(FileNotFoundError):  # it is just being rotated
+            assert log.stat().st_size <= 100_000
         assert older.stat().st_size <= 100_000
     assert memory(keeper_of(process)) < before + 1_000_000
     await process.stop(0)

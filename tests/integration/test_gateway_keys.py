@@ -130,6 +130,23 @@ async def test_a_rate_limit_says_when_to_come_back(server: Server, client: Clien
     assert (await client.answer("chat", headers=bearer("OPS_KEY")))[0] == 200  # nobody else is limited
 
 
+async def test_a_refusal_at_the_door_has_an_id_and_a_line(server: Server, client: Client):
+    for headers, model, status, key in (
+        ({}, "chat", 401, None),
+        (bearer("TEAM_A_KEY"), "other", 404, "team-a"),
+    ):
+        before = server.metric("pilotlight_requests_total", model="-", code=str(status), start="none") or 0
+        got, answered, _ = await client.answer(model, headers=headers)
+        assert (got, answered["x-pilotlight-start"]) == (status, "none")
+        id = answered["x-pilotlight-request-id"]
+        await eventually(lambda id=id: any(r["request_id"] == id for r in server.requests()))
+        (line,) = [r for r in server.requests() if r["request_id"] == id]
+        assert (line["model"], line["status"], line["outcome"]) == ("-", status, "refused")
+        assert line.get("key") == key
+        after = server.metric("pilotlight_requests_total", model="-", code=str(status), start="none")
+        assert after == before + 1
+
+
 async def test_keys_are_named_and_never_shown(server: Server, client: Client):
     await client.answer("chat", headers=bearer("TEAM_A_KEY"))
     await eventually(lambda: any(r.get("key") == "team-a" for r in server.requests()))

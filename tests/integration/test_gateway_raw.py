@@ -91,7 +91,7 @@ def post(
 ) -> bytes:
     head = [
         f"POST {path} HTTP/{version}",
-        "Host: x",
+        "Host: localhost",
         *([f"Content-Length: {len(data)}"] if length else []),
         *lines,
     ]
@@ -135,7 +135,7 @@ def chunked(data: bytes, size: int = 7) -> bytes:
         pytest.param(post(body(), path="/v1/chat completions"), id="space in the URL"),
         pytest.param(post(body(), path="/v1/\x00"), id="NUL in the URL"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 100, id="TLS"),
-        pytest.param(b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", id="HTTP/9.9"),
+        pytest.param(b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", id="HTTP/9.9"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
         pytest.param(b"\r\n\r\n nonsense \r\n\r\n", id="nonsense"),
     ],
@@ -185,7 +185,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server):
         w.send(
             post(first)
             + post(second)
-            + b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+            + b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
             + post(body(), path="/nowhere")
         )
         answers = [w.answer() for _ in range(4)]
@@ -284,7 +284,7 @@ def test_bytes_that_are_no_text_in_a_header(server: Server, m: StandIn):
 )
 def test_odd_paths(server: Server, path: str):
     with wire(server) as w:
-        w.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode("latin-1"))
+        w.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode("latin-1"))
         status, _, text = w.answer()
         assert 400 <= status < 500
         assert b"<html" not in text
@@ -360,7 +360,7 @@ def test_the_rest_of_a_refused_body_is_not_taken_for_a_request(server: Server, m
     with wire(server) as w:
         w.send(post(hidden, path="/nowhere"))
         assert w.answer()[0] == 404
-        w.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        w.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         status, _, text = w.answer()
     assert (status, json.loads(text)) == (200, {"status": "ok"})
     assert not m.seen("request", request="smuggled")

@@ -138,7 +138,8 @@ async def test_a_slow_reader_stops_the_engine(server: Server, client: Client, m:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         reader.connect(("127.0.0.1", server.port))
         reader.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
         )
         sent, before = -1, -2
         while sent != before:  # until it has stood still for a while
@@ -290,7 +291,8 @@ async def test_an_alias_is_a_name_as_good_as_any(client: Client, m: StandIn):
     for name in ("gpt-4o-mini", "org/name:tag"):
         body = json.dumps({"model": name, "id": name}).encode()
         assert (await raw(client, body))[0] == 200
-        assert base64.b64decode(m.seen("request", request=name)[0]["body"]) == body
+        sent = base64.b64decode(m.seen("request", request=name)[0]["body"])
+        assert json.loads(sent) == {"model": "m", "id": name}
 
 
 async def test_the_served_name_is_all_that_changes(client: Client, stand_ins: dict[str, StandIn]):

@@ -75,10 +75,13 @@ class Invariants:
             for device, taken in host.devices.items():
                 sizes = [s for r in mine for i, s in zip(r.devices, r.gpu_memory, strict=True) if i == device]
                 assert taken == sum(sizes)
-                limit = next(d.memory for d in host.spec.devices if d.id == device)
-                assert taken <= limit, "VRAM budget exceeded"
-            if any(isinstance(a, ac.Start) for a in actions):
-                assert host.memory <= host.spec.memory, "a start exceeded the memory budget"
+            has = {d.id: d.memory for d in host.spec.devices}
+            for a in actions:
+                if isinstance(a, ac.Start) and a.host == host.spec.id:
+                    assert host.memory <= host.spec.memory, "a start exceeded the memory budget"
+                    assert all(host.devices[i] <= has[i] for i in a.devices), "a start exceeded VRAM"
+            addresses = [r.exclusive for r in mine if r.exclusive is not None]
+            assert len(addresses) == len(set(addresses)), "two replicas have one address"
 
     def _starts(self, fleet, event, actions) -> None:
         for a in actions:
@@ -87,7 +90,7 @@ class Invariants:
             d = fleet.deployments[a.deployment]
             needed = (
                 d.held
-                or d.in_flight
+                or any(r.in_flight for r in d.replicas.values() if r.state in SERVING)
                 or d.warm_asked
                 or a.because == "the configuration changed"
                 or len(d.current()) <= d.spec.min_replicas

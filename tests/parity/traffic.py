@@ -6,6 +6,7 @@ by one makes an example fifty times dearer, and what finds faults here is many e
 
 from random import Random
 
+import msgspec
 from hypothesis import strategies as st
 
 from pilotlight.fleet import events as ev
@@ -31,6 +32,8 @@ def _deployment(rng: Random, name: str) -> Deployment:
             gpus=rng.choice([0, 0, 1, 2]),
             gpu_memory=rng.choice([None, 10 * GIB, 30 * GIB]),
             estimated=rng.random() < 0.5,
+            gpu_estimated=rng.random() < 0.5,
+            exclusive=rng.choice([None, None, None, "port 1", "port 2"]),
         ),
         min_replicas=low,
         max_replicas=low + rng.randint(0 if low else 1, 3),
@@ -53,7 +56,8 @@ def events(seed: int, length: int) -> list[ev.Event]:
     rng = Random(seed)
     gpus = rng.randint(0, 3)
     hosts = (Host("local", rng.randint(4, 20) * GIB, tuple(Device(i, 40 * GIB) for i in range(gpus))),)
-    found: list[ev.Event] = [ev.Configured(0.0, deployments(rng), hosts)]
+    declared = deployments(rng)
+    found: list[ev.Event] = [ev.Configured(0.0, declared, hosts)]
     at, requests = 0.0, 0
     for _ in range(length):
         at += rng.choice([0.0, 0.01, 0.3, 2.0, 40.0]) + len(found) * 1e-6
@@ -72,11 +76,16 @@ def events(seed: int, length: int) -> list[ev.Event]:
         elif kind == "stop":
             found.append(ev.StopAsked(at, name))
         elif kind == "reload":
-            found.append(ev.Configured(at, deployments(rng), hosts))
+            declared = deployments(rng)
+            found.append(ev.Configured(at, declared, hosts))
         elif kind == "measure":
-            found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB))
+            gpu = rng.choice([None, rng.randint(1, 35) * GIB])
+            found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB, gpu))
         else:
-            found.append(ev.Sized(at, name, Need(rng.randint(1, 30) * GIB)))
+            need = next((d.need for d in declared if d.id == name), Need())
+            gpu = None if need.gpu_memory is None else rng.randint(1, 35) * GIB
+            memory = rng.randint(1, 30) * GIB
+            found.append(ev.Sized(at, name, msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)))
     return found
 
 

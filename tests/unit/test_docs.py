@@ -81,7 +81,7 @@ def test_the_readme_has_every_verb() -> None:
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    front = Front(NOTHING, KeyRing((), {}, {}, VirtualClock()), Directory({}), NOTHING, 0)
+    front = Front(NOTHING, KeyRing((), {}, {}, VirtualClock()), Directory({}), 0)
     parts = ("clock", "fleet", "post", "pid_of", "progress", "metrics", "traces", "reload", "version")
     admin = Admin(front=front, **dict.fromkeys(parts, NOTHING))
     for route in [*front.routes(), *admin.routes()]:

@@ -144,7 +144,11 @@ class Server:
             patience=self._patience,
         )
         self.front = Front(
-            kitchen, self._keys(config), Directory(config.models), self.metrics.refused, int(time.time())
+            kitchen,
+            self._keys(config),
+            Directory(config.models),
+            int(time.time()),
+            local_only=not self._insecure and _is_loopback(config.host),
         )
         self.admin = Admin(
             front=self.front,

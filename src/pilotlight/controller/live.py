@@ -6,13 +6,15 @@ from typing import Protocol
 
 from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
 from pilotlight.fleet.records import StartRecord
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import FAILED, Cause, State
 from pilotlight.spec.model import Model
 
 log = logging.getLogger("pilotlight")
 
 GRACE = 10.0
 """Seconds from SIGTERM to SIGKILL for a replica without requests [G]."""
+
+UNWANTED = frozenset({*FAILED, Cause.DIED})
 
 
 class Requests(Protocol):
@@ -49,7 +51,6 @@ class LiveEffects:
         self._model_of = model_of
         self._record_of = record_of
         self._told = told
-        self._states: dict[str, State] = {}
 
     def assign(self, action: Assign) -> None:
         self.requests.assign(action)
@@ -70,18 +71,14 @@ class LiveEffects:
         self._replicas.probe(action.replica)
 
     def moved(self, action: Moved) -> None:
-        before = self._states.pop(action.replica, None)
-        if action.state is not State.GONE:
-            self._states[action.replica] = action.state
         self._told.moved(action)
-        unwanted = action.state is State.GONE and before is not State.STOPPING
-        if before is State.STARTING:  # it is over, well or not
+        if action.was is State.STARTING:  # it is over, well or not
             record = self._record_of(action.replica)
             if record is not None:
                 self._told.started(record)
-        elif unwanted:
+        elif action.cause is Cause.DIED:
             self._told.died(action.deployment)
-        level = logging.WARNING if unwanted else logging.INFO
+        level = logging.WARNING if action.cause in UNWANTED else logging.INFO
         log.log(level, "%s is %s: %s", action.replica, action.state.value, action.because)
 
     def note(self, action: Note) -> None:

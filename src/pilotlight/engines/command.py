@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pilotlight.coldstart import plans
 from pilotlight.engines.environment import environment, fill
@@ -26,7 +27,13 @@ class CommandEngine:
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         guess = GUESSED_MEMORY if weights is None or model.gpus else GUESSED_MEMORY + weights.size
         memory = guess if model.memory is None else model.memory
-        return Need(memory, model.gpus, model.gpu_memory, estimated=model.memory is None)
+        return Need(
+            memory,
+            model.gpus,
+            model.gpu_memory,
+            estimated=model.memory is None,
+            exclusive=_exclusive(model.proxy),
+        )
 
     def launch(self, model: Model, port: int, devices: tuple[int, ...], config_dir: Path) -> Launch:
         """Raises EngineError when there is no command line, or one that cannot be split."""
@@ -43,6 +50,16 @@ class CommandEngine:
 
     def settings(self, model: Model, weights: WeightsInfo | None) -> Mapping[str, bool | int | float | str]:
         return {}
+
+
+def _exclusive(proxy: str | None) -> str | None:
+    """A fixed port of this machine, which a second process cannot have."""
+    if proxy is None or "${PORT}" in proxy:
+        return None
+    where = urlsplit(proxy)
+    host = where.hostname or ""
+    here = host in ("localhost", "::1") or host.startswith("127.")
+    return f"port {where.port}" if here and where.port is not None else None
 
 
 def _split(command: str, port: int) -> tuple[str, ...]:

@@ -33,6 +33,10 @@ OVERHEAD = 64 * 2**20
 size less file and context, after some requests: 42 MB for a 50M model, 33 MB for a 1B one; rounded up, since it is
 better to start one replica less than to swap."""
 
+GPU_OVERHEAD = 2**30
+"""Bytes of a device beside weights and context: the CUDA context, about 0.5 GB on a data centre's GPU, and compute
+buffers, of which the greatest holds 512 tokens' logits: 0.5 GB for a vocabulary of 256 k."""
+
 _GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest" / "llamacpp_server.py"
 
 _DEFAULTS: Mapping[str, Argument] = {
@@ -64,7 +68,9 @@ class LlamaCppEngine:
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = _estimate(model, weights) if model.memory is None else model.memory
-        return Need(memory, model.gpus, model.gpu_memory, estimated=model.memory is None)
+        gpu_memory = _gpu_estimate(model, weights) if model.gpu_memory is None else model.gpu_memory
+        guessed = gpu_memory is not None and model.gpu_memory is None
+        return Need(memory, model.gpus, gpu_memory, estimated=model.memory is None, gpu_estimated=guessed)
 
     def launch(self, model: Model, port: int, devices: tuple[int, ...], config_dir: Path) -> Launch:
         """Raises EngineError when xllamacpp is not installed."""
@@ -104,6 +110,17 @@ def _estimate(model: Model, weights: WeightsInfo | None) -> int:
     size, numbers = (weights.size, _context_bytes(model, weights)) if weights else (0, 0)
     cache = max(0, _whole(model.engine_args.get("cache_ram_mib"), 0)) * 2**20
     return size + numbers + cache + OVERHEAD
+
+
+def _gpu_estimate(model: Model, weights: WeightsInfo | None) -> int | None:
+    """Bytes on one device, or None, all of it, where the share of one device cannot be told.
+
+    How llama.cpp divides a model between devices follows from what is free on each when it starts, and how much
+    of it stays in host memory from many parameters, of which `n_gpu_layers` is the usual one.
+    """
+    if model.gpus != 1 or weights is None or not weights.k_numbers or "n_gpu_layers" in model.engine_args:
+        return None
+    return weights.size + _context_bytes(model, weights) + GPU_OVERHEAD
 
 
 def _context_bytes(model: Model, weights: WeightsInfo) -> int:

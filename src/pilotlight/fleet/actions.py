@@ -3,7 +3,7 @@
 import msgspec
 
 from pilotlight.fleet.plan import Plan
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import Cause, State
 
 
 class Assign(msgspec.Struct, frozen=True, gc=False):
@@ -62,9 +62,14 @@ class Probe(msgspec.Struct, frozen=True):
 class Moved(msgspec.Struct, frozen=True):
     """A replica changed its state; for those who watch."""
 
+    at: float
+    """The controller's clock, seconds."""
     replica: str
     deployment: str
+    was: State | None
+    """None for one that was just ordered."""
     state: State
+    cause: Cause | None
     because: str
 
 

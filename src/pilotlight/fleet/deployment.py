@@ -15,7 +15,11 @@ class Need(msgspec.Struct, frozen=True):
     gpu_memory: int | None = None
     """Bytes on each device; None takes devices whole."""
     estimated: bool = True
-    """False when the operator said so."""
+    """Whether `memory` is a guess; False when the operator said so."""
+    gpu_estimated: bool = False
+    """Whether `gpu_memory` is a guess."""
+    exclusive: str | None = None
+    """An address that only one process on a host can have."""
 
 
 class Deployment(msgspec.Struct, frozen=True):

@@ -37,6 +37,8 @@ class Replica(msgspec.Struct, eq=False):
     gpu_memory: tuple[int, ...]
     """Bytes set aside on each of `devices`."""
     ordered_at: float
+    exclusive: str | None = None
+    """The address that nobody else can have before it is gone."""
     ready_at: float = NEVER
     in_flight: int = 0
     served: int = 0
@@ -78,6 +80,7 @@ class DeploymentState(msgspec.Struct, eq=False):
     measured: int = 0
     """The most host memory that one of its replicas was measured to take, in bytes."""
     measured_gpu: int = 0
+    """The same on the device where it takes most."""
     last_reason: str = ""
     """Why the latest start failed or replica died."""
     last_failed: str | None = None
@@ -133,6 +136,11 @@ class Fleet(msgspec.Struct, eq=False):
             return need
         gpu = need.gpu_memory
         if gpu is not None:
-            gpu = d.measured_gpu if need.estimated and d.measured_gpu else max(gpu, d.measured_gpu)
-        memory = d.measured if need.estimated and d.measured else max(need.memory, d.measured)
-        return Need(memory, need.gpus, gpu, need.estimated)
+            gpu = _known(gpu, d.measured_gpu, need.gpu_estimated)
+        memory = _known(need.memory, d.measured, need.estimated)
+        return msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)
+
+
+def _known(said: int, measured: int, estimated: bool) -> int:
+    """A measurement replaces an estimate, and can only raise what the operator said."""
+    return measured if estimated and measured else max(said, measured)

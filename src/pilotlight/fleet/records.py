@@ -58,11 +58,13 @@ class RequestRecord(msgspec.Struct, frozen=True):
     """The start it waited for, if it did."""
     in_vain: bool = False
     """It was held to its end, and no replica was up by then."""
+    waiting_since: float = 0.0
+    """Its arrival; or when a replica that had it failed it, and it had to find another."""
 
     # Of the above, once, for everyone who is told:
     start_wait: float = 0.0
-    """Seconds that starting made it wait: from its arrival until the replica that took it was ready, if that was later;
-    for one that no replica took, until its end if none was up."""
+    """Seconds that starting made it wait: from `waiting_since` until the replica that took it was ready, if that
+    was later; for one that no replica took, until its end if none was up."""
     start: str = ""
     """`cold` or `warm`; `none` for one that no replica took and that waited for none."""
     queue: float = 0.0
@@ -70,13 +72,15 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         wait = queue = 0.0
+        since = max(self.waiting_since, self.arrived_at)
         if self.replica_ready_at is not None:
-            wait = max(0.0, self.replica_ready_at - self.arrived_at)
+            wait = max(0.0, self.replica_ready_at - since)
         elif self.in_vain or self.outcome == "start_failed":
-            wait = self.ended_at - self.arrived_at
+            wait = self.ended_at - since
         if self.assigned_at is not None:
-            queue = self.assigned_at - self.arrived_at - wait
+            queue = self.assigned_at - since - wait
         start = "cold" if wait > 0 else "none" if self.replica_ready_at is None else "warm"
+        _set(self, "waiting_since", since)
         _set(self, "start_wait", wait)
         _set(self, "start", start)
         _set(self, "queue", queue if queue > AT_ONCE else 0.0)

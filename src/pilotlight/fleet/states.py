@@ -24,6 +24,8 @@ class State(StrEnum):
 class Cause(StrEnum):
     CAME_UP = "came up"
     START_FAILED = "start failed"
+    TIMED_OUT = "not ready in time"
+    TOO_LARGE = "turned out not to fit"
     BOUNCED = "a request could not reach it"
     RECOVERED = "a probe was answered"
     DIED = "died"
@@ -33,9 +35,14 @@ class Cause(StrEnum):
     ENDED = "process gone"
 
 
+FAILED = frozenset({Cause.START_FAILED, Cause.TIMED_OUT, Cause.TOO_LARGE})
+"""A start that came to nothing; one that was called off did not fail."""
+
 TABLE: dict[tuple[State, Cause], State] = {
     (State.STARTING, Cause.CAME_UP): State.READY,
     (State.STARTING, Cause.START_FAILED): State.GONE,
+    (State.STARTING, Cause.TIMED_OUT): State.STOPPING,
+    (State.STARTING, Cause.TOO_LARGE): State.STOPPING,
     (State.STARTING, Cause.TO_STOP): State.STOPPING,
     (State.READY, Cause.BOUNCED): State.SUSPECT,
     (State.READY, Cause.DIED): State.GONE,

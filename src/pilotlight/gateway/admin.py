@@ -63,6 +63,7 @@ class Admin:
 
     def _guarded(self, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
+            self._front.check(request)
             headers = request.headers
             self._front.keys.admin(headers.get("Authorization"), headers.get("x-api-key"))
             return await handler(request)

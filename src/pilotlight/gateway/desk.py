@@ -21,12 +21,15 @@ class Ticket:
         "refusal",
         "replica",
         "request",
+        "waiting_since",
     )
 
     def __init__(self, request: str, deployment: str, arrived_at: float) -> None:
         self.request = request
         self.deployment = deployment
         self.arrived_at = arrived_at
+        self.waiting_since = arrived_at
+        """Its arrival, or when the replica that had it failed it."""
         self.replica: str | None = None
         self.assigned_at: float | None = None
         self.refusal: Refuse | None = None
@@ -75,7 +78,8 @@ class Desk:
     def bounce(self, ticket: Ticket) -> None:
         """Its replica could not be reached; the kernel finds another."""
         ticket.replica = ticket.assigned_at = None
-        self._post(Bounced(self._clock.now(), ticket.request))
+        ticket.waiting_since = now = self._clock.now()
+        self._post(Bounced(now, ticket.request))
 
     def close(self, ticket: Ticket, ok: bool) -> None:
         if self._tickets.pop(ticket.request, None) is not None:

@@ -1,10 +1,12 @@
 """One request through the gateway: hold, send on, relay, tell."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
 from aiohttp import web
 
+from pilotlight.clock import Timer
 from pilotlight.errors import RequestError
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
@@ -48,6 +50,7 @@ class Exchange:
         self.deployment = deployment
         self.model = model
         self.body = body
+        """Empty once a stream has begun, for then it is not sent again."""
         self.stream = stream
         self.keep_alive = keep_alive
         self.key = key
@@ -64,6 +67,7 @@ class Exchange:
         self.first_byte_at: float | None = None
         self.tokens = usage.NONE
         self.bytes_out = 0
+        self._watch: Timer | None = None
 
     async def run(self) -> web.StreamResponse:
         desk = self.kitchen.desk
@@ -81,8 +85,10 @@ class Exchange:
             self.outcome = "internal_error"
             return await self._fail(OURS)
         finally:
+            if self._watch is not None:
+                self._watch.cancel()
             desk.close(self.ticket, self.answered)
-            self._tell()
+            self.kitchen.tell(self._record())
 
     # -- hold ------------------------------------------------------------------------------------------------------
 
@@ -91,7 +97,7 @@ class Exchange:
         tried_before = False
         while True:
             if self.ticket.waiting:
-                await self._hold()
+                await self._wait()
             refusal = self.ticket.refusal
             if refusal is not None:
                 self.outcome = "start_failed" if refusal.code == "start_failed" else "refused"
@@ -107,7 +113,22 @@ class Exchange:
                     )
                     raise RequestError(502, text, code="engine_died") from None
                 tried_before = True
+                self.replica_ready_at = None
                 self.kitchen.desk.bounce(self.ticket)
+
+    async def _wait(self) -> None:
+        kitchen, size = self.kitchen, len(self.body)
+        if kitchen.held_bytes + size > kitchen.max_held_bytes:
+            self.outcome = "refused"
+            text = f"the requests that wait hold {kitchen.held_bytes} bytes already; try again later"
+            raise RequestError(
+                429, text, code="too_many_pending_requests", type="rate_limit_error", retry_after=2.0
+            )
+        kitchen.held_bytes += size
+        try:
+            await self._hold()
+        finally:
+            kitchen.held_bytes -= size
 
     async def _hold(self) -> None:
         patience = self.kitchen.patience
@@ -172,8 +193,12 @@ class Exchange:
             return web.Response(status=answer.status, body=payload, headers=headers)
         if answer.status >= 400:
             payload = as_error(payload, answer.status)
-        await response.write(sse.event(payload) if self.stream else payload)
-        await response.write_eof()
+        try:
+            async with asyncio.timeout(self._patience_for_reader()):
+                await response.write(sse.event(payload) if self.stream else payload)
+                await response.write_eof()
+        except TimeoutError:
+            self._cut()
         return response
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
@@ -183,25 +208,28 @@ class Exchange:
         """
         chunk = await answer.chunk()
         self.first_byte_at = self.kitchen.clock.now()
+        self.body = b""
         response = self.response
         if response is None:
             headers = to_client(answer.headers)
             headers.setdefault("Cache-Control", "no-cache")
             headers.setdefault("X-Accel-Buffering", "no")
             response = await self._commit(answer.status, headers)
+        self._look_after_reader(answer)
         whole = sse.WholeEvents()
         tail = b""
         count = 0
         while chunk:
             events = whole.take(chunk)
             if events:
-                count += events.count(b"data: ")
+                count += events.count(b"\ndata:") + events.startswith(b"data:")
                 tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
                 self.bytes_out += len(events)
                 await response.write(events)
             chunk = await answer.chunk()
+        count += whole.rest.startswith(b"data:")
         tail += whole.rest
-        done = sse.DONE in tail
+        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
         self.tokens = usage.of_stream(tail, count - done)
         if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
             raise Broken("its connection closed before the stream was done")
@@ -210,6 +238,29 @@ class Exchange:
             await response.write(whole.rest)
         await response.write_eof()
         return response
+
+    def _look_after_reader(self, answer: Answer, before: int = -1) -> None:
+        """Once every request_timeout, so that nothing is paid for it chunk by chunk: who has taken nothing since the
+        last look, while the engine was not waited for, no longer reads. It is let go, or it would keep its replica.
+        """
+        seconds = self._patience_for_reader()
+        if seconds is None:
+            return
+        if self.bytes_out == before and not answer.awaited:
+            self._cut()
+            return
+        clock, now = self.kitchen.clock, self.bytes_out
+        self._watch = clock.call_at(clock.now() + seconds, lambda: self._look_after_reader(answer, now))
+
+    def _patience_for_reader(self) -> float | None:
+        seconds = self.model.request_timeout
+        return None if seconds == float("inf") else seconds
+
+    def _cut(self) -> None:
+        """Lets go a client that does not read."""
+        self.outcome = "client_left"
+        if self.request.transport is not None:
+            self.request.transport.abort()
 
     async def _commit(self, status: int, headers: Mapping[str, str]) -> web.StreamResponse:
         response = web.StreamResponse(status=status)
@@ -232,10 +283,10 @@ class Exchange:
     def _start(self) -> str:
         """What can be said before it is over, in the words of RequestRecord.start."""
         if self.replica_ready_at is not None:
-            return "cold" if self.replica_ready_at > self.ticket.arrived_at else "warm"
+            return "cold" if self.replica_ready_at > self.ticket.waiting_since else "warm"
         if self.ticket.replica is None and (self._in_vain() or self.outcome == "start_failed"):
             return "cold"
-        return "none" if self.ticket.refusal is not None else "warm"
+        return "none" if self.outcome == "refused" else "warm"
 
     def _in_vain(self) -> bool:
         """Whether it waits, or has waited until its end, for nothing but a start."""
@@ -258,7 +309,7 @@ class Exchange:
 
     def _record(self) -> RequestRecord:
         t, ready_at = self.ticket, self.replica_ready_at
-        waited = self.replica is not None and ready_at is not None and ready_at > t.arrived_at
+        waited = self.replica is not None and ready_at is not None and ready_at > t.waiting_since
         report = self.kitchen.report(self.replica) if waited and self.replica else None
         clock = self.kitchen.clock
         now = clock.now()
@@ -268,6 +319,7 @@ class Exchange:
             path=self.request.path,
             stream=self.stream,
             arrived_at=t.arrived_at,
+            waiting_since=t.waiting_since,
             arrived_unix=clock.wall() - (now - t.arrived_at),
             ended_at=now,
             status=self.status,
@@ -286,14 +338,6 @@ class Exchange:
             start_record=report,
             in_vain=t.replica is None and self._in_vain(),
         )
-
-    def _tell(self) -> None:
-        record = self._record()
-        for tell in self.kitchen.told:
-            try:
-                tell(record)
-            except Exception:
-                log.exception("a request could not be recorded")
 
 
 def _is_events(answer: Answer) -> bool:

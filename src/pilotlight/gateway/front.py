@@ -2,18 +2,21 @@
 
 import itertools
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 from msgspec import UNSET
 
 from pilotlight.errors import RequestError
+from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
 from pilotlight.gateway.exchange import Exchange
 from pilotlight.gateway.kitchen import Kitchen
-from pilotlight.http.errors import json_response
+from pilotlight.http.errors import error_response, json_response
 from pilotlight.http.handler import answering
+from pilotlight.http.headers import printable
 from pilotlight.http.keys import Key, KeyRing
+from pilotlight.http.local import refuse_strangers
 from pilotlight.spec.model import Model
 
 PATHS = (
@@ -52,15 +55,16 @@ class Front:
         kitchen: Kitchen,
         keys: KeyRing,
         directory: Directory,
-        refused: Callable[[str, int], None],
         created: int,
+        local_only: bool = False,
     ) -> None:
+        """`created`: Unix seconds, for the models' cards. `local_only`: while there are no keys, nobody but this
+        machine's programs is let in."""
         self.kitchen = kitchen
         self.keys = keys
         self.directory = directory
-        self.refused = refused
-        """Told of requests that got no further than here: model (or "-") and status."""
         self.created = created
+        self._local_only = local_only
         self._prefix = "req-" + secrets.token_hex(6) + "-"
         self._number = itertools.count(1)
 
@@ -72,28 +76,35 @@ class Front:
         ]
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
-        name = "-"
+        id = f"{self._prefix}{next(self._number)}"
+        arrived_at = self.kitchen.clock.now()
+        key = None
         try:
+            self.check(request)
             headers = request.headers
             key = self.keys.admit(headers.get("Authorization"), headers.get("x-api-key"))
-            body = await read_body(request)
-            head = read_head(body)
-            keep_alive = keep_alive_of(head)
-            name = deployment = self.directory.find(head.model, key)
-            model = self.directory.models[deployment]
-            has_keep_alive = head.keep_alive is not UNSET
-            served = model.served_name
-            if served is None and head.model != deployment and model.engine == "command":
-                served = deployment  # a server knows the model's name, not what else we call it
-            if served is not None or has_keep_alive:
-                body = rewrite(body, served, has_keep_alive)
+            exchange = await self._admit(request, id, key)
         except RequestError as e:
-            self.refused(name, e.status)
-            raise
-        exchange = Exchange(
+            return self._refuse(request, id, arrived_at, key, e)
+        return await exchange.run()
+
+    async def _admit(self, request: web.Request, id: str, key: Key | None) -> Exchange:
+        """What may be done. Raises RequestError. Of the body nothing stays but what the exchange has."""
+        body = await read_body(request)
+        head = read_head(body)
+        keep_alive = keep_alive_of(head)
+        deployment = self.directory.find(head.model, key)
+        model = self.directory.models[deployment]
+        has_keep_alive = head.keep_alive is not UNSET
+        served = model.served_name
+        if served is None and head.model != deployment and model.engine == "command":
+            served = deployment  # a server knows the model's name, not what else we call it
+        if served is not None or has_keep_alive:
+            body = rewrite(body, served, has_keep_alive)
+        return Exchange(
             self.kitchen,
             request,
-            id=f"{self._prefix}{next(self._number)}",
+            id=id,
             deployment=deployment,
             model=model,
             body=body,
@@ -101,7 +112,33 @@ class Front:
             keep_alive=keep_alive,
             key=None if key is None else key.name,
         )
-        return await exchange.run()
+
+    def _refuse(
+        self, request: web.Request, id: str, arrived_at: float, key: Key | None, e: RequestError
+    ) -> web.Response:
+        """One that got no further than here."""
+        clock = self.kitchen.clock
+        now = clock.now()
+        record = RequestRecord(
+            request_id=id,
+            model="-",
+            path=request.path,
+            stream=False,
+            arrived_at=arrived_at,
+            arrived_unix=clock.wall() - (now - arrived_at),
+            ended_at=now,
+            status=e.status,
+            outcome="refused",
+            key=None if key is None else key.name,
+            session=printable(request.headers.get("x-session-id")),
+        )
+        self.kitchen.tell(record)
+        return error_response(e, {"x-pilotlight-request-id": id, "x-pilotlight-start": record.start})
+
+    def check(self, request: web.Request) -> None:
+        """RequestError 403 for what a stranger sent, where only this machine is let in."""
+        if self._local_only and self.keys.open:
+            refuse_strangers(request.headers.get("Host"), request.headers.get("Origin"))
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         """Every model, cold ones too."""
@@ -115,6 +152,7 @@ class Front:
         return json_response(self._card(name))
 
     def _who(self, request: web.Request) -> Key | None:
+        self.check(request)
         return self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
 
     def _card(self, name: str) -> dict[str, object]:
@@ -133,7 +171,9 @@ async def read_body(request: web.Request) -> bytes:
     limit = request.client_max_size
     try:
         if (request.content_length or 0) <= limit:
-            return await request.read()
+            body = await request.read()
+            request._read_bytes = None  # pyright: ignore[reportPrivateUsage] - or it lives as long as the answer
+            return body
     except web.HTTPRequestEntityTooLarge:
         pass
     except web.RequestPayloadError as e:

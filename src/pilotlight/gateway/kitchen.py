@@ -1,11 +1,14 @@
 """What every exchange uses."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 from pilotlight.clock import Clock
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.upstream import Upstream
+
+log = logging.getLogger(__name__)
 
 
 class Patience:
@@ -21,6 +24,10 @@ class Patience:
         """The first leading blank of a JSON answer."""
         self.every = every
         """Each further one; below the 60 s after which common proxies cut."""
+
+
+MAX_HELD_BYTES = 2**30
+"""Bytes of the bodies of all requests that are held; one more is refused [G]."""
 
 
 class Kitchen:
@@ -56,3 +63,13 @@ class Kitchen:
         """What a held request of this deployment may be told."""
         self.told = told
         self.patience = patience or Patience()
+        self.held_bytes = 0
+        """Of the bodies of those who wait now."""
+        self.max_held_bytes = MAX_HELD_BYTES
+
+    def tell(self, record: RequestRecord) -> None:
+        for tell in self.told:
+            try:
+                tell(record)
+            except Exception:
+                log.exception("a request could not be recorded")

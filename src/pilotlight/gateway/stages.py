@@ -17,22 +17,21 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def stages(r: RequestRecord) -> list[Row]:
-    """In the order of time. The start's steps count from the request's arrival, for what came before cost it nothing;
-    steps that overlap are shown as they were."""
+    """In the order of time. The start's steps count from when the request began to wait, for what came before cost
+    it nothing; steps that overlap are shown as they were."""
     spans: list[Span] = []
+    since = r.waiting_since
     ready = r.replica_ready_at
-    if ready is not None and ready > r.arrived_at:
+    if ready is not None and ready > since:
         report = r.start_record
         if report is not None:
-            if report.ordered_at > r.arrived_at:
-                spans.append(Span(Stage.HOLD, r.arrived_at, report.ordered_at))
-            spans += [
-                Span(s.stage, max(s.start, r.arrived_at), s.end) for s in report.spans if s.end > r.arrived_at
-            ]
+            if report.ordered_at > since:
+                spans.append(Span(Stage.HOLD, since, report.ordered_at))
+            spans += [Span(s.stage, max(s.start, since), s.end) for s in report.spans if s.end > since]
         else:
-            spans.append(Span(Stage.HOLD, r.arrived_at, ready))
+            spans.append(Span(Stage.HOLD, since, ready))
     if r.assigned_at is not None:
-        free = max(r.arrived_at, ready or 0.0)
+        free = max(since, ready or 0.0)
         if r.queue:
             spans.append(Span(Stage.QUEUE, free, r.assigned_at))
         if r.sent_at is not None:

@@ -54,11 +54,12 @@ class Origin:
 
     def take(self) -> "Connection | None":
         """The connection that was used last, so that what is not needed idles out."""
-        if not self.free:
-            return None
-        connection = self.free.pop()
-        connection.unpark()
-        return connection
+        while self.free:
+            connection = self.free.pop()
+            connection.unpark()
+            if not connection.closing:
+                return connection
+        return None
 
 
 class Connection(asyncio.Protocol):
@@ -91,17 +92,33 @@ class Connection(asyncio.Protocol):
         self._timeout = timeout
         self._heard = 0.0
 
+    @property
+    def closing(self) -> bool:
+        """Whether it is on its way out, which `connection_lost` tells only later."""
+        return self._transport.is_closing()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for what comes next."""
+        return self._waiter is not None
+
     # -- asyncio ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
+        if self.done:
+            self._spoil()
+            return
         self._heard = self._loop.time()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as e:
-            self._fail(f"it did not answer in HTTP: {e}")
+            if self.done:
+                self._spoil()
+            else:
+                self._fail(f"it did not answer in HTTP: {e}")
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,7 +135,13 @@ class Connection(asyncio.Protocol):
 
     # -- httptools -------------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        if self.done:
+            raise ConnectionError("a second answer to one request")
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_done:  # a trailer; the head has been passed on
+            return
         self._head_size += len(name) + len(value)
         if self._head_size > MAX_HEAD:
             self._fail("its headers are too large")
@@ -190,7 +213,7 @@ class Connection(asyncio.Protocol):
             self._watch.cancel()
             self._watch = None
         if self._reusable and not self.lost and not self._chunks:
-            self._parked = self._loop.call_later(IDLE, self._transport.close)
+            self._parked = self._loop.call_later(IDLE, self._idle_out)
             self._origin.free.append(self)
         elif not self.lost:
             self._transport.abort()
@@ -201,6 +224,16 @@ class Connection(asyncio.Protocol):
             self._parked = None
 
     def close(self) -> None:
+        self._transport.abort()
+
+    def _idle_out(self) -> None:
+        self._parked = None
+        self._origin.free.remove(self)
+        self._transport.close()
+
+    def _spoil(self) -> None:
+        """More came than the answer: whatever it is, it must not begin the next one."""
+        self._reusable = False
         self._transport.abort()
 
     def _look(self) -> None:
@@ -260,6 +293,11 @@ class Answer:
             if error is not None:
                 raise (Broken if self.started else Unreached)(str(error))
             await connection.wait()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for its next bytes."""
+        return self._connection is not None and self._connection.awaited
 
     async def whole(self) -> bytes:
         """The whole body. Raises Unreached, Broken or Silent."""

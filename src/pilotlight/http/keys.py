@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from pilotlight.clock import Clock
 from pilotlight.errors import RequestError
 from pilotlight.spec.model import ApiKey
+from pilotlight.spec.rules import LOCAL_KEY
+
+LOCAL = LOCAL_KEY
 
 
 def _digest(secret: str) -> bytes:
@@ -70,6 +73,8 @@ class KeyRing:
     ) -> None:
         """`before`: the keys until now; those that stay as they are keep what is left of their allowance."""
         self._clock = clock
+        self.open = not specs
+        """Whether everybody is let in: no key but the local command line's."""
         self._keys = [
             Key(
                 spec,
@@ -85,11 +90,6 @@ class KeyRing:
     def add(self, name: str, secret: str, *, admin: bool) -> None:
         """One more key: the token by which this machine's command line speaks to its own server."""
         self._keys.append(Key(ApiKey(name=name, key_env="", admin=admin), secret, None))
-
-    @property
-    def open(self) -> bool:
-        """Whether everybody is let in: no key but the local command line's."""
-        return not any(key.name != LOCAL for key in self._keys)
 
     def who(self, authorization: str | None, api_key: str | None = None) -> Key | None:
         """The caller, by `Authorization: Bearer ...` or `x-api-key`; None when everybody is let in.
@@ -130,6 +130,3 @@ class KeyRing:
             )
             raise RequestError(403, text, code="admin_key_required", type="permission_error")
         return key
-
-
-LOCAL = "local-cli"

@@ -7,7 +7,10 @@ from pilotlight.policy import effects, eviction, placement, routing, scaling
 from pilotlight.policy.placement import Claims
 
 
-def balance(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+def balance(
+    fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None = None
+) -> None:
+    """`claims`: of those who have waited longer than it, where they are summed up already."""
     dispatch(fleet, d, out)
     if fleet.closing or d.removed:
         _content(fleet, d)
@@ -23,7 +26,7 @@ def balance(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> 
         effects.look_again(fleet, d, d.retry_at)
     else:
         for _ in range(want - live):
-            if not _order(fleet, d, now, out):
+            if not _order(fleet, d, now, out, claims):
                 break
 
 
@@ -50,7 +53,7 @@ def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
     ready = sum(r.state is State.READY for r in d.current())
     if old and ready >= min(len(old), max(1, scaling.wanted(d))):
         for r in old:
-            effects.drain(fleet, r, now, out, "replaced after a reload", now + d.spec.drain_timeout)
+            effects.drain(fleet, r, now, out, "replaced after a reload", NEVER)
 
 
 def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
@@ -60,17 +63,22 @@ def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
         return
     current.sort(key=lambda r: (r.state is State.READY, r.in_flight))
     for r in current[: len(current) - d.spec.max_replicas]:
-        effects.drain(fleet, r, now, out, "max_replicas was lowered", now + d.spec.drain_timeout)
+        effects.drain(fleet, r, now, out, "max_replicas was lowered", NEVER)
 
 
 def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
     """Room may have come free: whoever has waited longest is asked first."""
+    of_all = of_bare = placement.NO_CLAIMS
     for name in list(fleet.waiting):
         d = fleet.deployments.get(name)
-        if d is not None:
-            balance(fleet, d, now, out)
-        else:
+        if d is None:
             fleet.waiting.pop(name, None)
+            continue
+        balance(fleet, d, now, out, of_all if d.current() else of_bare)
+        if name in fleet.waiting:
+            of_all = _with_claim(fleet, d, of_all)
+            if not d.current():
+                of_bare = _with_claim(fleet, d, of_bare)
 
 
 def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
@@ -81,11 +89,10 @@ def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
             effects.stop(r, now, out, "least recently used, and the memory budget is exceeded")
 
 
-def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
+def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
     need = fleet.need_of(d)
-    # Its own replicas do not go for one more of it.
-    never = placement.never_fits(fleet, need, [*eviction.kept(fleet, d), *d.current()])
+    never = placement.never_fits(fleet, need, _staying(fleet, d))
     if never is not None:
         d.warm_asked = False
         reason = f"{d.spec.id} does not fit: {never}"
@@ -96,7 +103,8 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> b
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
-    claims = _claims(fleet, d)
+    if claims is None:
+        claims = _claims(fleet, d)
     place = placement.place(fleet, need, claims)
     if place is not None:
         effects.start(fleet, d, place, now, out, _reason(d))
@@ -123,31 +131,44 @@ def _make_room(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], 
         for r in eviction.victims(fleet, need, claims, [*idle, *old], eviction.LEAVING) or ():
             own = r.deployment == d.spec.id
             because = f"goes before {'its' if own else 'another'} successor: no room for both"
-            effects.drain(fleet, r, now, out, because, now + d.spec.drain_timeout)
+            effects.drain(fleet, r, now, out, because, NEVER)
     if not d.current():
         for r in eviction.yielding(fleet, d, need, now):
             effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
     effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
 
 
+def _staying(fleet: Fleet, d: DeploymentState) -> set[str]:
+    """Ids of what does not go for one more of it: what nobody may evict, and its own."""
+    return eviction.kept(fleet, d).union(r.id for r in d.current())
+
+
 def _claims(fleet: Fleet, d: DeploymentState) -> Claims:
     """What those who have waited longer will take first. Who has a replica claims nothing from who has none."""
-    memory, devices = 0, dict[int, int]()
+    claims = placement.NO_CLAIMS
     for name in fleet.waiting:
         if name == d.spec.id:
             break
         other = fleet.deployments.get(name)
-        if other is None or (other.current() and not d.current()):
-            continue
-        need = fleet.need_of(other)
-        memory += need.memory
-        if need.gpus:
-            stay = [*eviction.kept(fleet, other), *other.current()]
-            may_go = [r for r in fleet.replicas.values() if r not in stay]
-            found = placement.place(fleet, need, Claims(0, devices), may_go)
-            for device, size in zip(found.devices, found.gpu_memory, strict=True) if found else ():
-                devices[device] = devices.get(device, 0) + size
-    return Claims(memory, devices)
+        if other is not None and not (other.current() and not d.current()):
+            claims = _with_claim(fleet, other, claims)
+    return claims
+
+
+def _with_claim(fleet: Fleet, d: DeploymentState, claims: Claims) -> Claims:
+    """The claims so far and what this one waits for."""
+    need = fleet.need_of(d)
+    devices, addresses = claims.devices, claims.addresses
+    if need.exclusive is not None:
+        addresses = addresses | {need.exclusive}
+    if need.gpus:
+        stay = _staying(fleet, d)
+        may_go = [r for r in fleet.replicas.values() if r.id not in stay]
+        found = placement.place(fleet, need, Claims(0, devices), may_go)
+        if found is not None:
+            more = dict(zip(found.devices, found.gpu_memory, strict=True))
+            devices = {i: devices.get(i, 0) + more.get(i, 0) for i in {**devices, **more}}
+    return Claims(claims.memory + need.memory, devices, addresses)
 
 
 def _reason(d: DeploymentState) -> str:

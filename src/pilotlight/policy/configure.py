@@ -5,7 +5,7 @@ import heapq
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import Cause, State
 from pilotlight.policy import effects
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
@@ -110,7 +110,7 @@ def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
             effects.look_at(fleet, r, due)
             return
         reason = f"it was not ready within {format_duration(d.spec.startup_timeout)} (startup_timeout)"
-        effects.stop(r, now, out, reason)
+        effects.stop(r, now, out, reason, Cause.TIMED_OUT)
         failed(fleet, d, r, now, out, reason)
     elif r.state is State.READY:
         effects.let_leave(fleet, d, r, now, out)

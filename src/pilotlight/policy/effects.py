@@ -11,9 +11,9 @@ from pilotlight.policy.placement import Place
 
 
 def move(r: Replica, cause: Cause, now: float, out: list[Action], because: str) -> None:
-    r.state = after(r.state, cause)
+    was, r.state = r.state, after(r.state, cause)
     r.since = now
-    out.append(Moved(r.id, r.deployment, r.state, because))
+    out.append(Moved(now, r.id, r.deployment, was, r.state, cause, because))
 
 
 def start(
@@ -32,6 +32,7 @@ def start(
         memory=need.memory,
         gpu_memory=place.gpu_memory,
         ordered_at=now,
+        exclusive=need.exclusive,
     )
     host = fleet.hosts[place.host]
     host.memory += r.memory
@@ -39,13 +40,19 @@ def start(
         host.devices[device] = host.devices.get(device, 0) + size
     d.replicas[r.id] = fleet.replicas[r.id] = r
     look_at(fleet, r, now + d.spec.startup_timeout)
-    out.append(Moved(r.id, d.spec.id, State.STARTING, because))
+    out.append(Moved(now, r.id, d.spec.id, None, State.STARTING, None, because))
     out.append(Start(r.id, d.spec.id, place.host, place.devices, d.spec.plan, because))
 
 
-def resize(fleet: Fleet, r: Replica, memory: int) -> None:
-    fleet.hosts[r.host].memory += memory - r.memory
+def resize(fleet: Fleet, r: Replica, memory: int, gpu_memory: int | None) -> None:
+    """Sets aside so much of host memory and of each of its devices; None leaves its devices as they are."""
+    host = fleet.hosts[r.host]
+    host.memory += memory - r.memory
     r.memory = memory
+    if gpu_memory is not None:
+        for device, size in zip(r.devices, r.gpu_memory, strict=True):
+            host.devices[device] += gpu_memory - size
+        r.gpu_memory = (gpu_memory,) * len(r.devices)
 
 
 def stop(r: Replica, now: float, out: list[Action], because: str, cause: Cause = Cause.TO_STOP) -> None:

@@ -30,12 +30,12 @@ def protected(d: DeploymentState, replica: Replica) -> bool:
     return replica in ranked[: d.spec.min_replicas]
 
 
-def kept(fleet: Fleet, but: DeploymentState) -> list[Replica]:
-    """Every replica that room for `but` cannot come from, however long one waits."""
-    found: list[Replica] = []
+def kept(fleet: Fleet, but: DeploymentState) -> set[str]:
+    """Ids of all replicas that room for `but` cannot come from, however long one waits."""
+    found = set[str]()
     for d in fleet.deployments.values():
-        if d is not but:
-            found += [r for r in d.replicas.values() if r.state in SERVING and protected(d, r)]
+        if d is not but and (d.spec.pinned or d.spec.min_replicas):
+            found.update(r.id for r in d.replicas.values() if r.state in SERVING and protected(d, r))
     return found
 
 

@@ -17,10 +17,11 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Claims(msgspec.Struct, frozen=True):
-    """Bytes kept free for those who have waited longer."""
+    """Bytes and addresses kept free for those who have waited longer."""
 
     memory: int = 0
     devices: Mapping[int, int] = {}
+    addresses: frozenset[str] = frozenset()
 
 
 NO_CLAIMS = Claims()
@@ -37,6 +38,8 @@ def place(
         freed = sum(r.memory for r in without if r.host == host.spec.id)
         if host.memory - freed + claims.memory + need.memory > host.spec.memory:
             continue
+        if need.exclusive is not None and _is_taken(fleet, host, need.exclusive, claims, without):
+            continue
         devices = _devices(host, need, claims, without)
         if devices is not None:
             return Place(
@@ -45,6 +48,16 @@ def place(
                 tuple(d.memory if need.gpu_memory is None else need.gpu_memory for d in devices),
             )
     return None
+
+
+def _is_taken(
+    fleet: Fleet, host: HostState, address: str, claims: Claims, without: Collection[Replica]
+) -> bool:
+    """A replica has its address until it is gone, stopping included."""
+    return address in claims.addresses or any(
+        r.exclusive == address and r.host == host.spec.id and r not in without
+        for r in fleet.replicas.values()
+    )
 
 
 def _devices(
@@ -85,16 +98,20 @@ def exceeds(fleet: Fleet, r: Replica) -> bool:
     return False
 
 
-def never_fits(fleet: Fleet, need: Need, kept: Collection[Replica]) -> str | None:
+def never_fits(fleet: Fleet, need: Need, kept: Collection[str]) -> str | None:
     """Why there can be no room even with everything gone but `kept`; None when there can.
 
-    `kept` are the replicas that nothing may evict.
+    `kept` are the ids of the replicas that nothing may evict.
     """
-    others = [r for r in fleet.replicas.values() if r not in kept]
+    others = [r for r in fleet.replicas.values() if r.id not in kept]
     if place(fleet, need, without=others) is not None:
         return None
+    stay = [r for r in fleet.replicas.values() if r.id in kept]
+    for r in stay:
+        if need.exclusive is not None and r.exclusive == need.exclusive:
+            return f"it needs {need.exclusive}, which {r.id} has, and that one stays"
     have = max((h.spec.memory for h in fleet.hosts.values()), default=0)
-    held = sum(r.memory for r in kept)
+    held = sum(r.memory for r in stay)
     wants = f"needs {format_size(need.memory)} of host memory"
     has = f"the budget is {format_size(have)}"
     if held:

@@ -85,6 +85,7 @@ def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
         return
     d = fleet.deployments[r.deployment]
     effects.move(r, Cause.RECOVERED, e.at, out, "it answered a probe")
+    d.warm_asked = False
     balance(fleet, d, e.at, out)
     for other in list(d.replicas.values()):
         effects.let_leave(fleet, d, other, e.at, out)
@@ -109,16 +110,26 @@ def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
     if r is None:
         return
     d = fleet.deployments[r.deployment]
-    floor = 0 if d.spec.need.estimated and r.served else d.spec.need.memory
-    seen = max(e.memory, r.memory if r.measured else 0)
-    effects.resize(fleet, r, max(seen, floor))
+    need, gpu = d.spec.need, None
+    current = r.fingerprint == d.spec.fingerprint
+    before, before_gpu = r.memory, max(r.gpu_memory, default=0)
+    # One of an earlier declaration, and one that was measured after it had served, keeps what it was given.
+    keeps = r.measured or not current
+    least = 0 if not current or (need.estimated and r.served) else need.memory
+    memory = max(e.memory, least, before if keeps else 0)
+    if e.gpu_memory is not None and need.gpu_memory is not None:
+        least = 0 if not current or (need.gpu_estimated and r.served) else need.gpu_memory
+        gpu = max(e.gpu_memory, least, before_gpu if keeps else 0)
+    effects.resize(fleet, r, memory, gpu)
     if r.served:
         r.measured = True
-    if r.served and r.fingerprint == d.spec.fingerprint:
+    if r.served and current:
         d.measured = max(d.measured, e.memory)
         d.measured_gpu = max(d.measured_gpu, e.gpu_memory or 0)
-    within_budget(fleet, e.at, out)
-    settle(fleet, e.at, out)
+    if placement.exceeds(fleet, r):
+        within_budget(fleet, e.at, out)
+    if memory < before or (gpu is not None and gpu < before_gpu):
+        settle(fleet, e.at, out)
 
 
 def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
@@ -130,9 +141,23 @@ def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
     starting = [r for r in d.replicas.values() if r.state is State.STARTING]
     never = placement.never_fits(fleet, e.need, eviction.kept(fleet, d))
     for r in starting:
-        effects.resize(fleet, r, e.need.memory)
+        effects.resize(fleet, r, e.need.memory, e.need.gpu_memory)
         if never is not None:
-            effects.stop(r, e.at, out, never)
+            effects.stop(r, e.at, out, never, Cause.TOO_LARGE)
     if starting and never is not None:
         failed(fleet, d, starting[0], e.at, out, f"it does not fit: {never}")
     within_budget(fleet, e.at, out)
+    _call_off(fleet, e.at, out)
+    settle(fleet, e.at, out)
+
+
+def _call_off(fleet: Fleet, now: float, out: list[Action]) -> None:
+    """Starts that were ordered blindly and do not fit side by side: the latest go back to wait for room."""
+    starting = [r for r in fleet.replicas.values() if r.state is State.STARTING]
+    called_off: list[Replica] = []
+    for r in reversed(starting):
+        if placement.exceeds(fleet, r):
+            effects.stop(r, now, out, "it does not fit beside the others that start; it waits for room")
+            called_off.append(r)
+    for r in called_off:
+        balance(fleet, fleet.deployments[r.deployment], now, out)

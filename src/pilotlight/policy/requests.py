@@ -2,7 +2,7 @@
 
 from pilotlight.fleet.actions import Action, Hold, Probe, Refuse
 from pilotlight.fleet.events import Arrived, Bounced, Finished
-from pilotlight.fleet.fleet import DeploymentState, Fleet, Held
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held
 from pilotlight.fleet.states import Cause, State
 from pilotlight.policy import effects, routing
 from pilotlight.policy.balance import balance, dispatch, settle
@@ -34,7 +34,9 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     d.held[e.request] = Held(e.request, e.at, e.keep_alive)
     fleet.holding[e.request] = d.spec.id
     out.append(Hold(e.request, _why(d, e.at)))
-    balance(fleet, d, e.at, out)
+    # One that waits for room gets none by one more request, and is looked at again anyway.
+    if NEVER in (d.waiting_since, d.timer_at):
+        balance(fleet, d, e.at, out)
 
 
 def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:

@@ -21,9 +21,10 @@ OF_REPLICA = (
 )
 """What a running replica was started with; a change needs new replicas. For llamacpp its slots are such, too.
 
-All else of a model applies at once. That includes `memory`, which is a budget and not a limit of the process,
-and `stop_cmd` and `served_name`, which a running server does not see; a replica that is being replaced for
-another reason keeps the ones it was started under.
+A replica keeps the `probe_interval` and `probe_timeout` it was started under, and is not replaced for them: a
+change applies to the next one. All else of a model applies at once. That includes `memory`, which is a budget and
+not a limit of the process, and `stop_cmd` and `served_name`, which a running server does not see; a replica that
+is being replaced for another reason keeps the ones it was started under.
 """
 
 RESTART = ("host", "port", "client_max_size", "cache_dir", "state_dir", "log_max_size", "objective")

@@ -117,7 +117,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _doc("How long a running request may go without a byte from the engine; -1 for ever."),
     ] = 600.0
     drain_timeout: Annotated[
-        Duration, _doc("How long a replica that is to go may finish its requests before it is stopped.")
+        Duration,
+        _doc(
+            "How long a replica that is to go may finish its requests before it is stopped; one that a reload replaces is given all the time it takes."
+        ),
     ] = 120.0
     probe_interval: Annotated[Duration, _doc("How often a ready replica's health is probed; 0 never.")] = 5.0
     probe_timeout: Annotated[
@@ -138,7 +141,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     gpu_memory: Annotated[
         Memory | None,
-        _doc("Memory a replica needs on each device; several models may share a device. Default: all of it."),
+        _doc(
+            "Memory a replica needs on each device; several models may share a device. Default: all of "
+            "it, or for llamacpp on one device an estimate, where one can be made."
+        ),
     ] = None
     env: Annotated[
         dict[Variable, Template],

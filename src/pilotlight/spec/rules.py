@@ -16,6 +16,9 @@ from pilotlight.spec.tree import dotted
 from pilotlight.spec.wording import instead
 from pilotlight.units import format_size
 
+LOCAL_KEY = "local-cli"
+"""What the server calls the token by which this machine's command line speaks to it."""
+
 
 class File(NamedTuple):
     """What a rule of the whole file sees."""
@@ -86,6 +89,11 @@ def keys_differ(file: File) -> Faults:
     secrets: dict[str, Where] = {}
     for where, i in _keys(file):
         key = file.config.api_keys[i]
+        if key.name == LOCAL_KEY:
+            yield (
+                (*where, "name"),
+                f"{key.name!r} is what the command line's own key is called; choose another",
+            )
         if key.name in names:
             yield (*where, "name"), f"{key.name!r} is the name of another key: {file.place(names[key.name])}"
         names.setdefault(key.name, (*where, "name"))

@@ -11,7 +11,7 @@ from pilotlight.clock import Clock
 from pilotlight.fleet.actions import Moved
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.records import RequestRecord, StartRecord
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import FAILED, State
 from pilotlight.telemetry.cold_rate import ColdRate
 
 BUCKETS = (
@@ -36,7 +36,6 @@ class Metrics:
     def __init__(self, clock: Clock, fleet: Callable[[], Fleet], cold_rate: ColdRate) -> None:
         disable_created_metrics()  # a second series for each counter, which nobody asks for
         self.registry = CollectorRegistry()
-        self._clock = clock
         registry = self.registry
         self._requests = Counter(
             "pilotlight_requests", "Requests by model, HTTP status and start.", ["model", "code", "start"],
@@ -59,7 +58,10 @@ class Metrics:
             buckets=BUCKETS, registry=registry,
         )  # fmt: skip
         self._failed = Counter(
-            "pilotlight_starts_failed", "Starts that came to nothing.", ["model"], registry=registry
+            "pilotlight_starts_failed",
+            "Starts that failed; not those that were called off.",
+            ["model"],
+            registry=registry,
         )
         self._crashed = Counter(
             "pilotlight_replicas_died", "Replicas that died without having been told to go.", ["model"],
@@ -92,13 +94,8 @@ class Metrics:
         if r.output_tokens:
             children.output.inc(r.output_tokens)
 
-    def refused(self, model: str, status: int) -> None:
-        """A request that got no further than the front door."""
-        self._requests.labels(model, str(status), "none").inc()
-
     def started(self, report: StartRecord) -> None:
         if report.ready_at is None:
-            self._failed.labels(report.deployment).inc()
             return
         self._cold.labels(report.deployment).observe(report.ready_at - report.ordered_at)
         for span in report.spans:
@@ -109,6 +106,8 @@ class Metrics:
 
     def moved(self, action: Moved) -> None:
         self._fleet.moved(action)
+        if action.cause in FAILED:
+            self._failed.labels(action.deployment).inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)
@@ -123,13 +122,12 @@ class _FleetCollector(Collector):
         self._seconds: dict[tuple[str, State], float] = {}
 
     def moved(self, action: Moved) -> None:
-        now = self._clock.now()
         before = self._since.pop(action.replica, None)
         if before is not None:
             model, state, since = before
-            self._seconds[model, state] = self._seconds.get((model, state), 0.0) + now - since
+            self._seconds[model, state] = self._seconds.get((model, state), 0.0) + action.at - since
         if action.state is not State.GONE:
-            self._since[action.replica] = (action.deployment, action.state, now)
+            self._since[action.replica] = (action.deployment, action.state, action.at)
 
     def describe(self) -> list[Metric]:
         return []

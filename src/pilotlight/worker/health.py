@@ -33,25 +33,35 @@ def address(url: str) -> Address:
     return Address(parts.hostname, port, tls, parts.path.rstrip("/"))
 
 
+_NOBODY = (errno.ECONNREFUSED, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH)
+"""Nothing listens there; all but the first are a machine without IPv6, where nothing can."""
+
+
 class Knock:
     """Whether nothing listens on a port of this machine: 60 us a time, so it can be asked often."""
 
     def __init__(self, where: Address) -> None:
-        host = "127.0.0.1" if where.host == "localhost" else where.host
-        self._to = (host, where.port)
-        self._family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.loopback = _is_loopback(host)
+        self._hosts = ("127.0.0.1", "::1") if where.host == "localhost" else (where.host,)
+        self._port = where.port
+        self.loopback = all(map(_is_loopback, self._hosts))
 
     def refused(self) -> bool:
         """False for other machines, about which only a real request can tell."""
-        if not self.loopback:
-            return False
-        with socket.socket(self._family, socket.SOCK_STREAM) as probe:
-            probe.setblocking(False)
-            error = probe.connect_ex(self._to)
-            if error == errno.EINPROGRESS:  # loopback has the answer already
-                error = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            return error == errno.ECONNREFUSED
+        return self.loopback and all(_knock(host, self._port) in _NOBODY for host in self._hosts)
+
+
+def _knock(host: str, port: int) -> int:
+    """0, or an errno."""
+    try:
+        probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    except OSError as error:
+        return error.errno or 0
+    with probe:
+        probe.setblocking(False)
+        error = probe.connect_ex((host, port))
+        if error == errno.EINPROGRESS:  # loopback has the answer already
+            error = probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return error
 
 
 def _is_loopback(host: str) -> bool:
@@ -66,14 +76,28 @@ async def ask(url: str, path: str, timeout: float) -> int:
     where = address(url)
     context = ssl.create_default_context() if where.tls else None
     async with asyncio.timeout(timeout):
-        reader, writer = await asyncio.open_connection(where.host, where.port, ssl=context)
+        reader, writer = await _connect(where, context)
         try:
             writer.write(_request(where, path))
             return _status(await reader.readline())
+        except ValueError as error:
+            raise ConnectionError("it answered with an endless line, which is not HTTP") from error
         finally:
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 writer.transport.abort()
+
+
+async def _connect(
+    where: Address, context: ssl.SSLContext | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    try:
+        return await asyncio.open_connection(where.host, where.port, ssl=context)
+    except OSError as error:
+        if not isinstance(error, ConnectionRefusedError) and Knock(where).refused():
+            # Of a name with two addresses it is a plain OSError that lists both.
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from error
+        raise
 
 
 def _request(where: Address, path: str) -> bytes:

@@ -40,12 +40,13 @@ def new(log_dir: Path, model: str, in_use: Collection[Path]) -> Path:
     """An empty log for one more replica; the oldest that are not in use go. Raises OSError."""
     there = paths(log_dir, model)
     folder = log_dir / folder_name(model)
-    folder.mkdir(parents=True, exist_ok=True)
+    for private in (log_dir, folder):  # engines may log what was asked of them
+        private.mkdir(0o700, parents=True, exist_ok=True)
     for old in [log for log in there if log not in in_use][:-KEPT]:
         old.unlink(missing_ok=True)
         rotated(old).unlink(missing_ok=True)
     path = folder / f"{int(there[-1].stem) + 1 if there else 1}.log"
-    path.touch()
+    path.touch(0o600)
     return path
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pilotlight.fleet.actions import Start
@@ -17,8 +17,12 @@ from pilotlight.worker.waiting import sleep
 
 log = logging.getLogger(__name__)
 
-_SUSPECT_PATIENCE = 5.0
-"""Seconds at most for a suspect replica to answer: requests wait for the verdict."""
+_SUSPECT_ASK = 5.0
+"""Seconds after which a suspect replica that has not answered is asked anew: requests wait for the verdict."""
+_SUSPECT_PAUSE = 1.0
+"""Seconds between two such questions."""
+_WATCH_ANEW = 30.0
+"""Seconds after which a watch that met an error of its own is taken up again."""
 
 
 class Replica:
@@ -91,8 +95,12 @@ class Replica:
         await asyncio.wait([self._work])
         outcome = self._outcome()
         self.outcome = str(outcome)
-        await self._clear_up()
-        self._last_word(outcome)
+        try:
+            await self._clear_up()
+        except Exception:
+            log.exception("could not clear up after replica %s", self.id)
+        finally:  # without it the kernel would reckon with this replica for ever
+            self._last_word(outcome)
 
     async def _up(self) -> str:
         """Until it is no longer up, and why. Raises Failed when it did not get there."""
@@ -142,13 +150,22 @@ class Replica:
     async def _stay_up(self) -> str:
         """Why it is no longer up."""
         exited = asyncio.create_task(self.starting.exited())
-        watching = [asyncio.create_task(self._watch_health()), asyncio.create_task(self._watch_memory())]
+        watching = [asyncio.create_task(self._keep(w)) for w in (self._watch_health, self._watch_memory)]
         try:
             await asyncio.wait((exited, self._condemned), return_when=asyncio.FIRST_COMPLETED)
             return f"the engine {exited.result()}" if exited.done() else self._condemned.result()
         finally:
             await cancel(*watching)
             exited.cancel()
+
+    async def _keep(self, watch: Callable[[], Awaitable[None]]) -> None:
+        """Until the watch is over; an error of its own is logged and does not leave the replica unwatched."""
+        while True:
+            try:
+                return await watch()
+            except Exception:
+                log.exception("watching replica %s", self.id)
+            await sleep(self._context.clock, _WATCH_ANEW)
 
     def _condemn(self, reason: str) -> None:
         if not self._condemned.done():
@@ -177,17 +194,22 @@ class Replica:
         assert self.starting.launch is not None
         try:
             status = await self._context.ask(self.url, self.starting.launch.health, timeout)
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # whatever it says or does, the verdict is due
             return error
         return None if status == 200 else status
 
     async def _answer_suspicion(self) -> None:
-        patience = min(self._model.probe_timeout, _SUSPECT_PATIENCE)
-        wrong = await self._wrong(patience)
-        if wrong is None:
-            self._context.post(Recovered(self._context.clock.now(), self.id))
-        else:
-            self._condemn(f"a request could not reach it, and health {_words(wrong)}")
+        """A refused connection is enough to end it; for anything else there may be streams in it that go on."""
+        clock, patience = self._context.clock, self._model.probe_timeout
+        began = clock.now()
+        while (wrong := await self._wrong(min(patience, _SUSPECT_ASK))) is not None:
+            refused, waited = isinstance(wrong, ConnectionRefusedError), clock.now() - began
+            if refused or waited >= patience:
+                lasted = "" if refused else f" for {format_duration(waited)}"
+                self._condemn(f"a request could not reach it, and health {_words(wrong)}{lasted}")
+                return
+            await sleep(clock, _SUSPECT_PAUSE)
+        self._context.post(Recovered(clock.now(), self.id))
 
     async def _watch_memory(self) -> None:
         settings, clock = self._context.settings, self._context.clock

@@ -198,7 +198,7 @@ class Starting:
         self._here = await self._context.fetches.get(self.model.source)
         assert self._engine is not None
         need = self._engine.need(self.model, self._here.info)
-        if need.estimated:
+        if need.estimated or need.gpu_estimated:
             self._context.post(Sized(self._context.clock.now(), self.action.deployment, need))
 
     async def _spawn_it(self) -> Span | None:

@@ -9,7 +9,7 @@ from pilotlight.controller.live import GRACE, LiveEffects
 from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
 from pilotlight.fleet.plan import Plan
 from pilotlight.fleet.records import StartRecord
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import TABLE, Cause, State
 from pilotlight.spec.model import Model
 
 
@@ -36,8 +36,11 @@ class Bench:
 
     def moves(self, *states: State) -> list[str]:
         """What was told of a replica that went through these states, besides the moves."""
+        was = None
         for state in states:
-            self.effects.moved(Moved("m-1", "m", state, "because"))
+            cause = next((c for (a, c), b in TABLE.items() if (a, b) == (was, state)), None)
+            self.effects.moved(Moved(0.0, "m-1", "m", was, state, cause, "because"))
+            was = state
         return [name for name, *_ in self.told.calls if name != "moved"]
 
 
@@ -77,6 +80,16 @@ def test_a_start_of_which_nothing_is_known():
     bench = Bench()
     bench.record = None
     assert bench.moves(State.STARTING, State.READY) == []
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_what_nobody_ordered_is_a_warning(cause: Cause, caplog: pytest.LogCaptureFixture):
+    """A start that was called off is none; neither is the end of a process that was told to go."""
+    unwanted = {Cause.START_FAILED, Cause.TIMED_OUT, Cause.TOO_LARGE, Cause.DIED}
+    was, state = next((a, b) for (a, c), b in TABLE.items() if c is cause)
+    with caplog.at_level(logging.INFO):
+        Bench().effects.moved(Moved(0.0, "m-1", "m", was, state, cause, "because"))
+    assert (caplog.records[0].levelno == logging.WARNING) == (cause in unwanted)
 
 
 def test_what_went_wrong_is_a_warning(caplog: pytest.LogCaptureFixture):

@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
-from pilotlight.engines.llamacpp import OVERHEAD, LlamaCppEngine
+from pilotlight.engines.llamacpp import GPU_OVERHEAD, OVERHEAD, LlamaCppEngine
+from pilotlight.fleet.deployment import Need
 from pilotlight.ports import WeightsInfo
 from pilotlight.spec.model import Model
 
@@ -54,6 +56,18 @@ def test_need_before_anything_is_known_and_when_the_operator_knows() -> None:
     assert ENGINE.need(model(cache_ram_mib=100), None).memory == OVERHEAD + 100 * 2**20
     said = ENGINE.need(Model(source="s", memory=5, gpus=2, gpu_memory=7), INFO)
     assert (said.memory, said.gpus, said.gpu_memory, said.estimated) == (5, 2, 7, False)
+
+
+def test_what_it_takes_of_a_gpu() -> None:
+    def need(weights: WeightsInfo | None = INFO, gpus: int = 1, **args: bool | int | float | str) -> Need:
+        return ENGINE.need(msgspec.structs.replace(model(2, n_ctx=512, **args), gpus=gpus), weights)
+
+    one = need()
+    assert (one.gpu_memory, one.gpu_estimated) == (1000 + 1024 * 20 * 2 + GPU_OVERHEAD, True)
+    for whole in (need(None), need(WeightsInfo(1000)), need(gpus=2), need(n_gpu_layers=3), need(gpus=0)):
+        assert (whole.gpu_memory, whole.gpu_estimated) == (None, False)
+    said = ENGINE.need(Model(source="s", gpus=1, gpu_memory=7), INFO)
+    assert (said.gpu_memory, said.gpu_estimated) == (7, False)
 
 
 def test_operators_win_over_defaults() -> None:

@@ -66,8 +66,10 @@ async def test_a_bounced_request_waits_anew():
     kernel.answer = lambda desk, r: desk.assign(Assign(r, "m-1", "ready"))
     ticket = kernel.open()
     kernel.answer = lambda desk, r: None
+    kernel.clock.run_until(2.0)
     kernel.desk.bounce(ticket)
     assert ticket.waiting
+    assert (ticket.arrived_at, ticket.waiting_since) == (0.0, 2.0)
     waiter = asyncio.create_task(ticket.wait())
     await asyncio.sleep(0)
     kernel.desk.assign(Assign("r", "m-2", "ready"))

@@ -16,6 +16,7 @@ from pilotlight.fleet.actions import Assign, Hold, Refuse
 from pilotlight.fleet.events import Arrived, Bounced, Event, Finished
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway.desk import Desk
+from pilotlight.gateway.exchange import Exchange
 from pilotlight.gateway.front import Directory, Front
 from pilotlight.gateway.kitchen import Kitchen, Patience
 from pilotlight.gateway.upstream import Upstream
@@ -30,7 +31,7 @@ class Bench:
         self.clock = SystemClock()
         self.posted: list[Event] = []
         self.records: list[RequestRecord] = []
-        self.refused: list[tuple[str, int]] = []
+        self.local_only = False
         self.says: list[str] = []
         self.desk = Desk(self.clock, self._post)
         self.models = {"m": Model(engine="command", cmd="x", aliases=("alias",), **model)}
@@ -81,9 +82,8 @@ class Bench:
             )  # fmt: skip
             directory = Directory(self.models)
             keys = KeyRing(self.keys, {"K": "sk-k"}, directory.names, self.clock)
-            front = Front(
-                kitchen, keys, directory, lambda name, status: self.refused.append((name, status)), 1
-            )
+            self.kitchen = kitchen
+            front = Front(kitchen, keys, directory, 1, self.local_only)
             door = web.Application()
             door.add_routes(front.routes())
             async with TestClient(TestServer(door, handler_cancellation=True)) as self.client:
@@ -195,6 +195,23 @@ async def test_one_retry_and_no_more(first: str):
         assert bench.finished == [True, False]
 
 
+async def test_the_wait_begins_anew_with_the_second_replica():
+    bench = Bench()
+    async with bench.open(fine):
+        bench.ready_at = bench.clock.now() + 1000  # up after the request had come, and for the first one too
+        bench.says = ["dead", "hold"]
+        task = asyncio.create_task(bench.ask())
+        while not any(isinstance(e, Bounced) for e in bench.posted):
+            await asyncio.sleep(0.001)
+        bench.ready_at = 0.0
+        bench.speak(bench.request(), "m-2")
+        answer = await task
+        assert answer.headers["x-pilotlight-start"] == "warm"
+        (record,) = bench.records
+        assert record.waiting_since > record.arrived_at
+        assert (record.start, record.start_wait, record.replica) == ("warm", 0.0, "m-2")
+
+
 async def test_a_refusal_with_the_engines_last_words():
     async with Bench().open(fine) as bench:
         bench.says, bench.tail = ["refuse 503 start_failed"], ("CUDA error",)
@@ -272,7 +289,7 @@ async def test_a_sink_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixtur
     assert "could not be recorded" in caplog.text
 
 
-async def test_refusals_at_the_door_are_counted_and_leave_no_ticket():
+async def test_refusals_at_the_door_are_told_and_leave_no_ticket():
     bench = Bench()
     bench.keys = (ApiKey(name="k", key_env="K", models=("m",)),)
     async with bench.open(fine):
@@ -282,9 +299,38 @@ async def test_refusals_at_the_door_are_counted_and_leave_no_ticket():
         assert (await bench.client.post(url, data=b"{", headers=key)).status == 400
         assert (await bench.client.post(url, json={"model": "x"}, headers=key)).status == 404
         assert (await bench.client.post(url, json={"model": "alias"}, headers=key)).status == 200
-        assert bench.refused == [("-", 401), ("-", 400), ("-", 404)]
+        *refused, served = bench.records
+        assert [(r.model, r.status, r.key, r.outcome, r.start) for r in refused] == [
+            ("-", 401, None, "refused", "none"),
+            ("-", 400, "k", "refused", "none"),
+            ("-", 404, "k", "refused", "none"),
+        ]
+        assert len({r.request_id for r in bench.records}) == 4
         assert next(e for e in bench.posted if isinstance(e, Arrived)).deployment == "m"
-        assert bench.records[0].key == "k"
+        assert served.key == "k"
+        answer = await bench.client.post(url)
+        assert answer.headers["x-pilotlight-request-id"] == bench.records[-1].request_id
+        assert answer.headers["x-pilotlight-start"] == "none"
+
+
+async def test_without_keys_no_stranger_gets_in():
+    bench = Bench()
+    bench.local_only = True
+    async with bench.open(fine):
+        assert (await bench.ask()).status == 200
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+            for method, path in (("POST", "/v1/chat/completions"), ("GET", "/v1/models")):
+                answer = await bench.client.request(method, path, json={"model": "m"}, headers=headers)
+                assert (answer.status, (await answer.json())["error"]["code"]) == (403, "not_local")
+
+
+async def test_with_keys_it_does_not_matter_where_one_comes_from():
+    bench = Bench()
+    bench.local_only, bench.keys = True, (ApiKey(name="k", key_env="K"),)
+    async with bench.open(fine):
+        headers = {"Authorization": "Bearer sk-k", "Host": "mine.example", "Origin": "https://app.example"}
+        url = "/v1/chat/completions"
+        assert (await bench.client.post(url, json={"model": "m"}, headers=headers)).status == 200
 
 
 async def test_a_null_keep_alive_does_not_reach_the_engine():
@@ -319,3 +365,109 @@ async def test_a_client_that_leaves_while_held():
             "cold",
         )
         assert bench.finished == [False]
+
+
+async def test_the_bodies_of_those_who_wait_are_bounded_together():
+    async with Bench().open(fine) as bench:
+        bench.kitchen.max_held_bytes = 60
+        bench.says = ["hold", "hold"]
+        first = asyncio.create_task(bench.ask(text="x" * 20))
+        while not bench.kitchen.held_bytes:
+            await asyncio.sleep(0.001)
+        waiting = bench.request()
+        answer = await bench.ask(text="x" * 20)
+        assert (answer.status, answer.headers["x-pilotlight-start"]) == (429, "none")
+        assert (await answer.json())["error"]["code"] == "too_many_pending_requests"
+        bench.speak(waiting, "m-1")
+        assert (await first).status == 200
+        assert bench.kitchen.held_bytes == 0
+        assert [(r.status, r.outcome) for r in bench.records] == [(429, "refused"), (200, "ok")]
+
+
+async def test_a_stream_does_not_keep_the_body_of_its_request(monkeypatch: pytest.MonkeyPatch):
+    seen: list[Exchange] = []
+    run = Exchange.run
+
+    async def spied(self: Exchange) -> web.StreamResponse:
+        seen.append(self)
+        return await run(self)
+
+    monkeypatch.setattr(Exchange, "run", spied)
+    gate = asyncio.Event()
+
+    async def engine(request: web.Request) -> web.StreamResponse:
+        response = await events(request, b'data: {"a":1}\n\n')
+        await gate.wait()
+        return response
+
+    async with Bench().open(engine) as bench:
+        answer = await bench.ask(stream=True)
+        await answer.content.readany()
+        (exchange,) = seen
+        assert exchange.body == b""
+        assert exchange.request._read_bytes is None
+        gate.set()
+        await answer.read()
+
+
+async def test_only_lines_of_data_are_counted():
+    async def engine(request: web.Request) -> web.StreamResponse:
+        text = b'data:{"text":"data: data: [DONE]"}\n\n'
+        return await events(request, text, b"event: x\ndata: {}\n\n", b": data: \n\n", b"data: [DONE]")
+
+    async with Bench().open(engine) as bench:
+        await (await bench.ask(stream=True)).read()
+        assert (bench.records[0].output_tokens, bench.records[0].tokens_from) == (2, "chunks")
+
+
+async def test_a_client_that_does_not_read_is_let_go():
+    async def flood(request: web.Request) -> web.StreamResponse:
+        return await events(request, *[b"data: " + b"x" * 2**20 + b"\n\n"] * 64)
+
+    async with Bench(request_timeout=0.2).open(flood) as bench:
+        port = bench.client.port
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        body = b'{"model":"m","stream":true}'
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        )
+        writer.write(body)
+        async with asyncio.timeout(10):
+            while not bench.records:
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        assert bench.records[0].outcome == "client_left"
+        assert bench.finished == [False]
+
+
+async def test_a_client_that_does_not_read_what_it_was_promised_is_let_go():
+    async def large(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * 2**26)
+
+    async with Bench(request_timeout=0.2).open(large, Patience(0, 0, 60)) as bench:
+        bench.says = ["hold"]
+        _, writer = await asyncio.open_connection("127.0.0.1", bench.client.port, limit=1024)
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
+        writer.write(head + b'{"model":"m"}')
+        async with asyncio.timeout(10):
+            while not bench.posted:
+                await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)  # the first sign of it is sent
+            bench.speak(bench.request(), "m-1")
+            while not bench.records:
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        assert bench.records[0].outcome == "client_left"
+
+
+async def test_a_client_that_reads_slowly_is_not():
+    async def slow(request: web.Request) -> web.StreamResponse:
+        response = await events(request)
+        for _ in range(10):
+            await response.write(b"data: {}\n\n")
+            await asyncio.sleep(0.05)
+        return response
+
+    async with Bench(request_timeout=0.15).open(slow) as bench:
+        await (await bench.ask(stream=True)).read()
+        assert bench.records[0].outcome == "ok"

@@ -83,6 +83,14 @@ def test_queueing_is_kept_apart_from_starting():
     assert (warm.start, warm.queue) == ("warm", 2.0)
 
 
+def test_what_it_spent_on_a_replica_that_failed_it_is_no_wait_for_a_start():
+    r = cold(arrived_at=2.0, waiting_since=12.0)
+    assert (r.start, r.start_wait, r.queue, r.ttft) == ("cold", 2.0, 0.0, 12.5)
+    assert rows(r)["fetch"] == (10, 1)
+    warm = cold(arrived_at=2.0, waiting_since=15.0, assigned_at=15.0)
+    assert (warm.start, warm.start_wait, warm.queue) == ("warm", 0.0, 0.0)
+
+
 def test_one_that_nobody_served():
     assert stages(record(outcome="client_left", status=499)) == []
     failed = record(outcome="start_failed", status=503)

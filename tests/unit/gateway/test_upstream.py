@@ -145,6 +145,45 @@ async def test_bodies_in_chunks(parts):
         assert stub.connections == 1
 
 
+@pytest.mark.parametrize(
+    "more", [b"junk", b"HTTP/1.1 500 Not Yours\r\nX-B: c\r\nContent-Length: 4\r\n\r\nevil"]
+)
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_comes_after_an_answer_is_no_part_of_any(more, late):
+    async with engine(says(OK) if late else says(OK + more)) as (stub, base, upstream):
+        answer = await ask(upstream, base)
+        assert (answer.status, answer.headers) == (200, [(b"X-A", b"b"), (b"Content-Length", b"5")])
+        assert await whole(answer) == b"hello"
+        if late:
+            stub.writers[0].write(more)
+            await asyncio.wait_for(stub.ended.wait(), 5)
+        stub.script = says(OK)
+        assert await whole(await ask(upstream, base)) == b"hello"
+        assert stub.connections == 2
+
+
+async def test_trailers_are_no_headers():
+    said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n"
+    async with engine(says(said)) as (stub, base, upstream):
+        for _ in range(2):
+            answer = await ask(upstream, base)
+            assert await whole(answer) == b"hello"
+            assert answer.headers == [(b"Transfer-Encoding", b"chunked")]
+        assert stub.connections == 1
+
+
+async def test_a_connection_that_is_being_closed_is_not_taken(monkeypatch):
+    monkeypatch.setattr("pilotlight.gateway.upstream.IDLE", 0.0)
+    async with engine(says(OK)) as (stub, base, upstream):
+        await whole(await ask(upstream, base))
+        while upstream._origins[base].free:
+            await asyncio.sleep(0)
+        await whole(await ask(upstream, base))
+        upstream._origins[base].free[0].close()  # its loss is told in the loop's next round
+        await whole(await ask(upstream, base))
+        assert stub.connections == 3
+
+
 async def test_a_body_may_end_with_its_connection():
     async with engine(says(b"HTTP/1.1 200 OK\r\n\r\nhello", close=True)) as (_, base, upstream):
         answer = await ask(upstream, base)

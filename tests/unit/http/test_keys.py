@@ -47,6 +47,12 @@ def test_the_command_lines_own_key_closes_no_door():
     assert found.name == LOCAL
 
 
+def test_a_key_that_is_called_like_it_closes_the_door():
+    keys = ring(ApiKey(name=LOCAL, key_env="A"))
+    assert not keys.open
+    assert refusal(keys, None).status == 401
+
+
 def test_the_command_lines_own_key_is_an_admins():
     keys = ring(A)
     keys.add(LOCAL, "token", admin=True)

@@ -12,6 +12,8 @@ wake-ups are left out of what is shown: `state` tells the one, `wait` uses the o
 
 from typing import Any
 
+import msgspec
+
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Device, Host, Need
@@ -22,10 +24,11 @@ GIB = 2**30
 
 
 def model(name: str = "m", **fields: Any) -> Deployment:
-    """A deployment; `memory`, `gpus` and `gpu_memory` in GiB are what one replica needs."""
+    """A deployment; `memory`, `gpus` and `gpu_memory` in GiB, and `exclusive`, are what one replica needs."""
     memory, gpus, share = (fields.pop(k, d) for k, d in (("memory", 1), ("gpus", 0), ("gpu_memory", None)))
-    estimated = fields.pop("estimated", False)
-    need = Need(int(memory * GIB), gpus, None if share is None else share * GIB, estimated)
+    names = ("estimated", "gpu_estimated", "exclusive")
+    said = {"estimated": False} | {k: fields.pop(k) for k in names if k in fields}
+    need = Need(int(memory * GIB), gpus, None if share is None else share * GIB, **said)
     fields.setdefault("ttl", NEVER)
     fields.setdefault("ttl_to_zero", fields["ttl"])
     return Deployment(id=name, need=need, **fields)
@@ -92,7 +95,10 @@ class Play:
         return self.play(ev.Measured(self.now, replica, int(memory * GIB), gpu))
 
     def size(self, deployment: str, memory: float) -> list[str]:
-        return self.play(ev.Sized(self.now, deployment, Need(int(memory * GIB))))
+        d = self.fleet.deployments.get(deployment)
+        need = Need() if d is None else d.spec.need
+        need = msgspec.structs.replace(need, memory=int(memory * GIB))
+        return self.play(ev.Sized(self.now, deployment, need))
 
     def warm(self, deployment: str = "m") -> list[str]:
         return self.play(ev.WarmAsked(self.now, deployment))
@@ -145,6 +151,10 @@ class Play:
     def taken(self) -> float:
         """GiB of host memory that are set aside."""
         return self.fleet.hosts["local"].memory / GIB
+
+    def taken_on(self, device: int) -> float:
+        """The same on a device."""
+        return self.fleet.hosts["local"].devices.get(device, 0) / GIB
 
     def _show(self, action: ac.Action) -> str | None:
         match action:

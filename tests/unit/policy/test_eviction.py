@@ -218,3 +218,26 @@ def test_everyone_is_served_in_the_end_whoever_fights():
             served[replica.deployment] += 1
             p.done(request)
     assert min(served.values()) > max(served.values()) / 3, served
+
+
+def test_many_that_wait_are_served_in_turn():
+    """Each claims what it will take, so none that came later gets ahead of it."""
+    names = [f"w{i}" for i in range(6)]
+    p = Play(model("a", memory=8), *[model(n, memory=6) for n in names], memory=16)
+    p.up("a"), p.ask("a1", "a"), p.ask("r", "w0")
+    for n in names[1:]:
+        p.ask(f"r-{n}", n)
+    assert list(p.fleet.waiting) == names[1:]
+    p.stop("a"), p.done("a1")
+    assert p.gone("a-1") == ["start w1-1"]
+
+
+def test_a_request_for_one_that_waits_for_room_asks_nobody_again():
+    p = Play(model("a", memory=8), model(memory=8), memory=12)
+    p.up("a"), p.ask("a1", "a"), p.ask("r1")
+    due = p.wake_at
+    assert p.ask("r2") == ["hold r2"]
+    assert p.wake_at == due
+    p.wait(1), p.done("a1")
+    assert p.gone("a-1") == ["start m-1"]
+    assert p.ready("m-1") == ["r1 -> m-1", "r2 -> m-1"]

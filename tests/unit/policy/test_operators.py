@@ -1,6 +1,11 @@
 """What operators ask for: warm, stop, shut down; and how busy replicas are drained."""
 
-from unit.policy.play import Play, model
+from pilotlight.fleet import events as ev
+from pilotlight.fleet.actions import Moved
+from pilotlight.fleet.deployment import Need
+from pilotlight.fleet.states import Cause, State
+from pilotlight.policy.step import step
+from unit.policy.play import GIB, Play, model
 
 # -- warm ------------------------------------------------------------------------------------------------------------
 
@@ -168,3 +173,38 @@ def test_events_about_replicas_that_are_not_there_do_nothing():
         assert play("m-9") == []
     assert p.measure("m-9", 1) == []
     assert p.size("other", 1) == []
+
+
+def test_warm_is_done_when_a_suspect_one_recovers():
+    p = Play(model(ttl=60))
+    p.up(), p.ask("r1"), p.bounce("r1")
+    p.warm()
+    assert p.recover("m-1") == ["r1 -> m-1"]
+    p.done("r1")
+    assert p.wait(60) == ["stop m-1"]
+    assert p.gone("m-1") == []
+
+
+def causes(p: Play, event: ev.Event) -> list[tuple[State | None, State, Cause | None, float]]:
+    p.fleet, actions = step(p.fleet, event)
+    return [(a.was, a.state, a.cause, a.at) for a in actions if isinstance(a, Moved)]
+
+
+def test_a_move_tells_from_where_why_and_when():
+    p = Play(model(startup_timeout=10))
+    assert causes(p, ev.WarmAsked(100.0, "m")) == [(None, State.STARTING, None, 100.0)]
+    assert causes(p, ev.Tick(110.0)) == [(State.STARTING, State.STOPPING, Cause.TIMED_OUT, 110.0)]
+    assert causes(p, ev.Stopped(111.0, "m-1")) == [(State.STOPPING, State.GONE, Cause.ENDED, 111.0)]
+
+
+def test_a_start_that_is_called_off_did_not_fail():
+    p = Play(model())
+    p.warm()
+    assert causes(p, ev.StopAsked(100.0, "m")) == [(State.STARTING, State.STOPPING, Cause.TO_STOP, 100.0)]
+
+
+def test_a_start_that_cannot_fit_did():
+    p = Play(model(estimated=True), memory=16)
+    p.warm()
+    moves = causes(p, ev.Sized(100.0, "m", Need(20 * GIB)))
+    assert moves == [(State.STARTING, State.STOPPING, Cause.TOO_LARGE, 100.0)]

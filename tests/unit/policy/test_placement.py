@@ -176,3 +176,118 @@ def test_a_start_that_turns_out_too_large_ends_with_the_numbers():
     p.gone("m-1")
     p.wait(100)
     assert p.ask("r2") == ["hold r2", "refuse r2 503 model_does_not_fit"]
+
+
+def test_device_memory_is_measured_as_well():
+    def share(name: str, **fields: bool):
+        return model(name, gpus=1, gpu_memory=10, **fields)
+
+    p = Play(share("said"), share("guessed", gpu_estimated=True), gpus=(40,))
+    p.up("said"), p.up("guessed", serve=False)
+    p.measure("said-1", 1, 4), p.measure("guessed-1", 1, 4)
+    assert p.taken_on(0) == 20, "one was declared, the other has not served"
+    p.ask("r1", "guessed"), p.done("r1")
+    p.measure("guessed-1", 1, 4)
+    assert p.taken_on(0) == 14
+    p.measure("said-1", 1, 12)
+    assert p.taken_on(0) == 16, "more than declared is set aside all the same"
+
+
+def test_a_guess_of_host_memory_says_nothing_of_a_declared_share():
+    p = Play(model(memory=8, estimated=True, gpus=1, gpu_memory=10), gpus=(40,))
+    p.up()
+    p.measure("m-1", 2, 4)
+    p.stop(), p.gone("m-1")
+    p.ask("r1")
+    assert (p.taken(), p.taken_on(0)) == (2, 10)
+
+
+def test_a_larger_declaration_holds_for_one_that_was_measured():
+    p = Play(model(memory=4), memory=16)
+    p.up(), p.measure("m-1", 2)
+    p.configure(model(memory=6))
+    p.measure("m-1", 2)
+    assert p.taken() == 6
+
+
+def test_whole_devices_stay_whole():
+    p = Play(model(gpus=1), gpus=(40,))
+    p.up()
+    p.measure("m-1", 1, 4)
+    assert p.taken_on(0) == 40
+
+
+def test_idle_ones_go_when_a_device_is_overdrawn():
+    p = Play(model("a", gpus=1, gpu_memory=10), model("b", gpus=1, gpu_memory=10), gpus=(24,))
+    p.up("a"), p.wait(1), p.up("b"), p.ask("b1", "b"), p.wait(1)
+    assert p.measure("b-1", 1, 16) == ["stop a-1"]
+
+
+def test_what_comes_free_by_a_measurement_goes_to_those_who_wait():
+    p = Play(model("a", memory=8, estimated=True), model(memory=8), memory=12)
+    p.up("a"), p.ask("a1", "a"), p.ask("r1")
+    assert p.measure("a-1", 9) == []
+    p.fleet.replicas["a-1"].measured = False
+    assert p.measure("a-1", 4) == ["start m-1"]
+
+
+def test_of_two_that_turn_out_too_large_together_the_later_one_waits():
+    p = Play(model("a", memory=1, estimated=True), model("b", memory=1, estimated=True), memory=16)
+    p.ask("r1", "a"), p.ask("r2", "b")
+    assert p.size("a", 10) == []
+    assert p.size("b", 10) == ["stop b-1"]
+    assert p.held("b") == ["r2"]
+    assert p.fleet.deployments["b"].failures == 0
+    assert p.gone("b-1") == []
+    assert p.ready("a-1") == ["r1 -> a-1"]
+    assert p.done("r1") + p.wait(1) == ["stop a-1"]
+    assert p.gone("a-1") == ["start b-2"]
+    assert p.ready("b-2") == ["r2 -> b-2"]
+
+
+def test_a_smaller_estimate_gives_room_to_those_who_wait():
+    p = Play(model("a", memory=10, estimated=True), model(memory=8), memory=16)
+    p.ask("r1", "a"), p.ask("r2")
+    assert p.size("a", 4) == ["start m-1"]
+
+
+# -- addresses -------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_is_free_when_the_one_that_had_it_is_gone():
+    p = Play(model(exclusive="port 9000", ttl=5))
+    p.up()
+    assert p.wait(5) == ["stop m-1"]
+    assert p.ask("r1") == ["hold r1"], "its process may take a while to end"
+    assert p.gone("m-1") == ["start m-2"]
+
+
+def test_an_idle_one_leaves_its_address_to_another():
+    p = Play(model("a", exclusive="port 9000"), model(exclusive="port 9000"))
+    p.up("a"), p.wait(1)
+    assert p.ask("r1") == ["hold r1", "stop a-1"]
+    assert p.gone("a-1") == ["start m-1"]
+
+
+def test_different_addresses_do_not_mind_each_other():
+    p = Play(model("a", exclusive="port 9000"), model(exclusive="port 9001"))
+    p.up("a")
+    assert p.ask("r1") == ["hold r1", "start m-1"]
+
+
+def test_an_address_is_kept_for_who_has_waited_longer():
+    at = {"exclusive": "port 9000"}
+    p = Play(model("a", **at), model("big", memory=60, **at), model(**at), model("other", memory=40))
+    p.up("other"), p.ask("o1", "other"), p.up("a"), p.ask("a1", "a")
+    p.ask("r1", "big"), p.ask("r2")
+    p.stop("a"), p.done("a1")
+    assert p.gone("a-1") == []
+    p.stop("other"), p.done("o1")
+    assert p.gone("other-1") == ["start big-1"]
+
+
+def test_an_address_that_never_comes_free_is_named():
+    p = Play(model("a", exclusive="port 9000", min_replicas=1), model(exclusive="port 9000"))
+    p.ready("a-1")
+    assert p.ask("r1") == ["hold r1", "refuse r1 503 model_does_not_fit"]
+    assert "it needs port 9000, which a-1 has" in p.refused["r1"].because

@@ -255,3 +255,36 @@ def test_more_memory_helps_those_who_wait():
     p = Play(model("a", memory=8), model(memory=8), memory=12)
     p.up("a"), p.ask("a1", "a"), p.ask("r1")
     assert p.configure(model("a", memory=8), model(memory=8), memory=16) == ["start m-1"]
+
+
+# -- what a reload must not cut --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", [64, 1], ids=["beside it", "before it"])
+def test_a_replaced_one_finishes_however_long_it_takes(memory: int):
+    p = Play(model(fingerprint="old", drain_timeout=5), memory=memory)
+    p.up(), p.ask("r1")
+    p.configure(model(fingerprint="new", drain_timeout=5))
+    p.ready("m-2")
+    assert p.state("m-1") == "draining"
+    assert p.wait(1000) == []
+    assert p.done("r1") == ["stop m-1"]
+
+
+def test_a_replaced_one_has_drain_timeout_once_the_server_leaves():
+    p = Play(model(fingerprint="old", drain_timeout=5))
+    p.up(), p.ask("r1")
+    p.configure(model(fingerprint="new", drain_timeout=5)), p.ready("m-2")
+    p.shut_down()
+    assert p.wait(5) == ["stop m-1"]
+
+
+def test_one_with_the_address_of_its_successor_goes_first():
+    p = Play(model(exclusive="port 9000", fingerprint="old"))
+    p.up(), p.ask("r1")
+    assert p.configure(model(exclusive="port 9000", fingerprint="new")) == []
+    assert p.state("m-1") == "draining"
+    assert p.ask("r2") == ["hold r2"]
+    assert p.done("r1") == ["stop m-1"]
+    assert p.gone("m-1") == ["start m-2"]
+    assert p.ready("m-2") == ["r2 -> m-2"]

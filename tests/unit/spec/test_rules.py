@@ -200,6 +200,10 @@ api_keys:
             "[1].name: 'a' is the name of another key: api_keys[0]",
         ),
         (
+            "{name: local-cli, key_env: K}",
+            "[0].name: 'local-cli' is what the command line's own key is called",
+        ),
+        (
             "{name: a, key_env: K}\n  - {name: b, key_env: SAME}",
             "[1].key_env: holds the same key as api_keys[0]",
         ),

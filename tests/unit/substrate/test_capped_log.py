@@ -24,6 +24,8 @@ def test_it_rotates_between_lines(tmp_path: Path) -> None:
     log.write(b"five\n")
     assert path.with_name("a.log.1").read_bytes() == b"three\nfour\n"
     assert path.read_bytes() == b"five\n"
+    modes = [p.stat().st_mode & 0o777 for p in (path, path.with_name("a.log.1"), path.parent)]
+    assert modes == [0o600, 0o600, 0o700]
 
 
 def test_a_line_longer_than_the_file_is_cut(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pilotlight.fleet.deployment import Deployment, Need
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Replica
 from pilotlight.fleet.plan import Plan, Span
 from pilotlight.fleet.records import StartRecord
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import Cause, State
 from pilotlight.telemetry.cold_rate import ColdRate
 from pilotlight.telemetry.prometheus import BUCKETS, Metrics
 from unit.telemetry.records import record
@@ -52,7 +52,7 @@ def test_requests():
     bench.metrics.told(record(replica_ready_at=10.5))
     bench.metrics.told(record(status=502, outcome="engine_died", first_byte_at=None))
     bench.metrics.told(record(status=400, outcome="engine_error"))
-    bench.metrics.refused("-", 401)
+    bench.metrics.told(record(model="-", status=401, outcome="refused", replica_ready_at=None))
     assert bench.samples("pilotlight_requests_total") == {
         ("chat", "200", "warm"): 2, ("chat", "200", "cold"): 1, ("chat", "502", "warm"): 1, ("chat", "400", "warm"): 1,
         ("-", "401", "none"): 1,
@@ -70,12 +70,17 @@ def test_starts():
     bench.metrics.started(StartRecord("chat-1", "chat", 0.0, 3.5, spans))
     bench.metrics.started(StartRecord("chat-2", "chat", 0.0, None, spans, reason="no"))
     bench.metrics.died("chat")
+    stopping = State.STARTING, State.STOPPING
+    for cause in (Cause.TIMED_OUT, Cause.TO_STOP):
+        bench.metrics.moved(Moved(0.0, "chat-3", "chat", *stopping, cause, "x"))
+    assert bench.samples("pilotlight_starts_failed_total") == {("chat",): 1}, "one was called off"
+    bench.metrics.moved(Moved(0.0, "chat-2", "chat", State.STARTING, State.GONE, Cause.START_FAILED, "x"))
     assert bench.samples("pilotlight_cold_start_seconds_sum") == {("chat",): 3.5}
     assert bench.samples("pilotlight_cold_start_stage_seconds_sum") == {
         ("chat", "fetch"): 2.0,
         ("chat", "load"): 1.0,
     }
-    assert bench.samples("pilotlight_starts_failed_total") == {("chat",): 1}
+    assert bench.samples("pilotlight_starts_failed_total") == {("chat",): 2}
     assert bench.samples("pilotlight_replicas_died_total") == {("chat",): 1}
 
 
@@ -97,8 +102,7 @@ def test_the_time_that_replicas_spent_in_each_state():
     bench = Bench()
 
     def moved(at: float, state: State) -> None:
-        bench.clock.run_until(at)
-        bench.metrics.moved(Moved("chat-1", "chat", state, "x"))
+        bench.metrics.moved(Moved(at, "chat-1", "chat", None, state, None, "x"))
 
     moved(0.0, State.STARTING)
     moved(2.0, State.READY)
@@ -130,7 +134,7 @@ def test_every_promised_name_and_type():
     declared(bench, "chat")
     bench.metrics.told(record())
     bench.metrics.started(StartRecord("chat-1", "chat", 0.0, 3.5, (Span("load", 2.0, 3.0),)))
-    bench.metrics.moved(Moved("chat-1", "chat", State.READY, "x"))
+    bench.metrics.moved(Moved(0.0, "chat-1", "chat", None, State.READY, None, "x"))
     bench.cold_rate.add("chat", 0.0, 0.0)
     types = bench.types()
     promised = {

@@ -3,54 +3,24 @@
 import asyncio
 import json
 import socket
-import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pilotlight.clock import Clock, SystemClock, VirtualClock
 from pilotlight.engines.fake import FakeEngine
-from pilotlight.errors import SourceError
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Died, Event, Progressed, Ready, Sized, StartFailed, Stopped
 from pilotlight.fleet.plan import Plan, Stage
-from pilotlight.ports import Command, Engine, Progress, WeightsInfo
+from pilotlight.ports import Command, Engine, WeightsInfo
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import FakeSubstrate, Script
+from pilotlight.weights.fake import FakeWeights
 from pilotlight.worker.context import Settings
 from pilotlight.worker.supervisor import Worker
 
 E = TypeVar("E", bound=Event)
 LAST_WORDS = (StartFailed, Died, Stopped)
-
-
-class FakeWeights:
-    """`fetch` waits for `go`, after saying that a third is there."""
-
-    def __init__(self, folder: Path, slow: bool = False, error: str | None = None) -> None:
-        self.path = folder / "weights.bin"
-        self.path.write_bytes(b"x" * 100)
-        self.go = threading.Event()
-        self.error = error
-        self.fetched = 0
-        self.asked = threading.Event()
-        if not slow:
-            self.go.set()
-
-    def check(self, source: str) -> None: ...
-
-    def local(self, source: str) -> Path | None:
-        return None
-
-    def fetch(self, source: str, progress: Progress | None = None) -> Path:
-        self.fetched += 1
-        assert progress is not None
-        progress(34, 100)
-        self.asked.set()
-        self.go.wait(10)
-        if self.error:
-            raise SourceError(self.error)
-        return self.path
 
 
 class Guest:
@@ -107,6 +77,7 @@ class Bench:
         self.health: int | Exception = 200
         self.asked = 0
         self.measured: tuple[int, int | None] = (1000, None)
+        self.measure_error: Exception | None = None
         self.worker = Worker(
             self._post,
             self.clock,
@@ -187,6 +158,8 @@ class Bench:
         return self.health
 
     def _measure(self, pids: Collection[int], devices: Collection[int]) -> tuple[int, int | None]:
+        if self.measure_error is not None:
+            raise self.measure_error
         return self.measured
 
 

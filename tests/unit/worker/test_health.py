@@ -8,7 +8,7 @@ from pilotlight.worker import health
 from pilotlight.worker.free_ports import FreePorts
 
 
-async def serve(answer: bytes | None) -> tuple[asyncio.Server, str, list[bytes]]:
+async def serve(answer: bytes | None, host: str = "127.0.0.1") -> tuple[asyncio.Server, str, list[bytes]]:
     asked: list[bytes] = []
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -17,7 +17,7 @@ async def serve(answer: bytes | None) -> tuple[asyncio.Server, str, list[bytes]]
             writer.write(answer)
             writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server = await asyncio.start_server(handle, host, 0)
     return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
 
 
@@ -29,7 +29,7 @@ async def test_the_status_of_an_answer(status: int) -> None:
     server.close()
 
 
-@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 ok\r\n"])
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 ok\r\n", b"x" * 2**18])
 async def test_what_is_not_http(answer: bytes) -> None:
     server, url, _ = await serve(answer)
     with pytest.raises(ConnectionError):
@@ -46,6 +46,22 @@ async def test_no_answer() -> None:
 
 async def test_whether_a_port_refuses() -> None:
     server, url, _ = await serve(None)
+    knock = health.Knock(health.address(url))
+    assert not knock.refused()
+    server.close()
+    await server.wait_closed()
+    assert knock.refused()
+    with pytest.raises(ConnectionRefusedError):
+        await health.ask(url, "/health", 5)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_localhost_is_both_of_its_addresses(host: str) -> None:
+    try:
+        server, url, _ = await serve(b"HTTP/1.1 200 OK\r\n\r\n", host)
+    except OSError:
+        pytest.skip(f"this machine has no {host}")
+    url = f"http://localhost:{server.sockets[0].getsockname()[1]}"
     knock = health.Knock(health.address(url))
     assert not knock.refused()
     server.close()

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,16 @@ def test_each_replica_has_a_log_and_old_ones_go(tmp_path: Path) -> None:
     logs.new(tmp_path, "a/b", ())
     assert not first.exists() and not logs.rotated(first).exists()
     assert logs.paths(tmp_path, "other") == []
+
+
+def test_a_log_is_its_owners_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        log = logs.new(tmp_path / "state" / "logs", "a/b", ())
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (log, log.parent, log.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
 
 
 def test_tail_reads_over_a_rotation(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pilotlight.clock import VirtualClock
@@ -11,7 +12,9 @@ from pilotlight.fleet.plan import Stage
 from pilotlight.ports import Exit
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import Script
-from unit.worker.bench import Bench, FakeWeights, Guest, settle
+from pilotlight.weights.fake import FakeWeights
+from pilotlight.worker.start import Starting
+from unit.worker.bench import Bench, Guest, settle
 
 WATCHED = Model(source="s", probe_interval=5.0, probe_timeout=15.0)
 
@@ -93,6 +96,57 @@ async def test_a_suspect_that_does_not(tmp_path: Path) -> None:
     died = await bench.until(Died, replica)
     assert died.reason == "a request could not reach it, and health refused the connection"
     assert "Recovered" not in bench.of(replica)
+    assert bench.asked == 1
+
+
+@pytest.mark.parametrize(
+    "trouble", [503, TimeoutError(), ConnectionResetError(104, "reset"), ValueError("odd")]
+)
+async def test_a_suspect_that_is_only_in_trouble_may_come_back(
+    tmp_path: Path, trouble: int | Exception
+) -> None:
+    clock = VirtualClock()
+    bench = Bench(tmp_path, clock=clock)
+    replica = await bench.ready(msgspec.structs.replace(WATCHED, probe_interval=0.0))
+    bench.health = trouble
+    bench.worker.probe(replica)
+    await pass_time(clock, 14)
+    assert bench.last_words(replica) == [] and "Recovered" not in bench.of(replica)
+    bench.health = 200
+    await pass_time(clock, 15)
+    await bench.until(Recovered, replica)
+    await bench.close()
+
+
+async def test_a_suspect_in_trouble_for_too_long(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    bench = Bench(tmp_path, clock=clock)
+    replica = await bench.ready(msgspec.structs.replace(WATCHED, probe_interval=0.0))
+    bench.health = 503
+    bench.worker.probe(replica)
+    await settle()
+    await pass_time(clock, 15)
+    died = await bench.until(Died, replica)
+    assert died.reason == "a request could not reach it, and health answered 503 for 15 s"
+
+
+async def test_an_error_while_watching_does_not_end_the_watch(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    bench = Bench(tmp_path, clock=clock)
+    replica = await bench.ready()
+    bench.measure_error = RuntimeError("NVML went away")
+    async with asyncio.timeout(5):  # measuring is in a thread, which virtual time does not wait for
+        while "NVML went away" not in caplog.text:
+            await pass_time(clock, 2)
+            await asyncio.sleep(0.002)
+        assert replica in caplog.text
+        bench.measure_error = None
+        while "Measured" not in bench.of(replica):
+            await pass_time(clock, clock.now() + 1)
+            await asyncio.sleep(0.002)
+    await bench.close()
 
 
 async def test_memory_is_measured(tmp_path: Path) -> None:
@@ -207,6 +261,20 @@ async def test_stopped_while_a_failed_start_is_cleared_up(tmp_path: Path) -> Non
     clock.run_until(1.0)
     await bench.until(Stopped, replica)
     assert len(bench.last_words(replica)) == 1
+
+
+async def test_a_clearing_up_that_fails_does_not_keep_back_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(_: Starting) -> None:
+        raise OSError("bad fd")
+
+    monkeypatch.setattr(Starting, "close", fail)
+    bench = Bench(tmp_path)
+    replica = await bench.ready()
+    bench.worker.stop(replica, 1.0)
+    await bench.until(Stopped, replica)
+    assert "bad fd" in caplog.text
 
 
 async def test_close_ends_all(tmp_path: Path) -> None:

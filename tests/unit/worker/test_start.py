@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from pilotlight.coldstart import plans
+from pilotlight.engines.fake import FakeEngine
+from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.events import Ready, StartFailed
 from pilotlight.fleet.plan import Plan, Stage, step
-from pilotlight.ports import Exit
+from pilotlight.ports import Exit, WeightsInfo
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import Script
-from unit.worker.bench import Bench, FakeWeights, Guest
+from pilotlight.weights.fake import FakeWeights
+from unit.worker.bench import Bench, Guest
 
 
 async def failure(bench: Bench, replica: str) -> str:
@@ -35,11 +38,27 @@ async def test_a_start_runs_its_plan_and_reports_it(tmp_path: Path) -> None:
     await bench.close()
 
 
+async def test_a_guess_at_what_it_takes_of_a_gpu_is_told_as_well(tmp_path: Path) -> None:
+    class OnGpu(FakeEngine):
+        def need(self, model: Model, weights: WeightsInfo | None) -> Need:
+            return Need(7, 1, weights.size if weights else None, estimated=False, gpu_estimated=True)
+
+    bench = Bench(tmp_path, engines={"llamacpp": OnGpu()})
+    await bench.ready(Model(source="s", memory=7, gpus=1))
+    assert [sized.need.gpu_memory for sized in bench.sized()] == [100]
+    await bench.close()
+
+
 async def test_the_engine_gets_weights_settings_and_environment(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     await bench.ready(Model(source="s", engine_args={"n_ctx": 5}, env={"MINE": "1"}, memory=7))
     assert bench.guest.received == [
-        {"weights": str(bench.weights.path), "name": "org/chat:1", "port": 0, "args": {"n_ctx": 5}}
+        {
+            "weights": str(bench.weights.path("s")),
+            "name": "org/chat:1",
+            "port": 0,
+            "args": {"n_ctx": 5},
+        }
     ]
     command = bench.substrate.spawned[0].command
     assert command.channel and command.env == {"FROM": "server", "MINE": "1"}
@@ -149,7 +168,7 @@ async def test_what_cannot_be_carried_out(tmp_path: Path, model: Model, plan: Pl
 async def test_a_log_folder_that_cannot_be_written(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     (tmp_path / "logs").write_text("a file")
-    assert "Not a directory" in await failure(bench, bench.start())
+    assert "File exists" in await failure(bench, bench.start())
 
 
 # -- commands: nobody tells, health is asked ---------------------------------------------------------------------
