@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
@@ -199,3 +200,14 @@ def test_the_node_client_and_a_cold_answer(server: Server, node: Path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["cold", 3]
+
+
+def test_many_short_streams_in_turn_and_nobody_is_suspected(server: Server, client: openai.OpenAI):
+    """llama.cpp closes a connection right after a stream, though it has said that it keeps it."""
+
+    def several(n: int) -> int:
+        return sum(len(list(stream(client, "chat"))) > 0 for _ in range(n))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(several, [20] * 4)) == [20] * 4
+    assert "suspect" not in server.log()

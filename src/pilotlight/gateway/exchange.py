@@ -104,7 +104,7 @@ class Exchange:
                 tail = self.kitchen.log_tail(refusal.replica) if refusal.replica else ()
                 raise refusal_error(refusal, tail)
             try:
-                return await self._forward()
+                return await self._forward(fresh=tried_before)
             except Unreached as e:
                 if tried_before:
                     self.outcome = "engine_died"
@@ -145,7 +145,7 @@ class Exchange:
 
     # -- send on and relay -----------------------------------------------------------------------------------------
 
-    async def _forward(self) -> web.StreamResponse:
+    async def _forward(self, fresh: bool) -> web.StreamResponse:
         kitchen = self.kitchen
         replica = self.ticket.replica
         assert replica is not None
@@ -161,7 +161,9 @@ class Exchange:
         if not target.startswith("/"):  # http://host/path, which a client of a proxy sends
             target = self.request.path_qs
         try:
-            answer = await kitchen.upstream.send(url, target, headers, self.body, self.model.request_timeout)
+            answer = await kitchen.upstream.send(
+                url, target, headers, self.body, self.model.request_timeout, fresh=fresh
+            )
             try:
                 if self.stream and answer.status == 200 and _is_events(answer):
                     return await self._relay(answer)

@@ -24,6 +24,8 @@ HIGH_WATER = 256 * 2**10
 _LENGTH = (b"content-length", b"transfer-encoding")
 MANY = 1000
 """Engines that are remembered before those without a connection are forgotten."""
+MAX_WHOLE = 256 * 2**20
+"""Bytes of an answer that is read whole before it is passed on."""
 MAX_HEAD = 64 * 2**10
 """Bytes of headers in an answer."""
 
@@ -83,6 +85,7 @@ class Connection(asyncio.Protocol):
         self.content_type = b""
         self.head_done = False
         self.done = False
+        self._sized = False
         self._reusable = False
         self.error: Exception | None = None
         self._head_size = 0
@@ -150,6 +153,7 @@ class Connection(asyncio.Protocol):
         lower = name.lower()
         if lower in _LENGTH:
             self.delimited = True
+            self._sized = lower == b"content-length"
         elif lower == b"content-type":
             self.content_type = value
 
@@ -170,7 +174,9 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.head_done:
             self.done = True
-            self._reusable = self._parser.should_keep_alive()  # it can say so only in here
+            # Only in here can the parser say so. After a stream llama.cpp promises to keep the connection and closes
+            # it some milliseconds later, so one is kept only after an answer with a length.
+            self._reusable = self._sized and self._parser.should_keep_alive()
 
     # -- one exchange ----------------------------------------------------------------------------------------------
 
@@ -301,11 +307,14 @@ class Answer:
 
     async def whole(self) -> bytes:
         """The whole body. Raises Unreached, Broken or Silent."""
-        first = await self.chunk()
-        chunks = [first]
+        chunks: list[bytes] = []
+        size = 0
         while data := await self.chunk():
+            size += len(data)
+            if size > MAX_WHOLE:
+                raise Broken(f"it is longer than {MAX_WHOLE >> 20} MiB and no stream")
             chunks.append(data)
-        return first if len(chunks) == 1 else b"".join(chunks)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
         """Gives the connection back when the body was read to its end, else cuts it, which cancels the work."""
@@ -320,14 +329,25 @@ class Upstream:
     def __init__(self) -> None:
         self._origins: dict[str, Origin] = {}
 
-    async def send(self, base: str, path: str, headers: bytes, body: bytes, timeout: float) -> Answer:
-        """POSTs to `base` + `path`. `headers`: lines of a head. `timeout`: seconds without a byte.
+    async def send(
+        self, base: str, path: str, headers: bytes, body: bytes, timeout: float, *, fresh: bool = False
+    ) -> Answer:
+        """POSTs to `base` + `path`. `headers`: lines of a head. `timeout`: seconds without a byte. `fresh`: on a new
+        connection only.
 
         Raises Unreached or Silent.
         """
         origin = self._origins.get(base) or self._new_origin(base)
         head = _head(_prefix(base) + path, origin.host_line, headers, len(body))
-        return await _exchange(origin.take() or await _connect(origin), head, body, timeout)
+        connection = None if fresh else origin.take()
+        if connection is not None:
+            try:
+                return await _exchange(connection, head, body, timeout)
+            except Unreached:
+                # It was closed at the moment when we used it again. That is in the nature of keep-alive and says
+                # nothing about the engine (RFC 9112, section 9.3.1), so it is tried once as if it had not been kept.
+                pass
+        return await _exchange(await _connect(origin), head, body, timeout)
 
     def _new_origin(self, base: str) -> Origin:
         if len(self._origins) >= MANY:

@@ -119,7 +119,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout: Annotated[
         Duration,
         _doc(
-            "How long a replica that is to go may finish its requests before it is stopped; one that a reload replaces is given all the time it takes."
+            "How long a replica that is to go may finish its requests before it is stopped; one that a reload replaces "
+            "is given all the time it takes."
         ),
     ] = 120.0
     probe_interval: Annotated[Duration, _doc("How often a ready replica's health is probed; 0 never.")] = 5.0
@@ -128,7 +129,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _doc("A ready replica whose health does not answer for this long is hung, and is replaced."),
     ] = 15.0
     max_pending_requests: Annotated[
-        Count, _doc("Requests held at most; one more is answered 429 with Retry-After.")
+        Positive, _doc("Requests held at most; one more is answered 429 with Retry-After.")
     ] = 512
     pinned: Annotated[bool, _doc("Never evicted to make room for another model.")] = False
     memory: Annotated[

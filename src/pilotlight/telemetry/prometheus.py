@@ -24,7 +24,8 @@ class _Children(NamedTuple):
     """What one kind of request touches, looked up once: `labels()` costs more than what it leads to."""
 
     requests: Counter
-    wait: Histogram
+    wait: Histogram | None
+    """None for what was refused: it waited for nothing."""
     ttft: Histogram | None
     prompt: Counter
     output: Counter
@@ -80,13 +81,14 @@ class Metrics:
         if children is None:
             children = self._children[key] = _Children(
                 self._requests.labels(r.model, str(r.status), r.start),
-                self._wait.labels(r.model),
+                self._wait.labels(r.model) if r.start != "none" else None,
                 self._ttft.labels(r.model, r.start) if r.stream and r.status < 400 else None,
                 self._tokens.labels(r.model, "prompt"),
                 self._tokens.labels(r.model, "output"),
             )
         children.requests.inc()
-        children.wait.observe(r.start_wait)
+        if children.wait is not None:
+            children.wait.observe(r.start_wait)
         if children.ttft is not None and r.first_byte_at is not None:
             children.ttft.observe(r.first_byte_at - r.arrived_at)
         if r.prompt_tokens:

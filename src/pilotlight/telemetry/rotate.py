@@ -20,6 +20,8 @@ class RotatingFile:
 
     def write(self, data: bytes) -> None:
         try:
+            if self._file is not None and self._moved():
+                self.close()
             if self._file is None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._open()
@@ -40,6 +42,14 @@ class RotatingFile:
                 )
             self._failing = True
             self.close()
+
+    def _moved(self) -> bool:
+        """Whether somebody has removed or renamed the file, as a log rotation does."""
+        assert self._file is not None
+        try:
+            return not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return True
 
     def _open(self) -> None:
         """A last line that a kill or a full disk has cut is ended, so that the next one stands by itself."""

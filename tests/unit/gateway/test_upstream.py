@@ -139,10 +139,9 @@ async def test_a_cancelled_wait_for_the_head_cuts_the_connection():
     ],
 )
 async def test_bodies_in_chunks(parts):
-    async with engine(says(*parts)) as (stub, base, upstream):
+    async with engine(says(*parts)) as (_, base, upstream):
         for _ in range(2):
             assert await whole(await ask(upstream, base)) == b"hello"
-        assert stub.connections == 1
 
 
 @pytest.mark.parametrize(
@@ -164,12 +163,11 @@ async def test_what_comes_after_an_answer_is_no_part_of_any(more, late):
 
 async def test_trailers_are_no_headers():
     said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Late: 1\r\n\r\n"
-    async with engine(says(said)) as (stub, base, upstream):
+    async with engine(says(said)) as (_, base, upstream):
         for _ in range(2):
             answer = await ask(upstream, base)
             assert await whole(answer) == b"hello"
             assert answer.headers == [(b"Transfer-Encoding", b"chunked")]
-        assert stub.connections == 1
 
 
 async def test_a_connection_that_is_being_closed_is_not_taken(monkeypatch):
@@ -233,9 +231,7 @@ async def test_an_idle_connection_that_was_closed_is_no_failure():
         assert stub.connections == 2
 
 
-async def test_a_request_is_sent_once():
-    """Whether it is sent again is not this client's to decide."""
-
+async def test_a_kept_connection_that_dies_under_the_request_is_tried_once_afresh():
     async def script(request: bytes, writer: asyncio.StreamWriter) -> None:
         if len(stub.requests) == 2:
             writer.transport.abort()
@@ -243,10 +239,42 @@ async def test_a_request_is_sent_once():
             await says(OK)(request, writer)
 
     async with engine(script) as (stub, base, upstream):
-        assert await whole(await ask(upstream, base)) == b"hello"
+        for _ in range(2):
+            assert await whole(await ask(upstream, base)) == b"hello"
+        assert (len(stub.requests), stub.connections) == (3, 2)
+
+
+async def test_a_new_connection_that_dies_under_the_request_is_not_tried_again():
+    async def script(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async with engine(script) as (stub, base, upstream):
         with pytest.raises(Unreached):
             await whole(await ask(upstream, base))
-        assert (len(stub.requests), stub.connections) == (2, 1)
+        assert len(stub.requests) == 1
+
+
+async def test_a_second_try_never_takes_a_kept_connection():
+    async with engine(says(OK)) as (stub, base, upstream):
+        await whole(await ask(upstream, base))
+        await whole(await upstream.send(base, "/", b"", b"{}", 5.0, fresh=True))
+        assert stub.connections == 2
+
+
+async def test_a_connection_is_not_kept_after_a_stream():
+    """llama.cpp says that it keeps it, and closes it."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    async with engine(says(chunked)) as (stub, base, upstream):
+        for _ in range(2):
+            assert await whole(await ask(upstream, base)) == b"hello"
+        assert stub.connections == 2
+
+
+async def test_a_whole_answer_has_a_limit(monkeypatch):
+    monkeypatch.setattr("pilotlight.gateway.upstream.MAX_WHOLE", 4)
+    async with engine(says(OK)) as (_, base, upstream):
+        with pytest.raises(Broken, match="longer"):
+            await whole(await ask(upstream, base))
 
 
 async def test_an_engine_that_says_nothing():

@@ -1,4 +1,5 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,15 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureF
     file.write(b"lost\n")
     assert "cannot be written" in caplog.text
     file.close()
+
+
+def test_a_file_that_was_removed_or_renamed_is_made_anew(tmp_path: Path):
+    it = RotatingFile(tmp_path / "state" / "log", 1000)
+    it.write(b"a\n")
+    (tmp_path / "state" / "log").rename(tmp_path / "old")
+    it.write(b"b\n")
+    shutil.rmtree(tmp_path / "state")
+    it.write(b"c\n")
+    it.close()
+    assert (tmp_path / "old").read_bytes() == b"a\n"
+    assert (tmp_path / "state" / "log").read_bytes() == b"c\n"
