@@ -83,8 +83,6 @@ class DeploymentState(msgspec.Struct, eq=False):
     """The same on the device where it takes most."""
     last_reason: str = ""
     """Why the latest start failed or replica died."""
-    last_failed: str | None = None
-    """Which replica that was."""
     removed: bool = False
     """No longer declared; its replicas drain and it is forgotten with the last one."""
     timer_at: float = NEVER

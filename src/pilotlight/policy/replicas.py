@@ -48,7 +48,7 @@ def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[A
     """A start came to nothing: those who waited for it learn why, unless another replica can serve them."""
     d.failures += 1
     d.retry_at = now + backoff.delay(d.failures)
-    d.last_reason, d.last_failed = reason, r.id
+    d.last_reason = reason
     d.warm_asked = False
     if not any(o.state in SERVING for o in d.replicas.values()):
         text = f"{d.spec.id} could not be started: {reason}"
@@ -71,7 +71,7 @@ def died(fleet: Fleet, e: Died, out: list[Action]) -> None:
     effects.forget(fleet, r, Cause.DIED, e.at, out, e.reason)
     if not was_to_go:
         d.failures += 1
-        d.last_reason, d.last_failed = e.reason, r.id
+        d.last_reason = e.reason
         # The first crash of a replica that did serve is made good at once; after that, each waits longer.
         grace = 1 if r.served else 0
         d.retry_at = e.at + (backoff.delay(d.failures - grace) if d.failures > grace else 0.0)
