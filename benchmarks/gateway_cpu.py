@@ -5,8 +5,9 @@ access log. Ray Serve answers by itself, LiteLLM forwards with its key check on 
 """
 
 from compare import arguments, compare
-from harness import report, run_load, table
+from harness import run_load
 from peers import Target
+from rounds import report, table
 
 
 def measure(target: Target, seconds: float, connections: int) -> dict[str, float]:

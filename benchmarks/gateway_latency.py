@@ -1,8 +1,9 @@
 """What a proxy adds to the median latency of a small request when nothing else goes on (one connection)."""
 
 from compare import arguments, compare
-from harness import report, run_load, table
+from harness import run_load
 from peers import Target
+from rounds import report, table
 
 
 def measure(target: Target, seconds: float) -> dict[str, float]:

@@ -5,8 +5,9 @@ proxy_buffering off. "Offered" is what the engine sends in all; a proxy that kee
 """
 
 from compare import arguments, compare
-from harness import report, run_load, table
+from harness import run_load
 from peers import Target
+from rounds import report, table
 
 WARM_UP = 1.5
 

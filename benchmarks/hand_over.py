@@ -10,8 +10,9 @@ import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import CACHE, Bench, fetch, quantile, report, table, wait_until
+from harness import CACHE, Bench, fetch, wait_until
 from peers import CHAT, Target, admin, start_pilotlight, upstream_command
+from rounds import quantile, report, table
 
 
 def ask(target: Target, model: str, timeout: float = 60) -> str:

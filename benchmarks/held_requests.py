@@ -13,8 +13,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import LOAD_CORE, Bench, build, report, table, wait_until
+from harness import LOAD_CORE, Bench, build, wait_until
 from peers import Target, admin, start_pilotlight, upstream_command
+from rounds import report, table
 
 RUNNING_AT_ONCE = 512
 

@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-from harness import Bench, free_port, report, table
+from harness import Bench, free_port
 from peers import ADMIN_KEY, KEY, pilotlight_config, pilotlight_program
+from rounds import report, table
 
 MODELS = {"m": {"engine": "command", "cmd": "false ${PORT}", "memory": "64MiB"}}
 

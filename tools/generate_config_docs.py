@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from pilotlight.spec.diff import OF_REPLICA, RESTART
-from pilotlight.spec.model import ApiKey, Config, Gpu, Model, Objective
+from pilotlight.spec.model import ApiKey, Config, EngineSettings, Gpu, Model, Objective
 from pilotlight.spec.schema import as_written, default_of, schema
 from pilotlight.spec.wants import Want, required, unwrap
 
@@ -101,8 +101,9 @@ def _page() -> Iterator[str]:
     yield "\n## objective\n\n" + _intro(Objective) + _table(Objective)
     yield "\n## api_keys\n\n" + _intro(ApiKey) + _table(ApiKey)
     yield "\n## gpus, when listed\n\n" + _intro(Gpu) + _table(Gpu)
+    yield "\n## engines, by the name of each\n\n" + _intro(EngineSettings) + _table(EngineSettings)
     yield "\n## models\n\n" + _intro(Model)
-    engines = {"llamacpp:": "Only for `engine: llamacpp`", "command:": "Only for `engine: command`"}
+    engines = {"llamacpp:": "For every engine but `command`", "command:": "Only for `engine: command`"}
     rows = {prefix: [f for f in model.fields if unwrap(f.type).text.startswith(prefix)] for prefix in engines}
     special = [f for fields in rows.values() for f in fields]
     yield _rows([f for f in model.fields if f not in special])
@@ -169,7 +170,9 @@ def _words(want: Want) -> str:
         case mi.DictType(value_type=value):
             return f"mapping of name to {_words(unwrap(value))}"
         case mi.StructType(cls=cls):
-            return {"ApiKey": "key", "Gpu": "{id, memory}"}.get(cls.__name__, cls.__name__.lower())
+            return {"ApiKey": "key", "EngineSettings": "settings", "Gpu": "{id, memory}"}.get(
+                cls.__name__, cls.__name__.lower()
+            )
         case mi.UnionType(types=types):
             words = [_words(unwrap(t)) for t in types]
             return " or ".join(w for w in words if w != "whole number" or "number" not in words)

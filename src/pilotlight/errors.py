@@ -4,7 +4,8 @@ PilotlightError
 ├── ConfigError           a config file is wrong: every problem with file, line, key and what is allowed
 ├── SourceError           weights cannot be named, fetched, verified or written
 ├── EngineError           an engine cannot be installed, started, probed or reached
-│   └── StartFailed       a start plan ended before the replica was ready; carries the engine's last log lines
+│   ├── StartFailed       a start plan ended before the replica was ready; carries the engine's last log lines
+│   └── ZygoteUnavailable a process was to be forked and no zygote can; a plain start will do
 ├── ServerError           the server cannot run as asked: port in use, open address without keys
 └── RequestError          a request is refused: an HTTP status and an OpenAI error body
 
@@ -59,6 +60,10 @@ class StartFailed(EngineError):
         self.reason = reason
         self.log_tail = tuple(log_tail)
         super().__init__("\n".join([reason, *self.log_tail]))
+
+
+class ZygoteUnavailable(EngineError):
+    pass
 
 
 class ServerError(PilotlightError):

@@ -22,6 +22,31 @@ Progress = Callable[[int, int | None], None]
 # -- Substrate ---------------------------------------------------------------------------------------------------
 
 
+class Preload(msgspec.Struct, frozen=True):
+    """What a zygote imports before it forks. Equal values share one zygote."""
+
+    engine: str
+    python: tuple[str, ...]
+    """The interpreter and its flags."""
+    path: tuple[str, ...]
+    """Folders for its sys.path, last, where an installed package would come; pilotlight_guest is there without."""
+    module: str
+    """Has `preload()`, called once in the zygote, and `serve()`, called in each fork, which does not return."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment that libraries read while they load."""
+    stamp: str = ""
+    """Changes when what is installed there has changed: then the zygote is made anew."""
+
+
+class Zygote(msgspec.Struct, frozen=True):
+    """One that is there, as others see it."""
+
+    engine: str
+    pid: int
+    ready: bool
+    """It can fork now."""
+
+
 class Command(msgspec.Struct, frozen=True):
     """One process to run, with everything it may start, until it is stopped."""
 
@@ -38,6 +63,8 @@ class Command(msgspec.Struct, frozen=True):
     """Run before the signals when it is stopped, and also after its owner was killed; `${PID}` is replaced."""
     channel: bool = False
     """Give the process a duplex stream socket as the fd named in its environment variable PILOTLIGHT_CHANNEL."""
+    preload: Preload | None = None
+    """Fork it from the zygote that has done this, in place of running argv; all else is as for any other."""
 
 
 class Exit(msgspec.Struct, frozen=True):
@@ -65,7 +92,15 @@ class Process(Protocol):
         """Our end of the channel (a socket's fd, non-blocking, owned by the caller from here on)."""
         ...
 
+    async def ended(self) -> Exit:
+        """Returns when the command itself has ended, while what it started may still be cleared up."""
+        ...
+
     async def wait(self) -> Exit: ...
+
+    def log_to(self, log: Path) -> None:
+        """From now on its output goes there, capped as before."""
+        ...
 
     async def stop(self, grace: float) -> Exit:
         """stop_argv, then SIGTERM to the whole group, then after `grace` seconds SIGKILL to every descendant.
@@ -81,7 +116,25 @@ class Process(Protocol):
 
 class Substrate(Protocol):
     async def spawn(self, command: Command) -> Process:
-        """Returns once the process exists. Raises EngineError naming the command when it cannot be run."""
+        """Returns once the process exists. Raises EngineError naming the command when it cannot be run, and
+        ZygoteUnavailable when it was to be forked and no zygote can now."""
+        ...
+
+    def zygote_ready(self, preload: Preload) -> bool:
+        """Whether a fork would be answered now. Cheap."""
+        ...
+
+    def warm_zygote(self, preload: Preload, log: Path, env: Mapping[str, str]) -> None:
+        """Begins to start one in the background and returns at once.
+
+        Does nothing when there is one or one is coming, nor after a failure before a back-off has passed.
+        """
+        ...
+
+    def zygotes(self) -> Sequence[Zygote]: ...
+
+    def end_zygotes(self) -> None:
+        """Lets them go; what was forked from them goes on."""
         ...
 
     async def sweep(self) -> int:
@@ -152,6 +205,10 @@ class Launch(msgspec.Struct, frozen=True):
     words); otherwise health is probed at a short fixed interval."""
     wants_weights: bool = False
     """It waits for its weights and settings on the channel, so that fetch runs beside spawn and import."""
+    preload: Preload | None = None
+    """It can be forked from a process that has done this."""
+    sleeps: str = ""
+    """How it is put aside: `channel` (told so there), `http` (vLLM's /sleep and /wake_up), or not at all."""
 
 
 class Engine(Protocol):
@@ -162,6 +219,10 @@ class Engine(Protocol):
 
     def plan(self, model: Model) -> Plan:
         """The plain start, which techniques may rewrite."""
+        ...
+
+    def techniques(self, model: Model) -> tuple[str, ...]:
+        """Names of what may shorten a start of this model; see coldstart/techniques.py."""
         ...
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:

@@ -8,12 +8,15 @@ server that carries messages of one letter and one number:
 
 Each keeper (guardian_keeper.py) holds one command and reports to the server itself. The guardian only forks
 keepers and inherits what a killed keeper leaves behind. Should the guardian be killed, the keepers go on.
+
+A zygote (zygote.py) is a guardian too, of the keepers of what it forks.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import os
 import select
 import signal
@@ -23,15 +26,16 @@ import sys
 import time
 import traceback
 
-# `-I` and `-S` leave out every folder but the standard library's; ours comes after them.
-sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if __name__ == "__main__":
+    # `-I` and `-S` leave out every folder but the standard library's; ours comes after them.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from pilotlight_guest import guardian_proc as proc
 from pilotlight_guest.guardian_exec import ignore_signals
-from pilotlight_guest.guardian_keeper import SHORT_STOP_LIMIT, Keeper
+from pilotlight_guest.guardian_keeper import PATIENCE, Keeper
 
 MESSAGE = struct.Struct("!cQ")
-_PATIENCE = SHORT_STOP_LIMIT + 3.0  # seconds that keepers have to clean up once the server is gone
+_ANOTHERS = 0  # in the place of the number of a keeper that somebody else had started
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
@@ -48,11 +52,13 @@ class Guardian:
         """Number by pid."""
         self._ended: list[int] = []
         """Keepers that are gone, while something that was below them may not be."""
+        self._kin: frozenset[int] = frozenset()
+        """Children that are not to be taken for what a keeper has left behind."""
         self._deadline: float | None = None
         """When keepers that are still there get killed; set once the server is gone."""
 
     def run(self) -> None:
-        while self._deadline is None or self._keepers or self._ended:
+        while self._deadline is None or self._keepers or self._ended or proc.children(os.getpid()):
             for fd, _ in self._poll.poll(self._timeout()):
                 if fd == self._children:
                     proc.drain(self._children)
@@ -60,7 +66,7 @@ class Guardian:
                     self._server_gone()
             self._reap()
             if self._deadline is not None and time.monotonic() > self._deadline:
-                for pid in self._keepers:
+                for pid in {*self._keepers, *proc.children(os.getpid())}:
                     proc.send(pid, signal.SIGKILL)
             if self._ended:
                 self._bury()
@@ -83,33 +89,43 @@ class Guardian:
         return True
 
     def _start_keeper(self, number: int, fds: list[int]) -> None:
+        pid = -1
         try:
-            pid = os.fork()
-        except OSError:
-            pid = -1
-            self._ended.append(number)
+            pid = self._fork()
+        except OSError as e:
+            _refuse(fds[0], e.errno or 0, e.strerror or str(e))
+        except Exception as e:
+            _refuse(fds[0], 0, f"{type(e).__name__}: {e}")
         if pid == 0:
             self._become_keeper(fds)
         if pid > 0:
             self._keepers[pid] = number
+        else:
+            self._ended.append(number)
         for fd in fds:
             os.close(fd)
 
+    def _fork(self) -> int:
+        return os.fork()
+
     def _become_keeper(self, fds: list[int]) -> None:
         try:
+            proc.set_name(proc.KEEPER)
+            os.setsid()
             signal.set_wakeup_fd(-1)
             self._control.close()
             os.close(self._children)
-            os.setsid()
             proc.adopt_orphans()
-            proc.set_name("pl-keeper")
-            control = socket.socket(fileno=fds[0])
-            Keeper(control, fds[1] if len(fds) > 1 else None, self._server).run()
+            self._keeper(socket.socket(fileno=fds[0]), fds[1] if len(fds) > 1 else None).run()
             os._exit(0)
         except BaseException:  # its end kills what it held, so it must end
             traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(1)
+
+    def _keeper(self, control: socket.socket, channel: int | None) -> Keeper:
+        return Keeper(control, channel, self._server)
 
     def _reap(self) -> None:
         try:
@@ -117,35 +133,41 @@ class Guardian:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                number = self._keepers.pop(pid, None)
-                if number is not None:
-                    self._ended.append(number)
+                self._ended.append(self._keepers.pop(pid, _ANOTHERS))
         except ChildProcessError:
             pass
 
     def _bury(self) -> None:
-        """Kills what ended keepers left behind: whatever is ours and is no keeper."""
+        """Kills what ended keepers left behind: whatever is ours and is no keeper, of our own or of a zygote's."""
         if self._kill_strays():
             return
         ended, self._ended = self._ended, []
-        for number in ended:
+        for number in filter(None, ended):
             with contextlib.suppress(OSError):
                 self._control.send(MESSAGE.pack(b"G", number))
 
     def _kill_strays(self) -> int:
-        strays = [pid for pid in proc.children(os.getpid()) if pid not in self._keepers]
+        ours = {*self._keepers, *self._kin}
+        strays = [pid for pid in proc.children(os.getpid()) if pid not in ours and not proc.is_keeper(pid)]
         for pid in strays:
             proc.kill_with_group(pid)
-            proc.kill_below(pid)
+            proc.kill_below(pid, proc.is_keeper)
         return len(strays)
 
     def _server_gone(self) -> None:
         if self._deadline is None:
-            self._deadline = time.monotonic() + _PATIENCE
+            self._deadline = time.monotonic() + PATIENCE
             self._poll.unregister(self._control.fileno())
             if self._server is not None:
                 self._poll.unregister(self._server)
             self._control.close()
+
+
+def _refuse(control: int, number: int, text: str) -> None:
+    """In the words of the keeper that there is not."""
+    report = {"event": "failed", "stage": "start", "errno": number, "text": text}
+    with contextlib.suppress(OSError):
+        os.write(control, json.dumps(report).encode() + b"\n")
 
 
 def main() -> None:

@@ -8,6 +8,12 @@ import signal
 
 from pilotlight_guest import guardian_proc as proc
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Serve = Callable[[dict[bytes, bytes], int | None], None]
+
 _MAX_FILES = (
     1 << 20
 )  # some programs walk through every possible descriptor; a hard limit of 2^30 would hang them
@@ -24,11 +30,19 @@ class LaunchError(Exception):
         self.text = text
 
 
-def launch(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, output: int, channel: int | None) -> int:
+def launch(
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    cwd: bytes,
+    output: int,
+    channel: int | None,
+    serve: Serve | None = None,
+) -> int:
     """The pid of a process that has begun to run `argv` in a session of its own, or LaunchError.
 
     `output` becomes its standard output and error; it inherits `channel` under the same number, and
-    nothing else. It is killed when the calling thread ends.
+    nothing else. It is killed when the calling thread ends. With `serve`, which never returns, that is
+    called in place of running `argv`, and has to see to the environment and the descriptors itself.
     """
     parent = os.getpid()
     errors, report = os.pipe()  # closes on exec: end of file is success
@@ -39,7 +53,7 @@ def launch(argv: list[bytes], env: dict[bytes, bytes], cwd: bytes, output: int, 
         os.close(report)
         raise LaunchError("start", e.errno or 0, e.strerror or str(e)) from None
     if pid == 0:
-        _become(argv, env, cwd, output, channel, parent, report)
+        _become(argv, env, cwd, output, channel, parent, report, serve)
     os.close(report)
     try:
         text = os.read(errors, 4096).decode("utf-8", "replace")
@@ -60,6 +74,7 @@ def _become(
     channel: int | None,
     parent: int,
     report: int,
+    serve: Serve | None,
 ) -> None:
     stage = "start"
     try:
@@ -76,7 +91,11 @@ def _become(
         stage = "cwd"
         os.chdir(cwd)
         stage = "exec"
-        os.execvpe(argv[0], argv, env)
+        if serve is None:
+            os.execvpe(argv[0], argv, env)
+        else:
+            os.close(report)
+            serve(env, channel)
     except OSError as e:
         os.write(report, f"{stage} {e.errno or 0} {e.strerror or e}".encode())
     except BaseException as e:  # anything at all must be told, then this process must go

@@ -3,12 +3,17 @@
 A keeper is a fork of the guardian. Its control socket leads straight to the server: one JSON object a line.
 
     server -> keeper   first the order (see `Keeper._start`), then {"stop": grace in seconds}; 0 is "at once"
+                       {"log": path, "log_max_size": n}: what is written from now on goes there
     keeper -> server   {"event": "started", "pid", "keeper"} or {"event": "failed", "stage", "errno", "text"},
+                       then {"event": "ended", "code" or "signal"} when the command itself has ended,
                        then {"event": "exit", "code" or "signal"} when everything is gone
 
 End of file on the socket, or the end of the server, is "at once" as well. Whatever the cause, a stop command
 runs once on the way to the end. Nothing here can fail in a way that leaves the command behind: when a keeper
 ends, the kernel kills its command and the guardian what else was below.
+
+A zygote (zygote.py) has a keeper like any command and is itself a guardian to the keepers that it forks. When it
+ends, they come to its keeper, which lets them finish; only of a server that is gone it has no end of patience.
 """
 
 from __future__ import annotations
@@ -27,8 +32,13 @@ from pilotlight_guest import guardian_record
 from pilotlight_guest.guardian_exec import LaunchError, launch
 from pilotlight_guest.guardian_log import CappedLog
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pilotlight_guest.guardian_exec import Serve
+
 STOP_LIMIT = 10.0  # seconds for a stop command while the server waits
 SHORT_STOP_LIMIT = 5.0  # seconds for a stop command when everything has to go at once
+PATIENCE = SHORT_STOP_LIMIT + 3.0  # seconds that keepers have to clean up once the server is gone
 _CHUNK = 1 << 16
 _HOUR = 3600.0  # poll takes no more than some weeks
 
@@ -39,8 +49,10 @@ def with_pid(argv: list[bytes], pid: int) -> list[bytes]:
 
 
 class Keeper:
-    def __init__(self, control: socket.socket, channel: int | None, server: int | None) -> None:
-        """`server` is an fd that polls readable once the server has ended."""
+    def __init__(
+        self, control: socket.socket, channel: int | None, server: int | None, serve: Serve | None = None
+    ) -> None:
+        """`server` is an fd that polls readable once the server has ended; `serve` as `launch` takes it."""
         self._control = control
         self._channel = channel
         self._inbox = b""
@@ -50,6 +62,7 @@ class Keeper:
             if fd is not None:
                 self._poll.register(fd, select.POLLIN)
         self._server = server
+        self._serve = serve
 
         self._pid = 0
         self._status: int | None = None
@@ -57,6 +70,9 @@ class Keeper:
         """No child is left, not even a dead one."""
         self._grace: float | None = None
         """Set once it has to end; only ever gets smaller."""
+        self._zygote = False
+        """It forks keepers of its own."""
+        self._patient_until = float("inf")
         self._stopper = 0
         self._stopper_until = 0.0
         self._stop_argv: list[bytes] | None = None
@@ -84,7 +100,16 @@ class Keeper:
                 return None
             self._inbox += data
         line, self._inbox = self._inbox.split(b"\n", 1)
-        return line
+        return None if self._hung_up() else line
+
+    def _hung_up(self) -> bool:
+        """Nobody waits any more for what has been ordered: a zygote may come to it late."""
+        try:
+            return not self._control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _start(self, order: dict[str, Any]) -> bool:
         # Bytes travel as Latin-1 text: arguments and paths need not be valid in any encoding.
@@ -93,6 +118,7 @@ class Keeper:
         self._log = CappedLog(_bytes(order["log"]), order["log_max_size"])
         self._open_output(_bytes(order["fifo"]))
         self._record = _bytes(order["record"])
+        self._zygote = order["zygote"]
         if order["stop_argv"]:
             kept = {key: order[key] for key in ("mark", "replica", "stop_argv", "env", "cwd")}
             guardian_record.write_record(self._record, kept)
@@ -100,7 +126,7 @@ class Keeper:
             self._env[b"PILOTLIGHT_CHANNEL"] = b"%d" % self._channel
         try:
             argv = [_bytes(word) for word in order["argv"]]
-            self._pid = launch(argv, self._env, self._cwd, self._sink, self._channel)
+            self._pid = launch(argv, self._env, self._cwd, self._sink, self._channel, self._serve)
         except LaunchError as e:
             self._forget_record()
             self._tell({"event": "failed", "stage": e.stage, "errno": e.number, "text": e.text})
@@ -146,8 +172,7 @@ class Keeper:
             elif fd == self._children:
                 proc.drain(self._children)
             elif fd == self._server:
-                self._end_by(0.0)
-                self._poll.unregister(fd)
+                self._server_gone(fd)
             else:
                 self._listen()
         self._reap()
@@ -161,17 +186,34 @@ class Keeper:
             self._log.write(data)
         return bool(data)
 
+    def _pump_rest(self) -> None:
+        for _ in range(64):  # what is left in the pipe; bounded, for its other end may have been passed on
+            if not self._pump():
+                break
+
     def _listen(self) -> None:
         try:
             data = self._control.recv(_CHUNK)
         except OSError:
             data = b""
         if not data:
-            self._poll.unregister(self._control.fileno())
-            self._end_by(0.0)
+            self._server_gone(self._control.fileno())
         *lines, self._inbox = (self._inbox + data).split(b"\n")
         for line in lines:
-            self._end_by(float(json.loads(line)["stop"]))
+            self._obey(json.loads(line))
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        if "log" in order:
+            self._pump_rest()
+            self._log.close()
+            self._log = CappedLog(_bytes(order["log"]), order["log_max_size"])
+        else:
+            self._end_by(float(order["stop"]))
+
+    def _server_gone(self, fd: int) -> None:
+        self._poll.unregister(fd)
+        self._end_by(0.0)
+        self._patient_until = min(self._patient_until, time.monotonic() + PATIENCE)
 
     def _end_by(self, grace: float) -> None:
         self._grace = grace if self._grace is None else min(self._grace, grace)
@@ -184,6 +226,8 @@ class Keeper:
                     return
                 if pid == self._pid:
                     self._status = status
+                    self._pump_rest()  # so that who reads the log upon this finds its last words there
+                    self._tell({"event": "ended", **self._how()})
                 elif pid == self._stopper:
                     self._stopper = 0
         except ChildProcessError:
@@ -197,7 +241,7 @@ class Keeper:
             self._turn(self._stopper_until - time.monotonic())
         if not self._grace:
             return  # hastened meanwhile
-        proc.terminate_below(os.getpid(), self._stopper, self._pid)
+        proc.terminate_below(os.getpid(), self._spared, self._pid)
         begun = time.monotonic()
         while not self._alone and self._grace and not self._over(begun + self._grace):
             self._turn(begun + self._grace - time.monotonic())
@@ -212,9 +256,16 @@ class Keeper:
         while not self._alone:
             if self._over(self._stopper_until):
                 self._stopper = 0  # no longer spared
-            proc.kill_below(os.getpid(), self._stopper)
+            if not proc.kill_below(os.getpid(), self._spared) and self._zygote:
+                self._turn(self._patient_until - time.monotonic())  # for the end of a keeper
+                continue
             self._turn(pause)  # a process that sits in the kernel may take its time to die
             pause = min(pause * 2, 0.05)
+
+    def _spared(self, pid: int) -> bool:
+        return pid == self._stopper or (
+            self._zygote and not self._over(self._patient_until) and proc.is_keeper(pid)
+        )
 
     def _run_stop_command(self, limit: float) -> None:
         argv, self._stop_argv = self._stop_argv, None
@@ -232,14 +283,13 @@ class Keeper:
         return time.monotonic() >= moment
 
     def _finish(self) -> None:
-        for _ in range(64):  # what is left in the pipe; bounded, for its other end may have been passed on
-            if not self._pump():
-                break
+        self._pump_rest()
         self._forget_record()
+        self._tell({"event": "exit", **self._how()})
+
+    def _how(self) -> dict[str, int]:
         status = self._status or 0
-        killed = os.WIFSIGNALED(status)
-        how = {"signal": os.WTERMSIG(status)} if killed else {"code": os.WEXITSTATUS(status)}
-        self._tell({"event": "exit", **how})
+        return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"code": os.WEXITSTATUS(status)}
 
 
 def _bytes(text: str) -> bytes:

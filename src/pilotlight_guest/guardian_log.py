@@ -33,6 +33,10 @@ class CappedLog:
                 self._retry_at = time.monotonic() + _RETRY
                 return
 
+    def close(self) -> None:
+        """It may be written to again."""
+        self._close()
+
     def _append(self, data: bytes) -> int:
         self._open()
         if self._dropped:

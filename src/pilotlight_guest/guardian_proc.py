@@ -12,7 +12,10 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+KEEPER = "pl-keeper"
+"""The name of every keeper, by which whoever inherits one knows to let it work."""
 
 LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36  # <linux/prctl.h>
@@ -106,8 +109,21 @@ def processes() -> list[int]:
         return []
 
 
-def descendants(root: int, spare: int = 0) -> Iterator[int]:
-    """Everything below `root`, parents first, zombies included, without `spare` and what is below it.
+def is_keeper(pid: int) -> bool:
+    """Also of one that has ended and was not yet waited for."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).rstrip(b"\n") == KEEPER.encode()
+    except OSError:
+        return False
+
+
+def _nobody(_: int) -> bool:
+    return False
+
+
+def descendants(root: int, spare: Callable[[int], bool] = _nobody) -> Iterator[int]:
+    """Everything below `root`, parents first, zombies included, without what to `spare` and all below that.
 
     Each is given as soon as it is seen; what ends meanwhile leaves its children to the next walk.
     """
@@ -116,7 +132,7 @@ def descendants(root: int, spare: int = 0) -> Iterator[int]:
     while todo:
         pid = todo.pop()
         for child in children(pid) if table is None else table.get(pid, ()):
-            if child != spare:
+            if not spare(child):
                 yield child
                 todo.append(child)
 
@@ -155,7 +171,7 @@ def send_group(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def terminate_below(root: int, spare: int, group: int) -> None:
+def terminate_below(root: int, spare: Callable[[int], bool], group: int) -> None:
     """SIGTERM, once each, to all below `root` but `spare`; to `group` where descendants cannot be listed.
 
     Once only: to many servers a second SIGTERM means "do not finish what you are doing".
@@ -167,14 +183,17 @@ def terminate_below(root: int, spare: int, group: int) -> None:
         send(pid, signal.SIGCONT)  # one that was stopped could not act on it
 
 
-def kill_below(root: int, spare: int = 0) -> None:
-    """One round of SIGKILL to everything below `root` but `spare` and its own, each the moment it is seen.
+def kill_below(root: int, spare: Callable[[int], bool] = _nobody) -> int:
+    """One round of SIGKILL to everything below `root` but what to `spare`, each the moment it is seen; how many.
 
     With its whole group: the kernel signals a group in one go that no fork slips through, so a process that
     forks as fast as it can loses at once, and one that also leaves its group loses ground in every round.
     """
+    count = 0
     for pid in descendants(root, spare):
         kill_with_group(pid)
+        count += 1
+    return count
 
 
 def kill_with_group(pid: int) -> None:

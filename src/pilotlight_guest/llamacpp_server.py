@@ -1,14 +1,19 @@
 """llama.cpp's own OpenAI-compatible server, in a process of its own.
 
-Run as `python -I -S llamacpp_server.py FOLDER`, FOLDER being where xllamacpp is installed. The environment variable
-PILOTLIGHT_CHANNEL names the fd of a duplex stream socket to the server; both sides say one JSON object a line. Times
-are those of the monotonic clock, which all processes of a machine share.
+Run as `python -I -S llamacpp_server.py FOLDER`, FOLDER being where xllamacpp is installed, or forked from a zygote
+(zygote.py), which has called `preload` and calls `serve` in the fork. The environment variable PILOTLIGHT_CHANNEL
+names the fd of a duplex stream socket to the server; both sides say one JSON object a line. Times are those of the
+monotonic clock, which all processes of a machine share.
 
     guest -> server   {"event": "begin", "at": t}                               the first instruction
-                      {"event": "stage", "name": "import", "start": t, "end": t}  also load, warm_up
-                      {"event": "ready", "port": n}
+                      {"event": "stage", "name": "import", "start": t, "end": t}  not in a fork; also load, warm_up
+                      {"event": "ready", "port": n}                             also when it was woken: another port
+                      {"event": "asleep"}
                       {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
-    server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one
+    server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one;
+                                                                                to one that has waited also env, cwd
+                      {"sleep": level}                                            once it is ready; all levels are one
+                      {"wake": true}                                              once it is asleep
 
 The runtime is imported while the weights are still on their way. When the server closes the channel, or is gone,
 the guest exits at once.
@@ -22,8 +27,17 @@ _BEGUN = time.monotonic()
 
 import os  # noqa: E402
 
-_CHANNEL = int(os.environ["PILOTLIGHT_CHANNEL"])
-os.write(_CHANNEL, b'{"event": "begin", "at": %a}\n' % _BEGUN)
+_channel = -1
+
+
+def begin(at: float) -> None:
+    global _channel  # noqa: PLW0603
+    _channel = int(os.environ["PILOTLIGHT_CHANNEL"])
+    os.write(_channel, b'{"event": "begin", "at": %a}\n' % at)
+
+
+if __name__ == "__main__":
+    begin(_BEGUN)
 
 import fcntl  # noqa: E402
 import json  # noqa: E402
@@ -34,31 +48,48 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing takes longer than all the rest here
     from typing import Any, NoReturn
 
-sys.path += [sys.argv[1], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
-
 
 def main() -> None:
-    llama = import_runtime()
-    order = receive()
-    exit_with_the_channel(True)
-    server = load(llama, order)
-    if order.get("args", {}).get("warmup"):
-        warm_up(server)
-    exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
-    tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
-    while os.read(_CHANNEL, 4096):
-        pass
-    os._exit(0)
-
-
-def import_runtime() -> Any:
+    sys.path += [sys.argv[1], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     start = time.monotonic()
     try:
-        import xllamacpp  # noqa: PLC0415  pyright: ignore[reportMissingTypeStubs]
+        preload()
     except Exception as error:
         fail(f"xllamacpp cannot be imported: {error}")
     tell_stage("import", start)
-    return xllamacpp
+    serve_as_told(receive())
+
+
+def preload() -> None:
+    """Touches no GPU: llama.cpp looks for its devices when it is told to load."""
+    import importlib  # noqa: PLC0415
+
+    importlib.import_module("xllamacpp")
+    importlib.import_module("pilotlight_guest.llamacpp_args")
+
+
+def serve() -> NoReturn:
+    begin(time.monotonic())
+    serve_as_told(receive())
+
+
+def serve_as_told(order: dict[str, Any]) -> NoReturn:
+    """Serves, sleeps and serves again, until the channel closes."""
+    llama: Any = sys.modules["xllamacpp"]
+    os.environ.update(order.get("env", {}))
+    os.chdir(order.get("cwd", "."))
+    while True:
+        exit_with_the_channel(True)
+        server = load(llama, order)
+        if order.get("args", {}).get("warmup"):
+            warm_up(server)
+        exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
+        tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
+        wait_for("sleep")
+        del server  # llama.cpp's own sleep goes by its own clock, and keeps twice as much
+        rest()
+        tell(event="asleep")
+        wait_for("wake")
 
 
 def load(llama: Any, order: dict[str, Any]) -> Any:
@@ -94,6 +125,12 @@ def warm_up(server: Any) -> None:
     tell_stage("warm_up", start)
 
 
+def rest() -> None:
+    from pilotlight_guest.give_back import give_back  # noqa: PLC0415  a start does without
+
+    give_back()
+
+
 # -- the channel -------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +138,7 @@ def tell(**event: object) -> None:
     data = json.dumps(event).encode() + b"\n"
     try:
         while data:
-            data = data[os.write(_CHANNEL, data) :]
+            data = data[os.write(_channel, data) :]
     except OSError:  # nobody is there any more
         os._exit(1)
 
@@ -113,20 +150,26 @@ def tell_stage(name: str, start: float) -> None:
 def receive() -> dict[str, Any]:
     line = b""
     while not line.endswith(b"\n"):
-        part = os.read(_CHANNEL, 65536)
+        part = os.read(_channel, 65536)
         if not part:
             os._exit(0)
         line += part
     return json.loads(line)
 
 
+def wait_for(word: str) -> None:
+    """The next order, which is this one or of no sense now; the process ends with the channel."""
+    while word not in receive():
+        pass
+
+
 def exit_with_the_channel(on: bool) -> None:
     """Lets the kernel end this process when the channel closes; loading holds the interpreter's lock throughout, so
     that no thread could watch it. SIGIO, unhandled, terminates."""
-    flags = fcntl.fcntl(_CHANNEL, fcntl.F_GETFL)
-    fcntl.fcntl(_CHANNEL, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(_CHANNEL, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
-    if on and select.select([_CHANNEL], [], [], 0)[0]:  # closed before it was armed
+    flags = fcntl.fcntl(_channel, fcntl.F_GETFL)
+    fcntl.fcntl(_channel, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(_channel, fcntl.F_SETFL, flags | os.O_ASYNC if on else flags & ~os.O_ASYNC)
+    if on and select.select([_channel], [], [], 0)[0]:  # closed before it was armed
         os._exit(0)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from pilotlight.errors import EngineError
-from pilotlight.ports import Command, Exit, Process, Substrate
+from pilotlight.errors import EngineError, ZygoteUnavailable
+from pilotlight.ports import Command, Exit, Preload, Process, Substrate
 from pilotlight.substrate.fake import FakeProcess, FakeSubstrate, Script
 from pilotlight.substrate.local import LocalSubstrate
 
@@ -33,11 +33,32 @@ while data := s.recv(100):
 # A shell that reports that its traps stand, for a signal must not come before them.
 READY = "; echo up >$READY; while :; do sleep 0.05; done"
 
+STOP = ('echo "$0" >>stopped', "while [ ! -e go ]; do sleep 0.02; done")
+
+FORKED = """
+import os, socket, subprocess, sys, time
+
+def preload():
+    pass
+
+def serve():
+    argv = eval(os.environ["ARGV"])
+    if os.environ["BEHAVIOUR"] == "echo":
+        exec(argv[-1], {})
+    elif os.environ["BEHAVIOUR"] == "says and ends":
+        print("hello", flush=True)
+        print("there", file=sys.stderr)
+        sys.exit(3)
+    else:
+        subprocess.run(argv)
+"""
+
 REAL: dict[str, tuple[str, ...]] = {
     "stays": ("sleep", "1000"),
     "says and ends": ("sh", "-c", "echo hello; echo there >&2; exit 3"),
     "ends soon": ("sh", "-c", "sleep 0.05; exit 3"),
     "kills itself": ("sh", "-c", "kill -KILL $$"),
+    "leaves a mess": ("sh", "-c", "sleep 1000 & exit 3"),
     "deaf": ("sh", "-c", "trap '' TERM" + READY),
     "polite": ("sh", "-c", "trap 'exit 7' TERM" + READY),
     "has a child": ("sh", "-c", "sleep 1000 & wait"),
@@ -49,6 +70,7 @@ FAKE = {
     "says and ends": Script(output=b"hello\nthere\n", exit_after=0.0, exit=Exit(code=3)),
     "ends soon": Script(exit_after=0.05, exit=Exit(code=3)),
     "kills itself": Script(exit_after=0.0, exit=Exit(signal=9)),
+    "leaves a mess": Script(exit_after=0.0, exit=Exit(code=3), children=1, clearing_takes=0.2),
     "deaf": Script(term_takes=None),
     "polite": Script(term_takes=0.02, term_exit=Exit(code=7)),
     "has a child": Script(children=1),
@@ -71,18 +93,40 @@ class Bench:
             else LocalSubstrate(folder / "state")
         )
 
-    async def spawn(self, behaviour: str, *, stop_command: bool = False) -> Process:
+    def preload(self, stamp: str = "") -> Preload:
+        (self.folder / "forked.py").write_text(FORKED)
+        return Preload("toy", (sys.executable, "-I", "-S"), (str(self.folder),), "forked", stamp=stamp)
+
+    async def zygote(self) -> Preload:
+        """One that can fork."""
+        preload = self.preload()
+        self.substrate.warm_zygote(preload, self.folder / "zygote.log", {})
+        async with asyncio.timeout(10):
+            while not self.substrate.zygote_ready(preload):
+                await asyncio.sleep(0.005)
+        return preload
+
+    async def spawn(
+        self, behaviour: str, *, stop_command: bool = False, preload: Preload | None = None
+    ) -> Process:
+        """The stop command of one that leaves a mess waits for a file `go`."""
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         command = Command(
             replica="chat-1",
             argv=REAL[behaviour],
-            env={"PATH": os.environ["PATH"], "BEHAVIOUR": behaviour, "READY": str(ready)},
+            env={
+                "PATH": os.environ["PATH"],
+                "BEHAVIOUR": behaviour,
+                "READY": str(ready),
+                "ARGV": repr(REAL[behaviour]),
+            },
             cwd=str(self.folder),
             log=self.log,
             log_max_size=100_000,
-            stop_argv=("sh", "-c", 'echo "$0" >>stopped', "${PID}") if stop_command else None,
+            stop_argv=("sh", "-c", STOP[behaviour == "leaves a mess"], "${PID}") if stop_command else None,
             channel=behaviour == "echo",
+            preload=preload,
         )
         process = await self.substrate.spawn(command)
         if READY in " ".join(REAL[behaviour]) and not self.fake:
@@ -133,6 +177,25 @@ async def test_output_is_in_the_log_when_the_end_is_told(bench: Bench) -> None:
 async def test_death_by_signal_is_told_as_such(bench: Bench) -> None:
     process = await bench.spawn("kills itself")
     assert await process.wait() == Exit(signal=signal.SIGKILL)
+
+
+@scenario
+async def test_its_own_end_is_told_before_what_it_leaves_is_cleared_up(bench: Bench) -> None:
+    process = await bench.spawn("leaves a mess", stop_command=True)
+    everything = asyncio.create_task(process.wait())
+    assert await asyncio.gather(*(process.ended() for _ in range(3))) == [Exit(code=3)] * 3
+    assert not everything.done(), "its stop command still runs"
+    assert process.pid not in process.pids()
+    (bench.folder / "go").touch()
+    assert await everything == await process.ended() == Exit(code=3)
+
+
+@scenario
+async def test_one_that_is_stopped_has_ended_too(bench: Bench) -> None:
+    process = await bench.spawn("polite")
+    ended = asyncio.create_task(process.ended())
+    await process.stop(5)
+    assert await ended == Exit(code=7)
 
 
 @scenario
@@ -290,3 +353,92 @@ async def test_a_first_sweep_finds_nothing_and_spares_what_runs(bench: Bench) ->
     process = await bench.spawn("stays")
     assert await bench.substrate.sweep() == 0
     assert list(process.pids()) == [process.pid]
+
+
+# -- zygotes -------------------------------------------------------------------------------------------------------
+
+
+@scenario
+async def test_without_a_zygote_nothing_is_forked(bench: Bench) -> None:
+    preload = bench.preload()
+    assert not bench.substrate.zygote_ready(preload)
+    assert list(bench.substrate.zygotes()) == []
+    with pytest.raises(ZygoteUnavailable, match="none is up yet"):
+        await bench.spawn("stays", preload=preload)
+
+
+@scenario
+async def test_a_fork_is_a_process_like_any_other(bench: Bench) -> None:
+    preload = await bench.zygote()
+    (zygote,) = bench.substrate.zygotes()
+    assert (zygote.engine, zygote.ready) == ("toy", True)
+    process = await bench.spawn("has a child", preload=preload)
+    assert process.pid != zygote.pid
+    assert process.pid in process.pids()
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+    assert list(process.pids()) == []
+    process = await bench.spawn("says and ends", preload=preload)
+    assert await process.wait() == Exit(code=3)
+    assert bench.log.read_text() == "hello\nthere\n"
+
+
+@scenario
+async def test_the_channel_of_a_fork_carries_bytes_both_ways(bench: Bench) -> None:
+    process = await bench.spawn("echo", preload=await bench.zygote())
+    assert process.channel is not None
+    with socket.socket(fileno=process.channel) as near:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(near, b"ready")
+        assert await asyncio.wait_for(loop.sock_recv(near, 100), 5) == b"<ready>"
+        await process.stop(0)
+        assert await asyncio.wait_for(loop.sock_recv(near, 100), 5) == b""
+
+
+@scenario
+async def test_many_forks_at_once(bench: Bench) -> None:
+    preload = await bench.zygote()
+    processes = await asyncio.gather(*(bench.spawn("says and ends", preload=preload) for _ in range(12)))
+    assert len({process.pid for process in processes}) == 12
+    assert await asyncio.gather(*(process.wait() for process in processes)) == [Exit(code=3)] * 12
+
+
+@scenario
+async def test_a_zygote_is_of_one_preload(bench: Bench) -> None:
+    await bench.zygote()
+    other = bench.preload(stamp="2")
+    assert not bench.substrate.zygote_ready(other)
+    with pytest.raises(ZygoteUnavailable):
+        await bench.spawn("stays", preload=other)
+
+
+@scenario
+async def test_warming_again_changes_nothing(bench: Bench) -> None:
+    preload = await bench.zygote()
+    before = bench.substrate.zygotes()
+    assert await bench.zygote() == preload
+    assert list(bench.substrate.zygotes()) == list(before)
+
+
+@scenario
+async def test_zygotes_that_are_let_go_of_leave_what_was_forked(bench: Bench) -> None:
+    preload = await bench.zygote()
+    process = await bench.spawn("stays", preload=preload)
+    bench.substrate.end_zygotes()
+    assert not bench.substrate.zygote_ready(preload)
+    with pytest.raises(ZygoteUnavailable):
+        await bench.spawn("stays", preload=preload)
+    assert process.pid in process.pids()
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+
+
+@scenario
+async def test_close_ends_zygotes_and_forks(bench: Bench) -> None:
+    preload = await bench.zygote()
+    process = await bench.spawn("stays", preload=preload)
+    async with asyncio.timeout(5):
+        await bench.substrate.close()
+    assert await process.wait() == Exit(signal=signal.SIGKILL)
+    bench.substrate.warm_zygote(preload, bench.folder / "zygote.log", {})
+    assert not bench.substrate.zygote_ready(preload)
+    with pytest.raises(EngineError, match="stopping"):
+        await bench.spawn("stays", preload=preload)

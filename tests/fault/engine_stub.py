@@ -1,23 +1,28 @@
 """A stand-in for an OpenAI-compatible engine that misbehaves as it is told. Run without `site`, it is up in 30 ms.
 
-    engine_stub.py PORT FOLDER [--after SECONDS] [--family] [--flood MIB] [--deaf]
+    engine_stub.py PORT FOLDER [--after SECONDS] [--family] [--flood MIB] [--deaf] [--ballast MIB]
 
     --after     seconds before it listens; "never" for a start that does not get ready
     --family    it forks: a child, one in a session of its own, and one whose parent has gone
     --flood     MiB that it writes to its log before it listens
     --deaf      it ignores SIGTERM
+    --ballast   MiB of memory that it takes while it is awake; it knows vLLM's /sleep and /wake_up
 
 Files in FOLDER tell it the rest, while it runs:
 
     fail        it says so on its log and exits 1, when it is started
     refuse      /health answers 503
     hang        it accepts connections and never answers
+    restless    asleep it keeps its memory
+    lull        /sleep is not answered
+    drowsy      /wake_up is not answered
     journal     written by it: a JSON line for each process and each request
 
 A request's body may say: `n` events or tokens (default 3), `every` seconds between them, `die_after` events.
 """
 
 import json
+import mmap
 import os
 import signal
 import socket
@@ -108,7 +113,12 @@ def one(connection: socket.socket, reader: Any) -> bool:
         refused = there("refuse")
         connection.sendall(whole(b"{}", "503 Service Unavailable" if refused else "200 OK"))
         return True
-    note("request", user=body.get("user"))
+    path = first.split()[1].decode()
+    if path.startswith(("/sleep", "/wake_up", "/collective_rpc")):
+        rest(path)
+        connection.sendall(whole(b""))
+        return True
+    note("request", user=body.get("user"), asleep="--ballast" in sys.argv and not ballast)
     n, every = body.get("n", 3), body.get("every", 0.0)
     if not body.get("stream"):
         time.sleep(n * every)
@@ -125,7 +135,32 @@ def one(connection: socket.socket, reader: Any) -> bool:
     return False
 
 
+ballast: list[mmap.mmap] = []
+"""One block while it is awake; no bytearray, for glibc would keep what is freed."""
+
+
+def rest(path: str) -> None:
+    note("told", path=path)
+    asleep = path.startswith("/sleep")
+    while there("lull" if asleep else "drowsy"):
+        time.sleep(0.005)
+    if not asleep:
+        fill()
+    elif not there("restless"):
+        ballast.pop().close()
+
+
+def fill() -> None:
+    """Every page written to, for what was only asked for takes no memory."""
+    size = int(float(option("--ballast", "0")) * 2**20)
+    if size and not ballast:
+        ballast.append(mmap.mmap(-1, size))
+        for page in range(0, size, 4096):
+            ballast[0][page] = 1
+
+
 def main() -> None:
+    fill()
     note("born", kind="main", cuda=os.environ.get("CUDA_VISIBLE_DEVICES"), label=os.environ.get("LABEL"))
     print("the stub is born", flush=True)
     if there("fail"):

@@ -91,6 +91,8 @@ class Stub:
 class Server:
     """Leaving the `with` block ends it with SIGTERM: it ended well, said no traceback and left nothing."""
 
+    program = (str(PILOTLIGHT),)
+
     def __init__(
         self,
         folder: Path,
@@ -138,7 +140,7 @@ class Server:
 
     def launch(self) -> None:
         with self.stderr.open("ab") as stderr:
-            command = [str(PILOTLIGHT), "serve", str(self.config_path), *self.args]
+            command = [*self.program, "serve", str(self.config_path), *self.args]
             self.process = subprocess.Popen(
                 command, env=self.env, stderr=stderr, stdout=stderr, stdin=subprocess.DEVNULL
             )

@@ -78,6 +78,31 @@ def test_dying_before_the_first_byte_is_tried_once_more_elsewhere(tmp_path: Path
         assert server.pid() != first
 
 
+def test_a_crash_is_noticed_before_its_stop_command_is_done(tmp_path: Path):
+    """The dead one takes nothing, and its successor serves, while what it left is still being cleared up."""
+    stub = Stub(tmp_path)
+    cleared = stub.folder / "cleared"
+    stub.model["stop_cmd"] = f"sh -c 'until [ -e {cleared} ]; do sleep 0.02; done'"
+    with Server(tmp_path, stub) as server:
+        server.chat()
+        first = server.pid()
+        os.kill(first, signal.SIGSTOP)
+        streams = [server.stream() for _ in range(3)]
+        until(lambda: server.running()[0]["in_flight"] == 3, "they are on their way")
+        os.kill(first, signal.SIGKILL)
+        assert [s.rest()[-1] for s in streams] == ["[DONE]"] * 3
+        assert server.chat().said.split() != [str(first)] * 3
+        assert server.states() == ["failing", "ready"]
+        assert 'pilotlight_replicas{model="m",state="failing"} 1.0' in server.ask("/metrics").text
+        assert 'pilotlight_replicas_died_total{model="m"} 1.0' in server.ask("/metrics").text
+        cleared.touch()
+        server.until_states("ready")
+        assert 'pilotlight_replicas_died_total{model="m"} 1.0' in server.ask("/metrics").text
+        said = server.log()
+        news = ["m-1 is failing", "m-2 is ready", "m-1 is gone"]
+        assert sorted(news, key=said.index) == news
+
+
 # -- hung ------------------------------------------------------------------------------------------------------------
 
 
@@ -144,7 +169,7 @@ def test_a_start_that_never_gets_ready_ends_at_its_timeout(tmp_path: Path):
         assert {a.status for a in answers} == {503}
         error = answers[0].error
         assert error["code"] == "start_failed"
-        assert "not ready within 1.00 s (startup_timeout)" in error["message"]
+        assert "not ready within 1.00 s (startup_timeout); nothing listens on port" in error["message"]
         assert "the stub is born" in error["message"], "the engine's last lines"
         until(lambda: not any(map(alive, stub.pids())), "it is gone")
         assert server.states() == []

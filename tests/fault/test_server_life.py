@@ -283,15 +283,15 @@ def test_a_port_in_use_is_one_clear_line(tmp_path: Path):
         server.nothing_is_left()
 
 
-def test_two_servers_on_one_state_folder_leave_each_other_alone(tmp_path: Path):
+def test_a_second_server_on_one_state_folder_is_refused_and_harms_nothing(tmp_path: Path):
     stub = Stub(tmp_path)
     with Server(tmp_path, stub) as first:
         first.chat()
         pid = first.pid()
-        with Server(tmp_path / "second", stub, state_dir=str(first.state)) as second:
-            assert second.chat().status == 200
-            assert alive(pid)
-            second.stubs = ()
+        second = Server(tmp_path / "second", stub, state_dir=str(first.state))
+        with pytest.raises(AssertionError, match=f"another server .pid {first.process.pid}. uses the state"):
+            second.start()
+        assert alive(pid)
         assert first.chat().status == 200
         assert first.pid() == pid
 

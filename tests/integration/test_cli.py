@@ -392,7 +392,7 @@ def test_warm_says_when_it_came_to_nothing(sh: Shell):
     assert "the stub was told to fail" in sh("logs", "bad").out
 
 
-@pytest.mark.parametrize("verb", ["warm", "stop"])
+@pytest.mark.parametrize("verb", ["warm", "stop", "sleep", "wake"])
 @pytest.mark.parametrize(
     "model", ["nobody", "", "../../health", "a b?c#d", "%00", "é" * 50, "x" * 5000, b"\xff\xfe"]
 )
@@ -458,7 +458,7 @@ def test_reload(sh: Shell, server: Server):
 
 # -- no server, the wrong one, several -------------------------------------------------------------------------------
 
-TALK = [("ps",), ("warm", "m"), ("stop", "m"), ("trace",), ("reload",)]
+TALK = [("ps",), ("warm", "m"), ("stop", "m"), ("sleep", "m"), ("wake", "m"), ("trace",), ("reload",)]
 
 
 @pytest.mark.parametrize("words", TALK)
@@ -598,6 +598,27 @@ def test_serve_with_a_wrong_file_says_all_of_it(alone: Shell):
     (alone.folder / "pilotlight.yaml").write_text("port: x\nmodels: {m: {source: 'demo://9b', ttl: soon}}")
     said = alone.fails("serve", code=2)
     assert len(said.splitlines()) == 3
+
+
+def test_serve_with_wrong_arguments_for_the_engine_opens_no_door(alone: Shell):
+    (alone.folder / "pilotlight.yaml").write_text(
+        "port: 0\nmodels: {m: {source: 'demo://50m', engine_args: {n_ctxx: 5}}}"
+    )
+    said = alone.fails("serve", "--json", code=2)
+    assert "models.m.engine_args" in said
+    assert "n_ctx" in said
+    assert said.strip() == alone.fails("check", code=2).strip()
+    assert list((alone.folder / "run" / "pilotlight").glob("*.json")) == []
+
+
+def test_two_servers_on_one_state_folder(alone: Shell, server: Server):
+    (alone.folder / "pilotlight.yaml").write_text(
+        f"port: 0\nstate_dir: {server.state}\nmodels: {{m: {{source: 'demo://50m'}}}}"
+    )
+    said = alone.fails("serve", code=1)
+    assert f"another server (pid {server.process.pid}) uses the state folder {server.state}" in said
+    assert len(said.splitlines()) == 1
+    assert server.chat(NAME).status == 200
 
 
 # -- output that nobody takes ----------------------------------------------------------------------------------------

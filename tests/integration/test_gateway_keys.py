@@ -67,7 +67,8 @@ async def test_without_a_valid_key_nothing_is_told(server: Server, client: Clien
     for path in ("/v1/models", "/v1/models/chat", "/running", "/metrics", "/traces", "/traces/x"):
         async with client.session.get(server.url + path, headers=headers) as response:
             assert response.status == 401
-    for path in ("/models/chat/warm", "/models/chat/stop", "/reload"):
+    orders = ("warm", "stop", "sleep", "wake_up")
+    for path in (*(f"/models/chat/{order}" for order in orders), "/reload"):
         async with client.session.post(server.url + path, headers=headers) as response:
             assert response.status == 401
     async with client.session.get(server.url + "/health", headers=headers) as response:
@@ -107,6 +108,7 @@ async def test_admin_routes_need_an_admin_key(server: Server, client: Client):
     for method, path in (
         ("GET", "/running"), ("GET", "/metrics"), ("GET", "/traces"), ("GET", "/traces/x"),
         ("POST", "/models/chat/warm"), ("POST", "/models/chat/stop"), ("POST", "/reload"),
+        ("POST", "/models/chat/sleep"), ("POST", "/models/chat/wake_up"), ("GET", "/models/chat/is_sleeping"),
     ):  # fmt: skip
         async with client.session.request(
             method, server.url + path, headers=bearer("TEAM_A_KEY")

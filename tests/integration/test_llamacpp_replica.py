@@ -21,7 +21,7 @@ from pilotlight.fleet.plan import Stage
 from pilotlight.spec.model import Model
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.weights.cache import WeightCache
-from pilotlight.worker.context import Settings
+from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
 
 LAST_WORDS = (StartFailed, Died, Stopped)

@@ -141,6 +141,7 @@ BROKEN = {
     "no models": "port: 1",
     "empty": "",
     "not text": "\0\1\2",
+    "a wrong argument": "models: {m: {source: 'demo://50m', engine_args: {n_ctxx: 5}}}",
 }
 
 

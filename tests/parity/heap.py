@@ -34,6 +34,16 @@ class Script:
     def bounces(self, request: str, replica: str) -> bool:
         return self._draw("bounce", request, replica) % 100 < self.crash
 
+    def sleep(self, replica: str, at: float) -> tuple[float, int | None]:
+        """Seconds until it sleeps, and GiB that it takes then; None when it cannot."""
+        n = self._draw("sleep", replica, round(at, 6))
+        return 0.01 + (n % 97) / 50, None if n % 13 == 0 else n % 4
+
+    def wake(self, replica: str, at: float) -> tuple[float, str]:
+        """Seconds until it is `awake`, has `died`, or is found to `hang`."""
+        n = self._draw("wake", replica, round(at, 6))
+        return 0.01 + (n % 97) / 30, "died" if n % 11 == 0 else "hangs" if n % 17 == 0 else "awake"
+
     def survives(self, replica: str, at: float) -> bool:
         return self._draw("probe", replica, round(at, 6)) % 2 == 0
 
@@ -66,7 +76,31 @@ class World:
                 at = now + 0.003
                 if s.survives(action.replica, now):
                     return [(at, ev.Recovered(at, action.replica))]
-                return [(at, ev.Died(at, action.replica, "scripted"))]
+                gone = at + s.stop(action.replica)
+                return [
+                    (at, ev.Failing(at, action.replica, "scripted")),
+                    (gone, ev.Died(gone, action.replica, "scripted")),
+                ]
+            case ac.Sleep():
+                seconds, size = s.sleep(action.replica, now)
+                at = now + seconds
+                if size is None:
+                    return [(at, ev.SleepFailed(at, action.replica, "scripted"))]
+                return [(at, ev.Slept(at, action.replica, size * 2**30, size * 2**30))]
+            case ac.Wake():
+                seconds, outcome = s.wake(action.replica, now)
+                at = now + seconds
+                if outcome == "awake":
+                    return [(at, ev.Ready(at, action.replica))]
+                gone = at + s.stop(action.replica)
+                died = [
+                    (at, ev.Failing(at, action.replica, "scripted")),
+                    (gone, ev.Died(gone, action.replica, "scripted")),
+                ]
+                return died if outcome == "died" else []
+            case ac.Trim():
+                at = now + 0.004
+                return [(at, ev.Overhead(at, action.host, 0))]
             case ac.WakeAt():
                 return [(action.at, ev.Tick(action.at))]
             case _:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.fleet import Fleet
-from pilotlight.fleet.states import SERVING, State
+from pilotlight.fleet.states import RESTING, SERVING, State
 
 from .heap import Script, simulate
 from .traffic import TRAFFIC
@@ -55,17 +55,28 @@ class Invariants:
                 r = fleet.assigned[a.request]
                 slots = fleet.deployments[r.deployment].spec.slots
                 assert slots is None or r.in_flight <= slots, "more requests than slots"
+            if isinstance(a, ac.Stop | ac.Probe):
+                assert self.states[a.replica] is not State.FAILING, "asked something of what has ended"
             if isinstance(a, ac.Stop) and a.because.startswith(("idle", "least", "makes")):
                 d = fleet.deployments[fleet.replicas[a.replica].deployment]
-                up = sum(r.state in SERVING for r in d.replicas.values())
+                up = sum(r.state in SERVING or r.is_put_aside for r in d.replicas.values())
+                up += sum(isinstance(o, ac.Stop) and o.because.startswith("goes before") for o in actions)
                 assert up >= d.spec.min_replicas, "below min_replicas by its own choice"
                 assert not d.spec.pinned or a.because.startswith("idle"), "a pinned replica was evicted"
                 assert not fleet.replicas[a.replica].in_flight, "a busy replica was stopped"
+            if isinstance(a, ac.Sleep):
+                r = fleet.replicas[a.replica]
+                assert self.states[a.replica] is State.GOING_TO_SLEEP
+                assert not r.in_flight, "a busy replica was put to sleep"
+                assert not fleet.deployments[r.deployment].spec.pinned or "makes room" not in a.because
         for d in fleet.deployments.values():
             if not d.removed and not fleet.closing:
-                assert len(d.current()) <= d.spec.max_replicas, "more than max_replicas"
+                assert len(d.current()) + len(d.resting()) <= d.spec.max_replicas, "more than max_replicas"
             for r in d.replicas.values():
                 assert r.in_flight >= 0
+                assert not r.in_flight or r.state not in RESTING, "a request on a replica that sleeps"
+                assert r.awake is not None or r.state not in RESTING
+                assert r.awake is None or r.state not in SERVING
             assert d.in_flight == sum(r.in_flight for r in d.replicas.values())
 
     def _room(self, fleet, event, actions) -> None:
@@ -77,9 +88,12 @@ class Invariants:
                 assert taken == sum(sizes)
             has = {d.id: d.memory for d in host.spec.devices}
             for a in actions:
-                if isinstance(a, ac.Start) and a.host == host.spec.id:
-                    assert host.memory <= host.spec.memory, "a start exceeded the memory budget"
-                    assert all(host.devices[i] <= has[i] for i in a.devices), "a start exceeded VRAM"
+                started = a.replica if isinstance(a, ac.Start | ac.Wake) else ""
+                if started and fleet.replicas[started].host == host.spec.id:
+                    taken = host.memory + host.overhead
+                    assert taken <= host.spec.memory, f"{a} exceeded the memory budget"
+                    devices = fleet.replicas[started].devices
+                    assert all(host.devices[i] <= has[i] for i in devices), f"{a} exceeded VRAM"
             addresses = [r.exclusive for r in mine if r.exclusive is not None]
             assert len(addresses) == len(set(addresses)), "two replicas have one address"
 

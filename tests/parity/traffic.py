@@ -45,10 +45,13 @@ def _deployment(rng: Random, name: str) -> Deployment:
         drain_timeout=rng.choice([1.0, 60.0]),
         max_pending_requests=rng.choice([0, 3, 50]),
         pinned=rng.random() < 0.2,
+        techniques=rng.choice([(), ("zygote",), ("zygote", "sleep"), ("sleep",)]),
+        sleep_after=rng.choice([0.0, 0.4, 3.0, 30.0, INF]),
+        sleep_level=rng.choice([1, 2]),
     )
 
 
-KINDS = ["burst"] * 6 + ["leave", "warm", "stop", "reload", "measure", "sized"]
+KINDS = ["burst"] * 6 + ["leave", "warm", "stop", "sleep", "reload", "measure", "sized", "crash", "overhead"]
 
 
 def events(seed: int, length: int) -> list[ev.Event]:
@@ -75,18 +78,26 @@ def events(seed: int, length: int) -> list[ev.Event]:
             found.append(ev.WarmAsked(at, name))
         elif kind == "stop":
             found.append(ev.StopAsked(at, name))
+        elif kind == "sleep":
+            found.append(ev.SleepAsked(at, name, rng.choice([None, 1, 2])))
+        elif kind == "overhead":
+            found.append(ev.Overhead(at, "local", rng.randint(0, 6) * GIB))
         elif kind == "reload":
             declared = deployments(rng)
             found.append(ev.Configured(at, declared, hosts))
         elif kind == "measure":
             gpu = rng.choice([None, rng.randint(1, 35) * GIB])
             found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB, gpu))
+        elif kind == "crash":
+            replica, gone = f"{name}-{rng.randint(1, 4)}", at + rng.choice([0.0007, 0.7, 7.0])
+            found.append(ev.Failing(at, replica, "scripted"))
+            found.append(ev.Died(gone, replica, "scripted"))
         else:
             need = next((d.need for d in declared if d.id == name), Need())
             gpu = None if need.gpu_memory is None else rng.randint(1, 35) * GIB
             memory = rng.randint(1, 30) * GIB
             found.append(ev.Sized(at, name, msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)))
-    return found
+    return sorted(found, key=lambda e: e.at)
 
 
 TRAFFIC = st.builds(events, st.integers(0, 2**32), st.integers(0, 40))

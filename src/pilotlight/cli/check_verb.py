@@ -5,9 +5,9 @@ import json
 import os
 from pathlib import Path
 
+from pilotlight.cli.engine_problems import not_installed, wrong_args
 from pilotlight.errors import ConfigError, Problem
-from pilotlight.spec.load import line_of, load
-from pilotlight.spec.model import Model
+from pilotlight.spec.load import load
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = load(path, os.environ)
         models = list(config.models)
-        problems = _engine_args(path, config.models)
+        problems = [*not_installed(path, config), *wrong_args(path, config)]
     except ConfigError as e:
         problems = list(e.problems)
     if args.json:
@@ -39,17 +39,3 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(problems)
     print(f"{path}: no problems; {len(models)} model{'s' if len(models) != 1 else ''}: {', '.join(models)}")
     return 0
-
-
-def _engine_args(path: Path, models: dict[str, Model]) -> list[Problem]:
-    """What only the engine itself can say: it is asked here and not at every start, for importing it takes 100 ms."""
-    from pilotlight.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415
-
-    return [
-        Problem(
-            str(path), line_of(path, "models", name, "engine_args"), f"models.{name}.engine_args", message
-        )
-        for name, model in models.items()
-        if model.engine == "llamacpp" and model.engine_args
-        for message in LlamaCppEngine().check_args(model.engine_args)
-    ]

@@ -1,7 +1,9 @@
 """From what an operator declared to what the kernel decides on."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
 
 from pilotlight.errors import SourceError
 from pilotlight.fleet.deployment import Deployment, Host, Need
@@ -18,9 +20,18 @@ log = logging.getLogger(__name__)
 Known = dict[tuple[str, str], Need]
 """What was found out about a model, by its name and fingerprint."""
 
+Learned = Callable[[str, Model, str, str], float | None]
+"""Seconds that a `start` or `wake` of a model on a host usually takes, by name, model, host and kind."""
+
 
 def declare(
-    config: Config, engines: Mapping[str, Engine], weights: WeightCache, host: Host, at: float, known: Known
+    config: Config,
+    engines: Mapping[str, Engine],
+    weights: WeightCache,
+    host: Host,
+    at: float,
+    known: Known,
+    learned: Learned = lambda name, model, host, kind: None,
 ) -> Configured:
     """Every model as a deployment, with what one replica is thought to need until it has been measured."""
     found: list[Deployment] = []
@@ -28,7 +39,9 @@ def declare(
         need = known.get((name, fingerprint(model)))
         if need is None:
             need = engines[model.engine].need(model, _size(weights, model))
-        found.append(_deployment(name, model, engines[model.engine], need))
+        d = _deployment(name, model, engines[model.engine], need)
+        start, wake = (learned(name, model, host.id, kind) for kind in ("start", "wake"))
+        found.append(msgspec.structs.replace(d, start_seconds=start, wake_seconds=wake))
     return Configured(at, tuple(found), (host,))
 
 
@@ -48,7 +61,16 @@ def _deployment(name: str, model: Model, engine: Engine, need: Need) -> Deployme
         drain_timeout=model.drain_timeout,
         max_pending_requests=model.max_pending_requests,
         pinned=model.pinned,
+        techniques=_techniques(model, engine),
+        sleep_after=model.sleep_after,
+        sleep_level=model.sleep_level,
     )
+
+
+def _techniques(model: Model, engine: Engine) -> tuple[str, ...]:
+    """Of what its engine offers, what the operator wants."""
+    offered, wanted = engine.techniques(model), model.techniques
+    return offered if wanted is None else tuple(name for name in offered if name in wanted)
 
 
 def refined(

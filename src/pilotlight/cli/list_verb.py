@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.cli.ps_verb import table
+from pilotlight.engines.homes import RECIPES
 from pilotlight.spec.load import load
-from pilotlight.spec.model import Config
+from pilotlight.spec.model import Config, Model
 from pilotlight.units import format_size
 from pilotlight.weights.cache import WeightCache
 
@@ -18,6 +19,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "config", nargs="?", help="show this configuration's models too; default: pilotlight.yaml"
     )
     parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _is_here(cache: WeightCache, model: Model) -> bool | None:
+    """None where there are no weights, or where the engine fetches them by itself."""
+    if model.source is None:
+        return None
+    if model.engine in RECIPES:
+        return Path(model.source).is_absolute() or None
+    return cache.local(model.source) is not None
 
 
 def run(args: argparse.Namespace) -> None:
@@ -32,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
             "engine": m.engine,
             "source": m.source or m.cmd,
             "aliases": list(m.aliases),
-            "here": cache.local(m.source) is not None if m.source else None,
+            "here": _is_here(cache, m),
         }
         for name, m in config.models.items()
     ]

@@ -11,6 +11,7 @@ from pilotlight.cli.runtime import servers
 from pilotlight.errors import PilotlightError, ServerError
 from pilotlight.spec.model import Config
 from pilotlight.worker.logs import paths as log_paths
+from pilotlight.worker.logs import plain
 
 POLL = 0.2
 """Seconds between looks at a log that is followed."""
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     if current is not None:
         data = current.read_bytes()
         position = len(data)
-        lines = data.decode(errors="replace").splitlines()[-args.lines :] if args.lines > 0 else []
+        lines = plain(data.decode(errors="replace")).splitlines()[-args.lines :] if args.lines > 0 else []
         _write("".join(f"{line}\n" for line in lines), args.json)
     while args.follow:
         current, position = _follow(folder, model, current, position, args.json)
@@ -83,7 +84,7 @@ def _follow(
                 file.seek(position)
                 data = file.read()
             position += len(data)
-            _write(data.decode(errors="replace"), as_json)
+            _write(plain(data.decode(errors="replace")), as_json)
     paths = log_paths(folder, model)
     if paths and paths[-1] != current:
         return paths[-1], 0

@@ -18,11 +18,15 @@ VERBS = {
     "check": "say everything that is wrong with a configuration",
     "reload": "have a running server read its configuration again",
     "ps": "show a running server's replicas",
+    "engine": "install engines that do not come with pilotlight, such as vLLM",
     "list": "show models, and weights in the cache",
     "warm": "start a replica before anybody asks",
+    "sleep": "put a model's idle replicas aside, so that their memory is free",
+    "wake": "bring a model's replica back from sleep, or start one",
     "stop": "let a model's replicas go",
     "logs": "show an engine's log",
     "trace": "show where a request's wait went",
+    "bench": "measure what a start from zero costs and what each technique takes off it",
     "version": "print the version",
 }
 

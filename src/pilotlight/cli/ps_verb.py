@@ -31,8 +31,10 @@ def run(args: argparse.Namespace) -> None:
 
 def _row(r: dict[str, Any]) -> list[str]:
     state = r["state"]
-    if state == "starting" and r["progress"]:
-        state = f"starting ({r['progress']})"
+    if state in {"starting", "waking"} and r["progress"]:
+        eta = r.get("eta_s")
+        left = "" if eta is None else f", about {max(1, round(eta))} s to go"
+        state = f"{state} ({r['progress']}{left})"
     left = r["idle_left_s"]
     return [
         r["model"],

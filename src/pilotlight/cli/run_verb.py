@@ -90,7 +90,7 @@ async def _ask(args: argparse.Namespace, source: str, prompt: str) -> int:
 
 async def _trace(server: Any, request_id: str) -> dict[str, Any]:
     """Recorded when the request's handler is done, which is a moment after its last byte."""
-    from pilotlight.gateway.stages import trace  # noqa: PLC0415
+    from pilotlight.telemetry.stages import trace  # noqa: PLC0415
 
     for _ in range(500):
         if (record := server.traces.get(request_id)) is not None:

@@ -2,38 +2,43 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from pilotlight import __version__
 from pilotlight.cli import runtime
+from pilotlight.cli.changed import said
 from pilotlight.cli.declare import Known, declare, refined
+from pilotlight.cli.forecast import Forecast, StartBook
+from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
-from pilotlight.engines.registry import ENGINES
+from pilotlight.engines.registry import engines
 from pilotlight.errors import ConfigError, Problem, ServerError
+from pilotlight.fleet import view
 from pilotlight.fleet.actions import Action
 from pilotlight.fleet.events import Configured, Event, ShutDown, Sized
-from pilotlight.fleet.fleet import NEVER
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.front import Directory, Front
 from pilotlight.gateway.kitchen import Kitchen, Patience
-from pilotlight.gateway.stages import stages
 from pilotlight.gateway.upstream import Upstream
-from pilotlight.http.handler import server_log
+from pilotlight.http.door import Door
 from pilotlight.http.keys import LOCAL, KeyRing
-from pilotlight.spec.diff import RESTART, Changes, changes
+from pilotlight.http.listen import listen
+from pilotlight.http.local import is_loopback
+from pilotlight.http.routes import Routes
+from pilotlight.spec.diff import RESTART, changes
 from pilotlight.spec.model import Config
 from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
@@ -42,26 +47,18 @@ from pilotlight.telemetry.otel import from_env
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.request_log import RequestLog
 from pilotlight.telemetry.rotate import RotatingFile
+from pilotlight.telemetry.stages import stages
+from pilotlight.telemetry.start_times import StartTimes
 from pilotlight.telemetry.traces import Traces
 from pilotlight.weights.cache import WeightCache
-from pilotlight.worker.context import Settings
 from pilotlight.worker.report import StartReport
+from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
 
 log = logging.getLogger("pilotlight")
 
 SWEEP_FIRST = 0.3
 """Seconds that the door stays shut while what an earlier server left behind is looked for."""
-
-
-def cache_dir(config: Config) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(config.cache_dir or f"{base}/pilotlight").expanduser()
-
-
-def state_dir(config: Config) -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(config.state_dir or f"{base}/pilotlight").expanduser()
 
 
 class Server:
@@ -90,6 +87,7 @@ class Server:
 
         self.clock = clock = SystemClock()
         self.state = state_dir(config)
+        self._folder = StateFolder(self.state)
         self._cold_rate = ColdRate(config.objective.wait, config.objective.window)
         self.metrics = Metrics(clock, lambda: self.controller.fleet, self._cold_rate)
         self.traces = Traces()
@@ -104,28 +102,38 @@ class Server:
         self._inventory = Inventory(env)
         self._known: Known = {}
         self._engine_env = _for_engines(env, config)
+        self._engines = engines(config.engines, cache_dir(config))
         self.worker = Worker(
             self._post,
             clock,
             self.substrate,
             self.weights,
-            ENGINES,
+            self._engines,
             Settings(config_dir, self.state / "logs", config.log_max_size, self._engine_env),
         )
-        effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, self.metrics)
+        self.forecast = Forecast(
+            clock, lambda: self.controller.fleet, self._report, lambda: self.start_times.learned
+        )
+        self.start_times = StartTimes(self.state / "start_times.json", clock, self.forecast.of)
+        book = StartBook(self.metrics, self.start_times)
+        effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, book)
         self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
         self._desk = effects.requests = Desk(clock, self.controller.post)
         self._patience = patience
         self._models = dict(config.models)
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
         self._refining: asyncio.Task[None] | None = None
 
     # -- up ----------------------------------------------------------------------------------------------------------
 
-    async def start(self, config_file: str | None = None) -> None:
-        """Opens the port. Raises ServerError when it cannot be had, ConfigError when a GPU is not there."""
+    async def start(self, config_file: str | None = None, checked: Awaitable[None] | None = None) -> None:
+        """Opens the port once `checked` has raised nothing.
+
+        Raises ServerError when the port or the state folder cannot be had, ConfigError when a GPU is not there.
+        """
         config = self.config
-        self._open_state()
+        self._folder.open()
+        self.start_times.load()
         self._sweeping = asyncio.create_task(self._sweep())
         await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
         declared = self._declared(config)
@@ -135,11 +143,13 @@ class Server:
             desk=self._desk,
             upstream=self._upstream,
             url_of=self.worker.url,
-            ready_at=self._ready_at,
-            is_up=self._is_up,
+            ready_at=lambda replica: view.ready_at(self.controller.fleet, replica),
+            woken=lambda replica: view.woken(self.controller.fleet, replica),
+            seen=lambda replica: report.seen if (report := self._report(replica)) else "",
+            is_up=lambda name: view.is_up(self.controller.fleet, name),
             report=self._start_record,
             log_tail=self.worker.log_tail,
-            progress=self._progress,
+            progress=self.forecast.words,
             told=self._told(),
             patience=self._patience,
         )
@@ -148,7 +158,7 @@ class Server:
             self._keys(config),
             Directory(config.models),
             int(time.time()),
-            local_only=not self._insecure and _is_loopback(config.host),
+            local_only=not self._insecure and is_loopback(config.host),
         )
         self.admin = Admin(
             front=self.front,
@@ -157,32 +167,17 @@ class Server:
             post=self.controller.post,
             pid_of=lambda r: report.pid if (report := self._report(r)) else None,
             progress=lambda r: report.doing if (report := self._report(r)) else "",
+            left=self.forecast.left,
+            primed=self._primed,
             metrics=self.metrics,
             traces=self.traces,
             reload=self.reload,
             version=__version__,
         )
-        app = web.Application(client_max_size=config.client_max_size)
-        app.add_routes([*self.front.routes(), *self.admin.routes()])
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            logger=server_log(),
-            handler_cancellation=True,
-            keepalive_timeout=75.0,
-            shutdown_timeout=2.0,
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, config.host, config.port, backlog=4096, reuse_address=True)
-        try:
-            await site.start()
-        except (OSError, ValueError) as e:  # ValueError: a host that is no name
-            fault = getattr(e, "strerror", None) or e
-            text = (
-                f"cannot listen on {config.host}:{config.port}: {fault}; choose another with --port or --host"
-            )
-            raise ServerError(text) from None
-        self.port = self._runner.addresses[0][1]
+        if checked is not None:
+            await checked
+        door = Door(Routes([*self.front.routes(), *self.admin.routes()]), config.client_max_size)
+        self._runner, self.port = await listen(door, config.host, config.port)
         address = f"[{config.host}]" if ":" in config.host else config.host
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
@@ -198,33 +193,24 @@ class Server:
 
     def _declared(self, config: Config) -> Configured:
         host = self._inventory.host(config)
-        return declare(config, ENGINES, self.weights, host, self.clock.now(), self._known)
+        return declare(
+            config, self._engines, self.weights, host, self.clock.now(), self._known, self.forecast.seconds
+        )
 
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
         self.controller.post(declared)
+        pools = {engine: settings.warm_pool for engine, settings in self.config.engines.items()}
+        self.worker.prime(self.config.models.values(), pools)
         if self._refining is not None:
             self._refining.cancel()
         self._refining = asyncio.get_running_loop().create_task(self._refine(self.config))
 
     async def _refine(self, config: Config) -> None:
-        estimates = refined(config, ENGINES, self.weights, self._known)
+        estimates = refined(config, self._engines, self.weights, self._known)
         while (found := await asyncio.to_thread(next, estimates, None)) is not None:
             name, need = found
             self.controller.post(Sized(self.clock.now(), name, need))
-
-    def _open_state(self) -> None:
-        """Without its folder no engine could log, and none would start."""
-        fault = "permission denied or read-only"
-        try:
-            # Engines may log what they are asked: nobody else is to read it.
-            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.state / "logs").mkdir(mode=0o700, exist_ok=True)
-        except OSError as e:
-            fault = e.strerror or str(e)
-        if not os.access(self.state / "logs", os.W_OK | os.X_OK):
-            text = f"the state folder {self.state} cannot be written ({fault}); set state_dir to one that can"
-            raise ServerError(text)
 
     def _announce(self, config_file: str | None) -> None:
         local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
@@ -249,7 +235,7 @@ class Server:
         return keys
 
     def _refuse_open_door(self, config: Config) -> None:
-        if config.api_keys or self._insecure or _is_loopback(config.host):
+        if config.api_keys or self._insecure or is_loopback(config.host):
             return
         raise ServerError(
             f"host {config.host} can be reached from other machines and there are no api_keys; "
@@ -260,14 +246,6 @@ class Server:
         self.controller.post(event)
 
     # -- what the gateway asks ---------------------------------------------------------------------------------------
-
-    def _ready_at(self, replica: str) -> float | None:
-        r = self.controller.fleet.replicas.get(replica)
-        return None if r is None or r.ready_at == NEVER else r.ready_at
-
-    def _is_up(self, deployment: str) -> bool:
-        d = self.controller.fleet.deployments.get(deployment)
-        return d is not None and any(r.ready_at != NEVER for r in d.replicas.values())
 
     def _report(self, replica: str) -> StartReport | None:
         try:
@@ -280,18 +258,22 @@ class Server:
         if r is None:
             return None
         reason = "" if r.ready_at is not None else r.doing
-        return StartRecord(r.replica, r.deployment, r.ordered_at, r.ready_at, r.spans, reason=reason)
+        return StartRecord(
+            r.replica,
+            r.deployment,
+            r.ordered_at,
+            r.ready_at,
+            r.spans,
+            r.techniques,
+            reason,
+            kind=r.kind,
+            fell_back=r.fell_back,
+        )
 
-    def _progress(self, deployment: str) -> str:
-        """What a held request is told."""
-        d = self.controller.fleet.deployments.get(deployment)
-        now = self.clock.now()
-        for r in d.replicas.values() if d is not None else ():
-            if r.ready_at == NEVER:
-                report = self._report(r.id)
-                doing = report.doing if report is not None else "starting"
-                return f"{deployment} is starting: {doing}, {now - r.ordered_at:.1f} s so far"
-        return f"{deployment} is waited for"
+    def _primed(self) -> dict[str, Any]:
+        """What is kept so that starts are shorter, by engine."""
+        zygotes = [msgspec.to_builtins(zygote) for zygote in self.substrate.zygotes()]
+        return {"zygotes": zygotes, "warm_pool": dict(self.worker.primed())}
 
     def _told(self) -> list[Callable[[RequestRecord], None]]:
         told = [self.metrics.told, self._requests.told, self.traces.told, self._count_cold]
@@ -313,7 +295,7 @@ class Server:
             return []
         new = self._read()
         old = self.config
-        said = _said(changes(old, new))
+        what = said(changes(old, new))
         new = msgspec.structs.replace(new, **{name: getattr(old, name) for name in RESTART})
         try:
             self._refuse_open_door(new)
@@ -323,11 +305,12 @@ class Server:
         self.config = new
         self._engine_env.clear()
         self._engine_env.update(_for_engines(self._env, new))
+        self._engines.update(engines(new.engines, cache_dir(new)))
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)
         self.front.keys = self._keys(new, self.front.keys)
         self._apply(declared)
-        return said
+        return what
 
     def reload_and_log(self) -> None:
         """What SIGHUP does; before the server is up, as soon as it is."""
@@ -335,11 +318,11 @@ class Server:
             self._reload_due = True
             return
         try:
-            said = self.reload()
+            what = self.reload()
         except ConfigError as e:
             log.error("the configuration was not reloaded:\n%s", e)
         else:
-            log.info("the configuration was reloaded: %s", "; ".join(said) or "nothing changed")
+            log.info("the configuration was reloaded: %s", "; ".join(what) or "nothing changed")
 
     # -- down --------------------------------------------------------------------------------------------------------
 
@@ -367,6 +350,8 @@ class Server:
         await self.worker.close()
         await self.substrate.close()
         self._requests.close()
+        await self.start_times.close()
+        self._folder.close()
         if self._otel is not None:
             await asyncio.to_thread(self._otel.close)
 
@@ -380,25 +365,3 @@ def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:
     """The server's environment without the keys that open its own door."""
     secret = {"PILOTLIGHT_API_KEY", *(key.key_env for key in config.api_keys)}
     return {name: value for name, value in env.items() if name not in secret}
-
-
-def _said(c: Changes) -> list[str]:
-    """What a reload did, a line each."""
-    keys = {name: ", ".join(fields) for name, fields in c.fields.items()}
-    return [
-        *(f"{name}: added" for name in c.added),
-        *(f"{name}: removed" for name in c.removed),
-        *(f"{name}: replicas are being replaced ({keys[name]} changed)" for name in c.replaced),
-        *(f"{name}: {keys[name]} changed" for name in c.adjusted),
-        *(f"{name} changed" for name in c.applied),
-        *(f"{name} changed; it takes effect at the next start" for name in c.restart),
-    ]
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

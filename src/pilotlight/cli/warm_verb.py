@@ -15,9 +15,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     client.arguments(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, order: str = "warm") -> None:
     server = client.Client(args)
-    answer = server.post(f"/models/{client.quote(args.model)}/warm", "model", "replicas")
+    answer = server.post(f"/models/{client.quote(args.model)}/{order}", "model", "replicas")
     if args.wait:
         answer = _wait(server, answer)
     if args.json:

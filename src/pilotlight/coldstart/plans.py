@@ -30,6 +30,18 @@ def embedded(warm_up: bool = False) -> Plan:
     return Plan(tuple(steps))
 
 
+def self_fetching() -> Plan:
+    """An engine of ours that gets its weights by itself while it loads."""
+    return Plan(
+        (
+            ALLOCATE,
+            step(Stage.SPAWN, ["place"], ["process"]),
+            step(Stage.IMPORT, ["process"], ["runtime"]),
+            step(Stage.LOAD, ["runtime"], ["model"]),
+        )
+    )
+
+
 def command(fetch: bool = False) -> Plan:
     """A command line: nobody sees inside, so loading lasts until its health answers.
 

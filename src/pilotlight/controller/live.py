@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
+from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Sleep, Start, Stop, Trim, Wake
 from pilotlight.fleet.records import StartRecord
-from pilotlight.fleet.states import FAILED, Cause, State
+from pilotlight.fleet.states import COMING, FAILED, Cause, State
 from pilotlight.spec.model import Model
 
 log = logging.getLogger("pilotlight")
@@ -14,7 +14,7 @@ log = logging.getLogger("pilotlight")
 GRACE = 10.0
 """Seconds from SIGTERM to SIGKILL for a replica without requests [G]."""
 
-UNWANTED = frozenset({*FAILED, Cause.DIED})
+UNWANTED = frozenset({*FAILED, Cause.DIED, Cause.SLEEP_FAILED})
 
 
 class Requests(Protocol):
@@ -27,6 +27,9 @@ class Replicas(Protocol):
     def start(self, action: Start, model: Model) -> None: ...
     def stop(self, replica: str, grace: float) -> None: ...
     def probe(self, replica: str) -> None: ...
+    def sleep(self, replica: str, level: int) -> None: ...
+    def wake(self, replica: str) -> None: ...
+    def trim(self, host: str) -> None: ...
 
 
 class Told(Protocol):
@@ -70,16 +73,26 @@ class LiveEffects:
     def probe(self, action: Probe) -> None:
         self._replicas.probe(action.replica)
 
+    def sleep(self, action: Sleep) -> None:
+        self._replicas.sleep(action.replica, action.level)
+
+    def wake(self, action: Wake) -> None:
+        self._replicas.wake(action.replica)
+
+    def trim(self, action: Trim) -> None:
+        self._replicas.trim(action.host)
+
     def moved(self, action: Moved) -> None:
         self._told.moved(action)
-        if action.was is State.STARTING:  # it is over, well or not
+        if action.was in COMING:  # it is over, well or not
+            kind = "wake" if action.was is State.WAKING else "start"
             record = self._record_of(action.replica)
-            if record is not None:
+            if record is not None and record.kind == kind:
                 self._told.started(record)
         elif action.cause is Cause.DIED:
             self._told.died(action.deployment)
         level = logging.WARNING if action.cause in UNWANTED else logging.INFO
-        log.log(level, "%s is %s: %s", action.replica, action.state.value, action.because)
+        log.log(level, "%s is %s: %s", action.replica, action.state.value.replace("_", " "), action.because)
 
     def note(self, action: Note) -> None:
         log.warning("%s: %s", action.deployment, action.because)

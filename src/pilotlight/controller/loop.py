@@ -11,7 +11,21 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pilotlight.clock import Clock, Timer
-from pilotlight.fleet.actions import Action, Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop, WakeAt
+from pilotlight.fleet.actions import (
+    Action,
+    Assign,
+    Hold,
+    Moved,
+    Note,
+    Probe,
+    Refuse,
+    Sleep,
+    Start,
+    Stop,
+    Trim,
+    Wake,
+    WakeAt,
+)
 from pilotlight.fleet.events import Event, Tick
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.policy.step import step
@@ -28,6 +42,9 @@ class Effects(Protocol):
     def start(self, action: Start) -> None: ...
     def stop(self, action: Stop) -> None: ...
     def probe(self, action: Probe) -> None: ...
+    def sleep(self, action: Sleep) -> None: ...
+    def wake(self, action: Wake) -> None: ...
+    def trim(self, action: Trim) -> None: ...
     def moved(self, action: Moved) -> None: ...
     def note(self, action: Note) -> None: ...
 
@@ -52,6 +69,9 @@ class Controller:
             Start: effects.start,
             Stop: effects.stop,
             Probe: effects.probe,
+            Sleep: effects.sleep,
+            Wake: effects.wake,
+            Trim: effects.trim,
             Moved: effects.moved,
             Note: effects.note,
             WakeAt: self._wake_at,

@@ -24,6 +24,9 @@ class CommandEngine:
     def plan(self, model: Model) -> Plan:
         return plans.command(fetch=model.source is not None)
 
+    def techniques(self, model: Model) -> tuple[str, ...]:
+        return ()
+
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         guess = GUESSED_MEMORY if weights is None or model.gpus else GUESSED_MEMORY + weights.size
         memory = guess if model.memory is None else model.memory

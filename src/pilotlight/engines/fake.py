@@ -7,7 +7,7 @@ from pilotlight.coldstart import plans
 from pilotlight.engines.environment import environment
 from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.plan import Plan
-from pilotlight.ports import Launch, WeightsInfo
+from pilotlight.ports import Launch, Preload, WeightsInfo
 from pilotlight.spec.model import Model
 
 
@@ -25,6 +25,9 @@ class FakeEngine:
             return plans.embedded(warm_up=bool(model.engine_args.get("warmup", False)))
         return plans.command(fetch=model.source is not None)
 
+    def techniques(self, model: Model) -> tuple[str, ...]:
+        return ("zygote", "warm_pool", "sleep") if self.reports else ()
+
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         estimate = self.memory + (weights.size if weights else 0)
         memory = estimate if model.memory is None else model.memory
@@ -39,6 +42,8 @@ class FakeEngine:
             health="/health",
             reports=self.reports,
             wants_weights=self.reports,
+            preload=Preload(self.name, ("fake-engine",), (), "fake") if self.reports else None,
+            sleeps="channel" if self.reports else "",
         )
 
     def settings(self, model: Model, weights: WeightsInfo | None) -> Mapping[str, bool | int | float | str]:

@@ -42,7 +42,10 @@ class Start(msgspec.Struct, frozen=True):
     host: str
     devices: tuple[int, ...]
     plan: Plan
+    """The plain one."""
     because: str
+    techniques: tuple[str, ...] = ()
+    """Those that may rewrite the plan, where they are at hand."""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -56,6 +59,28 @@ class Probe(msgspec.Struct, frozen=True):
     """Ask a suspect replica whether it lives. Answered by Recovered or Died."""
 
     replica: str
+    because: str
+
+
+class Sleep(msgspec.Struct, frozen=True):
+    """Put an idle replica aside. Answered by Slept or SleepFailed."""
+
+    replica: str
+    level: int
+    because: str
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """Bring back one that is asleep. Answered by Ready, or by Died when it does not come back."""
+
+    replica: str
+    because: str
+
+
+class Trim(msgspec.Struct, frozen=True):
+    """Let go of zygotes and primed processes: their memory is needed. Answered by Overhead."""
+
+    host: str
     because: str
 
 
@@ -87,4 +112,4 @@ class WakeAt(msgspec.Struct, frozen=True):
     because: str
 
 
-Action = Assign | Hold | Refuse | Start | Stop | Probe | Moved | Note | WakeAt
+Action = Assign | Hold | Refuse | Start | Stop | Probe | Sleep | Wake | Trim | Moved | Note | WakeAt

@@ -1,5 +1,7 @@
 """What the kernel knows of a deployment and of the machine, as values."""
 
+import math
+
 import msgspec
 
 from pilotlight.fleet.plan import Plan
@@ -41,6 +43,18 @@ class Deployment(msgspec.Struct, frozen=True):
     drain_timeout: float = 120.0
     max_pending_requests: int = 512
     pinned: bool = False
+    techniques: tuple[str, ...] = ()
+    """What may rewrite its start plan where it is at hand; `sleep` among them when its engine can sleep."""
+    sleep_after: float = math.inf
+    """Idle time before a replica is put to sleep."""
+    sleep_level: int = 1
+    start_seconds: float | None = None
+    """How long a start takes, as far as it was known when this was declared."""
+    wake_seconds: float | None = None
+
+    @property
+    def can_sleep(self) -> bool:
+        return "sleep" in self.techniques
 
 
 class Device(msgspec.Struct, frozen=True):

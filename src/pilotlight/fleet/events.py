@@ -41,6 +41,8 @@ class Progressed(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
+    """It can answer: started, or woken."""
+
     at: float
     replica: str
 
@@ -51,6 +53,49 @@ class StartFailed(msgspec.Struct, frozen=True):
     at: float
     replica: str
     reason: str
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """A replica's own process has ended, or it was given up: nothing reaches it any more, and what it started is
+    still being cleared up. Died or Stopped follows."""
+
+    at: float
+    replica: str
+    reason: str
+
+
+class Slept(msgspec.Struct, frozen=True):
+    """It is asleep, and this is what it was measured to take still, in bytes."""
+
+    at: float
+    replica: str
+    memory: int
+    gpu_memory: int | None = None
+    """On the device where it takes most."""
+
+
+class SleepFailed(msgspec.Struct, frozen=True):
+    """It could not be put to sleep, or gave nothing back."""
+
+    at: float
+    replica: str
+    reason: str
+
+
+class SleepAsked(msgspec.Struct, frozen=True):
+    """An operator wants a deployment's idle replicas asleep."""
+
+    at: float
+    deployment: str
+    level: int | None = None
+
+
+class Overhead(msgspec.Struct, frozen=True):
+    """What zygotes and primed processes take of a host, in bytes of its memory."""
+
+    at: float
+    host: str
+    memory: int
 
 
 class Died(msgspec.Struct, frozen=True):
@@ -135,7 +180,12 @@ Event = (
     | Progressed
     | Ready
     | StartFailed
+    | Failing
     | Died
+    | Slept
+    | SleepFailed
+    | SleepAsked
+    | Overhead
     | Recovered
     | Stopped
     | Measured

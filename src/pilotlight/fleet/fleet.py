@@ -10,7 +10,7 @@ import msgspec
 
 from pilotlight.fleet.deployment import Deployment, Host, Need
 from pilotlight.fleet.plan import Stage
-from pilotlight.fleet.states import SERVING, State
+from pilotlight.fleet.states import RESTING, SERVING, State
 
 NEVER = float("inf")
 
@@ -37,9 +37,17 @@ class Replica(msgspec.Struct, eq=False):
     gpu_memory: tuple[int, ...]
     """Bytes set aside on each of `devices`."""
     ordered_at: float
+    """When its start, or its latest wake, was ordered."""
     exclusive: str | None = None
     """The address that nobody else can have before it is gone."""
     ready_at: float = NEVER
+    """When it came up of that; NEVER while it has not."""
+    woken: bool = False
+    """Its latest coming up is, or was, a wake."""
+    awake: Need | None = None
+    """While it sleeps: what must be set aside for it again before it is woken."""
+    put_aside: bool = False
+    """An operator had it put to sleep."""
     in_flight: int = 0
     served: int = 0
     idle_since: float = NEVER
@@ -54,9 +62,23 @@ class Replica(msgspec.Struct, eq=False):
     measured: bool = False
 
     @property
+    def is_put_aside(self) -> bool:
+        """It sleeps because an operator wants it: it counts towards min_replicas and is not woken for their sake."""
+        return self.put_aside and self.state in RESTING
+
+    @property
     def start_seconds(self) -> float:
-        """How long its start took; 0 while unknown."""
+        """How long its start, or its latest wake, took; 0 while unknown."""
         return self.ready_at - self.ordered_at if self.ready_at != NEVER else 0.0
+
+
+class Stays(msgspec.Struct, frozen=True):
+    """What a replica that is put to sleep goes on taking."""
+
+    memory: int
+    """Bytes of host memory; may be more than before, for a model that moves there from a device."""
+    gpu_memory: int | None
+    """Bytes on each of its devices; None when that is not known."""
 
 
 class DeploymentState(msgspec.Struct, eq=False):
@@ -81,6 +103,15 @@ class DeploymentState(msgspec.Struct, eq=False):
     """The most host memory that one of its replicas was measured to take, in bytes."""
     measured_gpu: int = 0
     """The same on the device where it takes most."""
+    asleep: Stays | None = None
+    """The most that one of its replicas was measured to take while it slept."""
+    start_took: float | None = None
+    """Seconds that starts took of late; None when none was seen."""
+    wake_took: float | None = None
+    """The same of wakes."""
+    uses: float = 0.0
+    """Requests, each counting for less the longer ago it came, as of `used_at`."""
+    used_at: float = 0.0
     last_reason: str = ""
     """Why the latest start failed or replica died."""
     removed: bool = False
@@ -97,11 +128,22 @@ class DeploymentState(msgspec.Struct, eq=False):
         mark = self.spec.fingerprint
         return [r for r in self.replicas.values() if r.state in SERVING and r.fingerprint != mark]
 
+    def resting(self) -> list[Replica]:
+        """Replicas that are as declared and sleep or will, most recently used first."""
+        mark = self.spec.fingerprint
+        found = [r for r in self.replicas.values() if r.state in RESTING and r.fingerprint == mark]
+        found.sort(key=lambda r: -r.idle_since)
+        return found
+
 
 class HostState(msgspec.Struct, eq=False):
     spec: Host
     memory: int = 0
     """Bytes set aside for replicas that are not gone."""
+    overhead: int = 0
+    """Bytes that zygotes and primed processes take beside them."""
+    trimming: bool = False
+    """They were told to go, and less is not taken yet."""
     devices: dict[int, int] = {}
     """Bytes set aside on each device."""
 

@@ -12,7 +12,7 @@ _set = msgspec.structs.force_setattr
 
 
 class StartRecord(msgspec.Struct, frozen=True):
-    """One start plan as it went."""
+    """One start plan as it went, or one wake."""
 
     replica: str
     deployment: str
@@ -21,8 +21,13 @@ class StartRecord(msgspec.Struct, frozen=True):
     """None when it never got there."""
     spans: tuple[Span, ...] = ()
     techniques: tuple[str, ...] = ()
+    """Those that were used."""
     reason: str = ""
     """Why it failed; empty when it did not."""
+    kind: str = "start"
+    """`start`, or `wake` for a replica that was asleep."""
+    fell_back: str = ""
+    """Why a technique that was to be used was not; empty when all were."""
 
 
 class RequestRecord(msgspec.Struct, frozen=True):
@@ -49,6 +54,9 @@ class RequestRecord(msgspec.Struct, frozen=True):
     first_byte_at: float | None = None
     """When the first byte of the answer's body came from the replica."""
     replica_ready_at: float | None = None
+    """When it came up: its start, or its latest wake, was over."""
+    woken: bool = False
+    """It came up by a wake."""
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     tokens_from: str | None = None
@@ -66,7 +74,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     """Seconds that starting made it wait: from `waiting_since` until the replica that took it was ready, if that
     was later; for one that no replica took, until its end if none was up."""
     start: str = ""
-    """`cold` or `warm`; `none` for one that no replica took and that waited for none."""
+    """`cold`, `woken` when what it waited for was a wake, or `warm`; `none` for one that no replica took and that
+    waited for none."""
     queue: float = 0.0
     """Seconds behind other requests, after every start was over; 0 when a free replica took it at once."""
 
@@ -79,7 +88,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
             wait = self.ended_at - since
         if self.assigned_at is not None:
             queue = self.assigned_at - since - wait
-        start = "cold" if wait > 0 else "none" if self.replica_ready_at is None else "warm"
+        waited = "woken" if self.woken else "cold"
+        start = waited if wait > 0 else "none" if self.replica_ready_at is None else "warm"
         _set(self, "waiting_since", since)
         _set(self, "start_wait", wait)
         _set(self, "start", start)

@@ -15,6 +15,15 @@ class State(StrEnum):
     """A request could not reach it: no new requests until a probe has said whether it lives."""
     DRAINING = "draining"
     """To go, but still finishing requests; takes no new ones."""
+    GOING_TO_SLEEP = "going_to_sleep"
+    """Idle and being put aside; takes no requests, and one that comes wakes it once it sleeps."""
+    ASLEEP = "asleep"
+    """Its process is there and its model put aside: takes no requests, and is woken sooner than another is started."""
+    WAKING = "waking"
+    """Coming back from sleep; its memory is already spoken for again."""
+    FAILING = "failing"
+    """Its process has ended, or it was given up: takes nothing any more. What it started is being cleared up, and its
+    memory is not free until that is done."""
     STOPPING = "stopping"
     """Told to stop; its memory is not free until it is gone."""
     GONE = "gone"
@@ -29,6 +38,10 @@ class Cause(StrEnum):
     BOUNCED = "a request could not reach it"
     RECOVERED = "a probe was answered"
     DIED = "died"
+    TO_SLEEP = "idle, put aside"
+    SLEPT = "sleeps"
+    SLEEP_FAILED = "could not sleep"
+    TO_WAKE = "wanted again"
     TO_GO = "to go, busy"
     TO_STOP = "to go, idle"
     DRAINED = "last request finished"
@@ -36,7 +49,7 @@ class Cause(StrEnum):
 
 
 FAILED = frozenset({Cause.START_FAILED, Cause.TIMED_OUT, Cause.TOO_LARGE})
-"""A start that came to nothing; one that was called off did not fail."""
+"""A start, or a wake, that came to nothing; one that was called off did not fail."""
 
 TABLE: dict[tuple[State, Cause], State] = {
     (State.STARTING, Cause.CAME_UP): State.READY,
@@ -45,22 +58,47 @@ TABLE: dict[tuple[State, Cause], State] = {
     (State.STARTING, Cause.TOO_LARGE): State.STOPPING,
     (State.STARTING, Cause.TO_STOP): State.STOPPING,
     (State.READY, Cause.BOUNCED): State.SUSPECT,
-    (State.READY, Cause.DIED): State.GONE,
+    (State.READY, Cause.DIED): State.FAILING,
     (State.READY, Cause.TO_GO): State.DRAINING,
     (State.READY, Cause.TO_STOP): State.STOPPING,
+    (State.READY, Cause.TO_SLEEP): State.GOING_TO_SLEEP,
+    (State.GOING_TO_SLEEP, Cause.SLEPT): State.ASLEEP,
+    (State.GOING_TO_SLEEP, Cause.SLEEP_FAILED): State.STOPPING,
+    (State.GOING_TO_SLEEP, Cause.DIED): State.FAILING,
+    (State.GOING_TO_SLEEP, Cause.TO_STOP): State.STOPPING,
+    (State.ASLEEP, Cause.TO_WAKE): State.WAKING,
+    (State.ASLEEP, Cause.DIED): State.FAILING,
+    (State.ASLEEP, Cause.TO_STOP): State.STOPPING,
+    (State.WAKING, Cause.CAME_UP): State.READY,
+    (State.WAKING, Cause.TIMED_OUT): State.STOPPING,
+    (State.WAKING, Cause.DIED): State.FAILING,
+    (State.WAKING, Cause.TO_STOP): State.STOPPING,
     (State.SUSPECT, Cause.RECOVERED): State.READY,
-    (State.SUSPECT, Cause.DIED): State.GONE,
+    (State.SUSPECT, Cause.DIED): State.FAILING,
     (State.SUSPECT, Cause.TO_GO): State.DRAINING,
     (State.SUSPECT, Cause.TO_STOP): State.STOPPING,
     (State.DRAINING, Cause.DRAINED): State.STOPPING,
     (State.DRAINING, Cause.TO_STOP): State.STOPPING,
-    (State.DRAINING, Cause.DIED): State.GONE,
+    (State.DRAINING, Cause.DIED): State.FAILING,
+    (State.FAILING, Cause.ENDED): State.GONE,
     (State.STOPPING, Cause.ENDED): State.GONE,
 }
 """Every transition there is. Anything else is a bug, and `after` raises."""
 
-SERVING = frozenset({State.STARTING, State.READY, State.SUSPECT})
+COMING = frozenset({State.STARTING, State.WAKING})
+"""On its way up, in the time that `startup_timeout` gives it."""
+
+SERVING = COMING | {State.READY, State.SUSPECT}
 """States that count as capacity, present or coming."""
+
+RESTING = frozenset({State.GOING_TO_SLEEP, State.ASLEEP})
+"""No capacity now, and to be woken before another is started."""
+
+GOING = frozenset({State.FAILING, State.STOPPING})
+"""Nothing keeps it: its room is on its way."""
+
+UP = frozenset({State.READY, State.SUSPECT})
+"""Its start is over, and requests for it wait behind others."""
 
 
 def after(state: State, cause: Cause) -> State:

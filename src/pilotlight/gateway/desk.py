@@ -106,9 +106,10 @@ class Desk:
             ticket.spoken()
 
 
-def refusal_error(action: Refuse, log_tail: tuple[str, ...]) -> RequestError:
-    """The kernel's refusal as the client reads it, with the engine's last lines where they explain it."""
-    message = action.because
+def refusal_error(action: Refuse, log_tail: tuple[str, ...], seen: str = "") -> RequestError:
+    """The kernel's refusal as the client reads it, with what was seen of the engine, and its last lines, where they
+    explain it."""
+    message = f"{action.because}; {seen}" if seen else action.because
     if log_tail:
         message += "\nThe engine's last lines:\n" + "\n".join(log_tail)
     kind = {404: "invalid_request_error", 429: "rate_limit_error"}.get(action.status, "server_error")

@@ -10,21 +10,25 @@ from pilotlight.clock import Timer
 from pilotlight.errors import RequestError
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
+from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.desk import Ticket, refusal_error
 from pilotlight.gateway.kitchen import Kitchen
-from pilotlight.gateway.stages import server_timing
-from pilotlight.gateway.upstream import Answer, Broken, Silent, Unreached
+from pilotlight.gateway.upstream import Answer, Broken, Unreached
 from pilotlight.http import sse
+from pilotlight.http.answer import sent, whole
 from pilotlight.http.errors import as_error, error_bytes, error_headers
-from pilotlight.http.handler import OURS
-from pilotlight.http.headers import printable, to_client, to_engine
+from pilotlight.http.headers import SERVER, Raw, for_client, printable, to_engine
+from pilotlight.http.routes import OURS
 from pilotlight.spec.model import Model
+from pilotlight.telemetry.stages import server_timing
 
 log = logging.getLogger(__name__)
 
 
 _STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _JSON = {"Content-Type": "application/json"}
+AT_ONCE = 64 * 2**10
+"""Bytes that are handed to the system without waiting for the client to take any."""
 _ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
@@ -34,7 +38,7 @@ class Exchange:
     def __init__(
         self,
         kitchen: Kitchen,
-        request: web.Request,
+        request: web.BaseRequest,
         *,
         id: str,
         deployment: str,
@@ -63,6 +67,8 @@ class Exchange:
         """The engine answered in full, and did not say that it failed."""
         self.replica: str | None = None
         self.replica_ready_at: float | None = None
+        self.woken = False
+        """It came up by a wake, as far as that matters here."""
         self.sent_at: float | None = None
         self.first_byte_at: float | None = None
         self.tokens = usage.NONE
@@ -79,7 +85,7 @@ class Exchange:
         except ConnectionResetError:
             # The client left while we wrote; it needs no answer, but aiohttp wants one.
             self.outcome = "client_left"
-            return self.response or web.Response(status=499)
+            return self.response or sent(self.request)
         except Exception:
             log.exception("request %s", self.id)
             self.outcome = "internal_error"
@@ -102,7 +108,8 @@ class Exchange:
             if refusal is not None:
                 self.outcome = "start_failed" if refusal.code == "start_failed" else "refused"
                 tail = self.kitchen.log_tail(refusal.replica) if refusal.replica else ()
-                raise refusal_error(refusal, tail)
+                seen = self.kitchen.seen(refusal.replica) if refusal.replica else ""
+                raise refusal_error(refusal, tail, seen)
             try:
                 return await self._forward(fresh=tried_before)
             except Unreached as e:
@@ -151,6 +158,7 @@ class Exchange:
         assert replica is not None
         self.replica = replica
         self.replica_ready_at = kitchen.ready_at(replica)
+        self.woken = self.ticket.was_held and kitchen.woken(replica)
         try:
             url = kitchen.url_of(replica)
         except KeyError:
@@ -185,14 +193,13 @@ class Exchange:
         self.first_byte_at = self.kitchen.clock.now()
         self.bytes_out = len(payload)
         self.tokens = usage.of_answer(payload)
-        self.outcome = "ok" if answer.status < 400 else "engine_error"
         self.answered = answer.status < 500
+        outcome = "ok" if answer.status < 400 else "engine_error"
         response = self.response
         if response is None:
-            self.status = answer.status
-            headers = to_client(answer.headers)
-            headers.update(self._own_headers())
-            return web.Response(status=answer.status, body=payload, headers=headers)
+            await self._send(answer.status, answer.headers, self._own_headers(), payload, outcome)
+            return sent(self.request)
+        self.outcome = outcome
         if answer.status >= 400:
             payload = as_error(payload, answer.status)
         try:
@@ -202,6 +209,27 @@ class Exchange:
         except TimeoutError:
             self._cut()
         return response
+
+    async def _send(
+        self, status: int, headers: Raw, own: Mapping[str, str], body: bytes, outcome: str
+    ) -> None:
+        """A whole answer in one piece. ConnectionResetError when the client has left."""
+        writer = self.request.writer
+        data = whole(self.request, status, headers, own, body)
+        if len(data) <= AT_ONCE:
+            await writer.write(data)
+            self.status, self.outcome = status, outcome
+            return
+        # The engine has done its part: a client that is slow to read keeps nobody else from it.
+        self.kitchen.desk.close(self.ticket, self.answered)
+        try:
+            async with asyncio.timeout(self._patience_for_reader()):
+                await writer.write(data)
+                await writer.drain()
+            self.outcome = outcome
+        except TimeoutError:
+            self._cut()
+        self.status = status
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was.
@@ -213,7 +241,7 @@ class Exchange:
         self.body = b""
         response = self.response
         if response is None:
-            headers = to_client(answer.headers)
+            headers = for_client(answer.headers)
             headers.setdefault("Cache-Control", "no-cache")
             headers.setdefault("X-Accel-Buffering", "no")
             response = await self._commit(answer.status, headers)
@@ -227,12 +255,16 @@ class Exchange:
                 count += events.count(b"\ndata:") + events.startswith(b"data:")
                 tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
                 self.bytes_out += len(events)
+                if sse.DONE in events and self._count(tail, count):
+                    self.outcome, self.answered = (
+                        "ok",
+                        True,
+                    )  # many a client leaves as soon as it has seen this
                 await response.write(events)
             chunk = await answer.chunk()
         count += whole.rest.startswith(b"data:")
         tail += whole.rest
-        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
-        self.tokens = usage.of_stream(tail, count - done)
+        done = self._count(tail, count)
         if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
             raise Broken("its connection closed before the stream was done")
         self.outcome, self.answered = "ok", True
@@ -240,6 +272,12 @@ class Exchange:
             await response.write(whole.rest)
         await response.write_eof()
         return response
+
+    def _count(self, tail: bytes, count: int) -> bool:
+        """The tokens of a stream, from its last events and the number of those with data; whether it is done."""
+        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
+        self.tokens = usage.of_stream(tail, count - done)
+        return done
 
     def _look_after_reader(self, answer: Answer, before: int = -1) -> None:
         """Once every request_timeout, so that nothing is paid for it chunk by chunk: who has taken nothing since the
@@ -267,6 +305,7 @@ class Exchange:
     async def _commit(self, status: int, headers: Mapping[str, str]) -> web.StreamResponse:
         response = web.StreamResponse(status=status)
         response.headers.extend(headers)
+        response.headers["Server"] = SERVER
         response.headers.update(self._own_headers())
         await response.prepare(self.request)
         self.response = response
@@ -278,14 +317,15 @@ class Exchange:
     def _own_headers(self) -> dict[str, str]:
         start = self._start()
         headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": start}
-        if start == "cold" and self.sent_at is not None:
+        if start in ("cold", "woken") and self.sent_at is not None:
             headers["Server-Timing"] = server_timing(self._record())
         return headers
 
     def _start(self) -> str:
         """What can be said before it is over, in the words of RequestRecord.start."""
         if self.replica_ready_at is not None:
-            return "cold" if self.replica_ready_at > self.ticket.waiting_since else "warm"
+            waited = "woken" if self.woken else "cold"
+            return waited if self.replica_ready_at > self.ticket.waiting_since else "warm"
         if self.ticket.replica is None and (self._in_vain() or self.outcome == "start_failed"):
             return "cold"
         return "none" if self.outcome == "refused" else "warm"
@@ -297,17 +337,16 @@ class Exchange:
     async def _fail(self, e: RequestError) -> web.StreamResponse:
         """The error as a status when nothing was sent yet, else as an event or as the object that was promised."""
         response = self.response
-        if response is None:
-            self.status = e.status
-            body, headers = error_bytes(e), error_headers(e)
-            headers.update(self._own_headers())
-            return web.Response(status=e.status, body=body, headers=headers)
         try:
+            if response is None:
+                headers = {**error_headers(e), **self._own_headers()}
+                await self._send(e.status, (), headers, error_bytes(e), self.outcome)
+                return sent(self.request)
             await response.write(sse.error_event(e) if self.stream else error_bytes(e))
             await response.write_eof()
         except ConnectionResetError:
             log.debug("%s left before it could be told: %s", self.id, e)
-        return response
+        return response or sent(self.request)
 
     def _record(self) -> RequestRecord:
         t, ready_at = self.ticket, self.replica_ready_at
@@ -333,6 +372,7 @@ class Exchange:
             sent_at=self.sent_at,
             first_byte_at=self.first_byte_at,
             replica_ready_at=ready_at,
+            woken=self.woken,
             prompt_tokens=self.tokens.prompt,
             output_tokens=self.tokens.output,
             tokens_from=self.tokens.source,

@@ -13,10 +13,10 @@ from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
 from pilotlight.gateway.exchange import Exchange
 from pilotlight.gateway.kitchen import Kitchen
 from pilotlight.http.errors import error_response, json_response
-from pilotlight.http.handler import answering
 from pilotlight.http.headers import printable
 from pilotlight.http.keys import Key, KeyRing
 from pilotlight.http.local import refuse_strangers
+from pilotlight.http.routes import ID, Route
 from pilotlight.spec.model import Model
 
 PATHS = (
@@ -68,14 +68,14 @@ class Front:
         self._prefix = "req-" + secrets.token_hex(6) + "-"
         self._number = itertools.count(1)
 
-    def routes(self) -> list[web.RouteDef]:
+    def routes(self) -> list[Route]:
         return [
-            *(web.post(path, answering(self.infer)) for path in PATHS),
-            web.get("/v1/models", answering(self.models)),
-            web.get("/v1/models/{id:.+}", answering(self.model)),
+            *(Route("POST", path, self.infer) for path in PATHS),
+            Route("GET", "/v1/models", self.models),
+            Route("GET", "/v1/models/{id}", self.model),
         ]
 
-    async def infer(self, request: web.Request) -> web.StreamResponse:
+    async def infer(self, request: web.BaseRequest) -> web.StreamResponse:
         id = f"{self._prefix}{next(self._number)}"
         arrived_at = self.kitchen.clock.now()
         key = None
@@ -88,7 +88,7 @@ class Front:
             return self._refuse(request, id, arrived_at, key, e)
         return await exchange.run()
 
-    async def _admit(self, request: web.Request, id: str, key: Key | None) -> Exchange:
+    async def _admit(self, request: web.BaseRequest, id: str, key: Key | None) -> Exchange:
         """What may be done. Raises RequestError. Of the body nothing stays but what the exchange has."""
         body = await read_body(request)
         head = read_head(body)
@@ -114,7 +114,7 @@ class Front:
         )
 
     def _refuse(
-        self, request: web.Request, id: str, arrived_at: float, key: Key | None, e: RequestError
+        self, request: web.BaseRequest, id: str, arrived_at: float, key: Key | None, e: RequestError
     ) -> web.Response:
         """One that got no further than here."""
         clock = self.kitchen.clock
@@ -135,23 +135,23 @@ class Front:
         self.kitchen.tell(record)
         return error_response(e, {"x-pilotlight-request-id": id, "x-pilotlight-start": record.start})
 
-    def check(self, request: web.Request) -> None:
+    def check(self, request: web.BaseRequest) -> None:
         """RequestError 403 for what a stranger sent, where only this machine is let in."""
         if self._local_only and self.keys.open:
             refuse_strangers(request.headers.get("Host"), request.headers.get("Origin"))
 
-    async def models(self, request: web.Request) -> web.StreamResponse:
+    async def models(self, request: web.BaseRequest) -> web.StreamResponse:
         """Every model, cold ones too."""
         key = self._who(request)
         names = [n for n, id in self.directory.names.items() if key is None or key.permits(id)]
         return json_response({"object": "list", "data": [self._card(n) for n in names]})
 
-    async def model(self, request: web.Request) -> web.StreamResponse:
-        key, name = self._who(request), request.match_info["id"]
+    async def model(self, request: web.BaseRequest) -> web.StreamResponse:
+        key, name = self._who(request), request[ID]
         self.directory.find(name, key)
         return json_response(self._card(name))
 
-    def _who(self, request: web.Request) -> Key | None:
+    def _who(self, request: web.BaseRequest) -> Key | None:
         self.check(request)
         return self.keys.who(request.headers.get("Authorization"), request.headers.get("x-api-key"))
 
@@ -166,14 +166,18 @@ class Front:
         return card if root == name else {**card, "root": root}
 
 
-async def read_body(request: web.Request) -> bytes:
+async def read_body(request: web.BaseRequest) -> bytes:
     """RequestError 413 when it is larger than client_max_size, which is seen before it is read if it says so."""
     limit = request.client_max_size
     try:
         if (request.content_length or 0) <= limit:
-            body = await request.read()
-            request._read_bytes = None  # pyright: ignore[reportPrivateUsage] - or it lives as long as the answer
-            return body
+            if not request.content.is_eof():
+                body = await request.read()
+                request._read_bytes = None  # pyright: ignore[reportPrivateUsage] - or it lives as long as the answer
+                return body
+            body = request.content.read_nowait()  # it came with its head, as most do
+            if len(body) <= limit:
+                return body
     except web.HTTPRequestEntityTooLarge:
         pass
     except web.RequestPayloadError as e:

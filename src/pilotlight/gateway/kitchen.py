@@ -47,6 +47,8 @@ class Kitchen:
         progress: Callable[[str], str],
         told: Sequence[Callable[[RequestRecord], None]],
         patience: Patience | None = None,
+        woken: Callable[[str], bool] = lambda replica: False,
+        seen: Callable[[str], str] = lambda replica: "",
     ) -> None:
         self.clock = clock
         self.desk = desk
@@ -54,11 +56,15 @@ class Kitchen:
         self.url_of = url_of
         """A replica's base URL. KeyError when it is gone."""
         self.ready_at = ready_at
-        """When a replica came up; None when it is gone."""
+        """When a replica came up, or was woken; None when it is gone."""
+        self.woken = woken
+        """Whether that was a wake."""
         self.is_up = is_up
         """Whether any replica of this deployment is up, so that those who wait, wait behind others."""
         self.report = report
         self.log_tail = log_tail
+        self.seen = seen
+        """What asking a replica for its health came to last, if it was not ready in time."""
         self.progress = progress
         """What a held request of this deployment may be told."""
         self.told = told

@@ -7,8 +7,10 @@ import msgspec
 from aiohttp import web
 
 from pilotlight.errors import RequestError
+from pilotlight.http.headers import SERVER
 
 _encode = msgspec.json.encode
+_JSON = {"Content-Type": "application/json"}
 
 
 def error_object(error: RequestError) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def as_error(payload: bytes, status: int) -> bytes:
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
-    headers = {"Content-Type": "application/json"}
+    headers = dict(_JSON)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.status == 401:
@@ -45,11 +47,13 @@ def error_headers(error: RequestError) -> dict[str, str]:
 
 def error_response(error: RequestError, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
-        status=error.status, body=error_bytes(error), headers={**error_headers(error), **(headers or {})}
+        status=error.status,
+        body=error_bytes(error),
+        headers={**error_headers(error), "Server": SERVER, **(headers or {})},
     )
 
 
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
-        status=status, body=_encode(value), headers={"Content-Type": "application/json", **(headers or {})}
+        status=status, body=_encode(value), headers={**_JSON, "Server": SERVER, **(headers or {})}
     )

@@ -20,9 +20,13 @@ _NOT_TO_ENGINE = HOP_BY_HOP | {
 
 _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"content-length", b"date", b"server",
+    b"x-pilotlight-request-id", b"x-pilotlight-start",  # ours
     b"access-control-allow-origin",  # an engine's word on who may reach it says nothing of who may reach us
 }  # fmt: skip
 
+
+SERVER = "pilotlight"
+"""How we call ourselves, in place of what the HTTP library would say."""
 
 Raw = Sequence[tuple[bytes, bytes]]
 """Names and values as they came."""
@@ -40,12 +44,22 @@ def _forward(headers: Raw, drop: Set[bytes]) -> list[tuple[bytes, bytes]]:
 
 def to_engine(headers: Raw) -> bytes:
     """The lines of a request's head."""
-    return b"".join([b"%b: %b\r\n" % header for header in _forward(headers, _NOT_TO_ENGINE)])
+    return _lines(_forward(headers, _NOT_TO_ENGINE))
 
 
-def to_client(headers: Raw) -> CIMultiDict[str]:
+def to_client(headers: Raw) -> bytes:
+    """The lines of an answer's head."""
+    return _lines(_forward(headers, _NOT_TO_CLIENT))
+
+
+def for_client(headers: Raw) -> CIMultiDict[str]:
+    """The same for an answer of which aiohttp writes the head."""
     kept = _forward(headers, _NOT_TO_CLIENT)
     return CIMultiDict([(k.decode("latin-1"), v.decode("utf-8", "surrogateescape")) for k, v in kept])
+
+
+def _lines(headers: Raw) -> bytes:
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def printable(value: str | None, limit: int = 200) -> str | None:

@@ -22,11 +22,21 @@ def refuse_strangers(host: str | None, origin: str | None) -> None:
             raise RequestError(403, text, code="not_local", type="permission_error")
 
 
+def is_loopback(host: str) -> bool:
+    """Of a name or an address to listen on."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @lru_cache(256)
 def _is_here(value: str) -> bool:
     """Of a host with or without a port, or of an origin."""
     try:
         name = urlsplit(value if "://" in value else f"//{value}").hostname or ""
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return is_loopback(name)
     except ValueError:
         return False

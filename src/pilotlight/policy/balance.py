@@ -2,9 +2,9 @@
 
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
-from pilotlight.fleet.states import State
-from pilotlight.policy import effects, eviction, placement, routing, scaling
-from pilotlight.policy.placement import Claims
+from pilotlight.fleet.states import COMING, RESTING, State
+from pilotlight.policy import effects, eviction, placement, room, routing, scaling, wishes
+from pilotlight.policy.placement import Claims, Wish
 
 
 def balance(
@@ -17,7 +17,8 @@ def balance(
         return
     retire(fleet, d, now, out)
     shrink(fleet, d, now, out)
-    live = len(d.current())
+    # One that is going to sleep is woken as soon as it sleeps.
+    live = len(d.current()) + sum(r.state is State.GOING_TO_SLEEP for r in d.resting())
     want = max(scaling.wanted(d), 1 if d.outdated() else 0)
     if live >= want:
         _content(fleet, d)
@@ -43,11 +44,14 @@ def dispatch(fleet: Fleet, d: DeploymentState, out: list[Action]) -> None:
 
 def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
     """Replicas of an earlier declaration go once as many new ones are ready, or as many as are wanted."""
+    for r in list(d.replicas.values()):
+        if r.state in RESTING and r.fingerprint != d.spec.fingerprint:
+            effects.stop(r, now, out, "the configuration changed while it slept")
     outdated = d.outdated()
     if not outdated:
         return
     for r in outdated:
-        if r.state is State.STARTING:
+        if r.state in COMING:
             effects.stop(r, now, out, "the configuration changed while it was starting")
     old = [r for r in outdated if r.state is not State.STOPPING]
     ready = sum(r.state is State.READY for r in d.current())
@@ -58,7 +62,9 @@ def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
 
 def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
     """A reload may have lowered max_replicas: those that are furthest from serving go first."""
-    current = d.current()
+    current, resting = d.current(), d.resting()
+    for r in resting[max(0, d.spec.max_replicas - len(current)) :]:
+        effects.stop(r, now, out, "max_replicas was lowered")
     if len(current) <= d.spec.max_replicas:
         return
     current.sort(key=lambda r: (r.state is State.READY, r.in_flight))
@@ -76,23 +82,23 @@ def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
             continue
         balance(fleet, d, now, out, of_all if d.current() else of_bare)
         if name in fleet.waiting:
-            of_all = _with_claim(fleet, d, of_all)
+            of_all = wishes.with_claim(fleet, d, of_all)
             if not d.current():
-                of_bare = _with_claim(fleet, d, of_bare)
+                of_bare = wishes.with_claim(fleet, d, of_bare)
 
 
 def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
     """Idle replicas go where more is taken than there is: they were measured, or a reload has given less."""
-    for r in eviction.idle(fleet, None, now):
-        if placement.exceeds(fleet, r):
-            out.append(Note(r.deployment, "more memory is taken than the budget has"))
-            effects.stop(r, now, out, "least recently used, and the memory budget is exceeded")
+    for way in eviction.ways(fleet, eviction.idle(fleet, None, now), now):
+        if way.gone and placement.exceeds(fleet, way.replica):
+            out.append(Note(way.replica.deployment, "more memory is taken than the budget has"))
+            effects.stop(way.replica, now, out, "least worth keeping, and the memory budget is exceeded")
 
 
 def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
-    need = fleet.need_of(d)
-    never = placement.never_fits(fleet, need, _staying(fleet, d))
+    wish = _wish(fleet, d, now, out)
+    never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d)) if wish.sleeper is None else None
     if never is not None:
         d.warm_asked = False
         reason = f"{d.spec.id} does not fit: {never}"
@@ -104,71 +110,56 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         _content(fleet, d)
         return False
     if claims is None:
-        claims = _claims(fleet, d)
-    place = placement.place(fleet, need, claims)
-    if place is not None:
-        effects.start(fleet, d, place, now, out, _reason(d))
-        _content(fleet, d)
+        claims = wishes.claims_before(fleet, d)
+    if _come_up(fleet, d, wish, now, out, claims):
         return True
     if d.waiting_since == NEVER:
         d.waiting_since = now
         fleet.waiting[d.spec.id] = None
         out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
-    _make_room(fleet, d, now, out, claims)
+    return _make_room(fleet, d, wish, now, out, claims)
+
+
+def _make_room(
+    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
+) -> bool:
+    """Whether another was started after all."""
+    idle = eviction.idle(fleet, d, now)
+    ways = eviction.ways(fleet, idle, now)
+    chosen = eviction.fewest(fleet, wish, claims, ways)
+    if chosen is not None:
+        room.evict(fleet, chosen, d, now, out)
+        return False
+    if wish.sleeper is not None and room.start_instead(fleet, d, wish.sleeper, ways, now, out, claims):
+        return _come_up(fleet, d, Wish(fleet.need_of(d)), now, out, claims)
+    if not room.trim(fleet, d, wish, ways, out, claims):
+        room.have_others_leave(fleet, d, wish, idle, now, out, claims)
+    effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
     return False
 
 
-def _make_room(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims) -> None:
-    need = fleet.need_of(d)
-    idle = eviction.idle(fleet, d, now)
-    chosen = eviction.victims(fleet, need, claims, idle)
-    if chosen is not None:
-        for r in chosen:
-            effects.stop(r, now, out, f"least recently used, makes room for {d.spec.id}")
-        return
-    if not any(r.state is State.STARTING for r in d.current()):
-        old = sorted(d.outdated(), key=lambda r: r.in_flight)
-        for r in eviction.victims(fleet, need, claims, [*idle, *old], eviction.LEAVING) or ():
-            own = r.deployment == d.spec.id
-            because = f"goes before {'its' if own else 'another'} successor: no room for both"
-            effects.drain(fleet, r, now, out, because, NEVER)
-    if not d.current():
-        for r in eviction.yielding(fleet, d, need, now):
-            effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
-    effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
-
-
-def _staying(fleet: Fleet, d: DeploymentState) -> set[str]:
-    """Ids of what does not go for one more of it: what nobody may evict, and its own."""
-    return eviction.kept(fleet, d).union(r.id for r in d.current())
-
-
-def _claims(fleet: Fleet, d: DeploymentState) -> Claims:
-    """What those who have waited longer will take first. Who has a replica claims nothing from who has none."""
-    claims = placement.NO_CLAIMS
-    for name in fleet.waiting:
-        if name == d.spec.id:
+def _wish(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> Wish:
+    """One that sleeps is woken before another is started; it is stopped where its room cannot be had again."""
+    staying = wishes.staying(fleet, d)
+    while (wish := wishes.first_wish(fleet, d)).sleeper is not None:
+        if placement.can_fit(fleet, wish, staying):
             break
-        other = fleet.deployments.get(name)
-        if other is not None and not (other.current() and not d.current()):
-            claims = _with_claim(fleet, other, claims)
-    return claims
+        effects.stop(wish.sleeper, now, out, "it cannot be woken: there is no room for it where it sleeps")
+    return wish
 
 
-def _with_claim(fleet: Fleet, d: DeploymentState, claims: Claims) -> Claims:
-    """The claims so far and what this one waits for."""
-    need = fleet.need_of(d)
-    devices, addresses = claims.devices, claims.addresses
-    if need.exclusive is not None:
-        addresses = addresses | {need.exclusive}
-    if need.gpus:
-        stay = _staying(fleet, d)
-        may_go = [r for r in fleet.replicas.values() if r.id not in stay]
-        found = placement.place(fleet, need, Claims(0, devices), may_go)
-        if found is not None:
-            more = dict(zip(found.devices, found.gpu_memory, strict=True))
-            devices = {i: devices.get(i, 0) + more.get(i, 0) for i in {**devices, **more}}
-    return Claims(claims.memory + need.memory, devices, addresses)
+def _come_up(
+    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
+) -> bool:
+    place = placement.place(fleet, wish, claims)
+    if place is None:
+        return False
+    if wish.sleeper is not None:
+        effects.wake(fleet, wish.sleeper, place, now, out, _reason(d))
+    else:
+        effects.start(fleet, d, place, now, out, _reason(d))
+    _content(fleet, d)
+    return True
 
 
 def _reason(d: DeploymentState) -> str:

@@ -5,8 +5,8 @@ import heapq
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
-from pilotlight.fleet.states import Cause, State
-from pilotlight.policy import effects
+from pilotlight.fleet.states import COMING, Cause, State
+from pilotlight.policy import effects, rest
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
 from pilotlight.units import format_duration
@@ -29,11 +29,12 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             fleet.deployments[spec.id] = d = DeploymentState(spec)
         elif d.spec.fingerprint != spec.fingerprint:
             d.failures, d.retry_at, d.measured, d.measured_gpu = 0, 0.0, 0, 0
+            d.asleep = d.start_took = d.wake_took = None
         d.spec, d.removed = spec, False
     for spec in e.deployments:
         d = fleet.deployments[spec.id]
         for r in list(d.replicas.values()):
-            if r.state is State.STARTING:
+            if r.state in COMING:
                 effects.look_at(fleet, r, max(e.at, r.ordered_at + spec.startup_timeout))
             effects.let_leave(fleet, d, r, e.at, out)
         balance(fleet, d, e.at, out)
@@ -104,7 +105,7 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
 
 def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
-    if r.state is State.STARTING:
+    if r.state in COMING:
         due = r.ordered_at + d.spec.startup_timeout
         if now < due:
             effects.look_at(fleet, r, due)
@@ -112,7 +113,14 @@ def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
         reason = f"it was not ready within {format_duration(d.spec.startup_timeout)} (startup_timeout)"
         effects.stop(r, now, out, reason, Cause.TIMED_OUT)
         failed(fleet, d, r, now, out, reason)
-    elif r.state is State.READY:
+    elif r.state is State.GOING_TO_SLEEP:
+        due = r.since + d.spec.startup_timeout
+        if now < due:
+            effects.look_at(fleet, r, due)
+        else:
+            limit = format_duration(d.spec.startup_timeout)
+            rest.gave_up_sleep(fleet, r, now, out, f"it did not sleep within {limit} (startup_timeout)")
+    elif r.state in (State.READY, State.ASLEEP):
         effects.let_leave(fleet, d, r, now, out)
     elif r.state is State.DRAINING and now < r.drain_by:
         effects.look_at(fleet, r, r.drain_by)

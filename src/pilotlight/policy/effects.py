@@ -3,10 +3,11 @@
 Every list `out` collects the actions of one step, in order.
 """
 
-from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Start, Stop
+from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Sleep, Start, Stop, Wake
+from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held, Replica
-from pilotlight.fleet.states import Cause, State, after
-from pilotlight.policy import keep_alive
+from pilotlight.fleet.states import COMING, GOING, Cause, State, after
+from pilotlight.policy import keep_alive, sleeping
 from pilotlight.policy.placement import Place
 
 
@@ -41,18 +42,51 @@ def start(
     d.replicas[r.id] = fleet.replicas[r.id] = r
     look_at(fleet, r, now + d.spec.startup_timeout)
     out.append(Moved(now, r.id, d.spec.id, None, State.STARTING, None, because))
-    out.append(Start(r.id, d.spec.id, place.host, place.devices, d.spec.plan, because))
+    out.append(Start(r.id, d.spec.id, place.host, place.devices, d.spec.plan, because, d.spec.techniques))
 
 
 def resize(fleet: Fleet, r: Replica, memory: int, gpu_memory: int | None) -> None:
     """Sets aside so much of host memory and of each of its devices; None leaves its devices as they are."""
+    reserve(fleet, r, memory, r.gpu_memory if gpu_memory is None else (gpu_memory,) * len(r.devices))
+
+
+def reserve(fleet: Fleet, r: Replica, memory: int, gpu_memory: tuple[int, ...]) -> None:
+    """The same, device by device."""
     host = fleet.hosts[r.host]
     host.memory += memory - r.memory
     r.memory = memory
-    if gpu_memory is not None:
-        for device, size in zip(r.devices, r.gpu_memory, strict=True):
-            host.devices[device] += gpu_memory - size
-        r.gpu_memory = (gpu_memory,) * len(r.devices)
+    for device, before, size in zip(r.devices, r.gpu_memory, gpu_memory, strict=True):
+        host.devices[device] += size - before
+    r.gpu_memory = gpu_memory
+
+
+def put_to_sleep(
+    fleet: Fleet, r: Replica, level: int, now: float, out: list[Action], because: str, put_aside: bool = False
+) -> None:
+    """An idle one. Its room is free once it sleeps; what moves to host memory is set aside before."""
+    d = fleet.deployments[r.deployment]
+    move(r, Cause.TO_SLEEP, now, out, because)
+    has = {device.id: device.memory for device in fleet.hosts[r.host].spec.devices}
+    whole = all(has.get(i) == size for i, size in zip(r.devices, r.gpu_memory, strict=True))
+    more = -sleeping.less(d, r, level).memory
+    r.awake = Need(r.memory, len(r.devices), None if whole else max(r.gpu_memory))
+    r.put_aside = put_aside
+    if more > 0:
+        reserve(fleet, r, r.memory + more, r.gpu_memory)
+    look_at(fleet, r, now + d.spec.startup_timeout)
+    out.append(Sleep(r.id, level, because))
+
+
+def wake(fleet: Fleet, r: Replica, place: Place, now: float, out: list[Action], because: str) -> None:
+    """One that sleeps, in the room that it is to have again."""
+    assert r.awake is not None
+    move(r, Cause.TO_WAKE, now, out, because)
+    sizes = dict(zip(place.devices, place.gpu_memory, strict=True))
+    reserve(fleet, r, r.awake.memory, tuple(sizes[device] for device in r.devices))
+    r.awake, r.put_aside, r.woken = None, False, True
+    r.ordered_at, r.ready_at, r.idle_since = now, NEVER, NEVER
+    look_at(fleet, r, now + fleet.deployments[r.deployment].spec.startup_timeout)
+    out.append(Wake(r.id, because))
 
 
 def stop(r: Replica, now: float, out: list[Action], because: str, cause: Cause = Cause.TO_STOP) -> None:
@@ -61,10 +95,11 @@ def stop(r: Replica, now: float, out: list[Action], because: str, cause: Cause =
 
 
 def drain(fleet: Fleet, r: Replica, now: float, out: list[Action], because: str, by: float) -> None:
-    """Lets a replica go: at once when it is idle or starting, else after its last request or at `by`."""
-    if r.state is State.STARTING or not r.in_flight:
-        if r.state not in (State.STOPPING, State.GONE):
-            stop(r, now, out, because)
+    """Lets a replica go: at once when it is idle, asleep or coming up, else after its last request or at `by`."""
+    if r.state in GOING:
+        return
+    if r.state in COMING or not r.in_flight:
+        stop(r, now, out, because)
         return
     if r.state in (State.READY, State.SUSPECT):
         move(r, Cause.TO_GO, now, out, because)
@@ -149,17 +184,34 @@ def look_again(fleet: Fleet, d: DeploymentState, when: float) -> None:
 
 
 def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[Action]) -> None:
-    """Stops a replica whose keep-alive is over, or has a Tick look again when it will be.
+    """Stops a replica whose keep-alive is over, puts one to sleep that was idle for long enough, or has a Tick look
+    again when that will be.
 
     One that only starts is no reason to go, for its start may fail; once it is up, all are asked again.
     """
-    if r.state is not State.READY or r.in_flight:
+    if r.in_flight or r.state not in (State.READY, State.ASLEEP) or _is_kept(d, r):
         return
-    up = sum(o.state is State.READY for o in d.replicas.values())
-    if up <= d.spec.min_replicas and not d.removed:
-        return
-    leaves = keep_alive.leaves_at(r, d.spec, last=up <= 1)
+    there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
+    leaves = keep_alive.leaves_at(r, d.spec, last=there <= 1)
+    sleeps = keep_alive.sleeps_at(r, d.spec)
     if leaves <= now:
         stop(r, now, out, f"idle for {now - r.idle_since:.3g} s, its keep-alive")
+    elif sleeps > now:
+        when = min(leaves, sleeps)
+        if when != NEVER:
+            look_at(fleet, r, when)
+    elif sleeping.fits(fleet, d, r, d.spec.sleep_level):
+        because = f"idle for {now - r.idle_since:.3g} s (sleep_after)"
+        put_to_sleep(fleet, r, d.spec.sleep_level, now, out, because)
     elif leaves != NEVER:
         look_at(fleet, r, leaves)
+
+
+def _is_kept(d: DeploymentState, r: Replica) -> bool:
+    """For the sake of min_replicas, towards which those count that an operator has put aside."""
+    if d.removed or not d.spec.min_replicas:
+        return False
+    counted = [o for o in d.replicas.values() if o.state is State.READY or o.is_put_aside]
+    if r not in counted:  # one that sleeps by itself is woken where too few are up
+        return len(counted) < d.spec.min_replicas
+    return len(counted) <= d.spec.min_replicas

@@ -3,10 +3,20 @@
 import msgspec
 
 from pilotlight.fleet.actions import Action
-from pilotlight.fleet.events import Died, Measured, Progressed, Ready, Recovered, Sized, StartFailed, Stopped
+from pilotlight.fleet.events import (
+    Died,
+    Failing,
+    Measured,
+    Progressed,
+    Ready,
+    Recovered,
+    Sized,
+    StartFailed,
+    Stopped,
+)
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
-from pilotlight.fleet.states import SERVING, Cause, State
-from pilotlight.policy import backoff, effects, eviction, placement
+from pilotlight.fleet.states import COMING, GOING, RESTING, SERVING, Cause, State
+from pilotlight.policy import backoff, effects, eviction, placement, value
 from pilotlight.policy.balance import balance, settle, within_budget
 
 
@@ -18,10 +28,12 @@ def progressed(fleet: Fleet, e: Progressed, out: list[Action]) -> None:
 
 def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     r = fleet.replicas.get(e.replica)
-    if r is None or r.state is not State.STARTING:
+    if r is None or r.state not in COMING:
         return
     d = fleet.deployments[r.deployment]
-    effects.move(r, Cause.CAME_UP, e.at, out, f"up after {e.at - r.ordered_at:.3g} s")
+    how = "awake" if r.state is State.WAKING else "up"
+    effects.move(r, Cause.CAME_UP, e.at, out, f"{how} after {e.at - r.ordered_at:.3g} s")
+    value.learn(d, r, e.at - r.ordered_at)
     r.ready_at = r.idle_since = e.at
     r.stage = None
     d.warm_asked = False
@@ -50,7 +62,7 @@ def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[A
     d.retry_at = now + backoff.delay(d.failures)
     d.last_reason = reason
     d.warm_asked = False
-    if not any(o.state in SERVING for o in d.replicas.values()):
+    if not any(o.state in SERVING or o.state in RESTING for o in d.replicas.values()):
         text = f"{d.spec.id} could not be started: {reason}"
         effects.refuse_held(fleet, d, out, 503, "start_failed", text, r.id, d.retry_at - now)
     balance(fleet, d, now, out)
@@ -63,20 +75,31 @@ def died(fleet: Fleet, e: Died, out: list[Action]) -> None:
     if r.state is State.STARTING:
         start_failed(fleet, StartFailed(e.at, e.replica, e.reason), out)
         return
-    if r.state is State.STOPPING:
-        gone(fleet, r, e.at, out)
+    if r.state not in GOING:
+        _crashed(fleet, r, e.at, out, e.reason)
+    gone(fleet, r, e.at, out)
+
+
+def failing(fleet: Fleet, e: Failing, out: list[Action]) -> None:
+    """What it was is made good at once where there is room; its own room is free once it has Died."""
+    r = fleet.replicas.get(e.replica)
+    if r is None or r.state in GOING or r.state is State.STARTING:
         return
+    _crashed(fleet, r, e.at, out, e.reason)
+    balance(fleet, fleet.deployments[r.deployment], e.at, out)
+
+
+def _crashed(fleet: Fleet, r: Replica, now: float, out: list[Action], reason: str) -> None:
     d = fleet.deployments[r.deployment]
     was_to_go = r.state is State.DRAINING
-    effects.forget(fleet, r, Cause.DIED, e.at, out, e.reason)
-    if not was_to_go:
-        d.failures += 1
-        d.last_reason = e.reason
-        # The first crash of a replica that did serve is made good at once; after that, each waits longer.
-        grace = 1 if r.served else 0
-        d.retry_at = e.at + (backoff.delay(d.failures - grace) if d.failures > grace else 0.0)
-    balance(fleet, d, e.at, out)
-    settle(fleet, e.at, out)
+    effects.move(r, Cause.DIED, now, out, reason)
+    if was_to_go:
+        return
+    d.failures += 1
+    d.last_reason = reason
+    # The first crash of a replica that did serve is made good at once; after that, each waits longer.
+    grace = 1 if r.served else 0
+    d.retry_at = now + (backoff.delay(d.failures - grace) if d.failures > grace else 0.0)
 
 
 def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
@@ -93,7 +116,7 @@ def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
 
 def stopped(fleet: Fleet, e: Stopped, out: list[Action]) -> None:
     r = fleet.replicas.get(e.replica)
-    if r is not None and r.state is State.STOPPING:
+    if r is not None and r.state in GOING:
         gone(fleet, r, e.at, out)
 
 
@@ -105,9 +128,12 @@ def gone(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
 
 
 def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
-    """Sets aside what the replica was seen to take; less than the estimate only once it has served."""
+    """Sets aside what the replica was seen to take; less than the estimate only once it has served.
+
+    Of one that sleeps, or is about to or to wake, nothing is learned by it.
+    """
     r = fleet.replicas.get(e.replica)
-    if r is None:
+    if r is None or r.state in RESTING or r.state is State.WAKING:
         return
     d = fleet.deployments[r.deployment]
     need, gpu = d.spec.need, None

@@ -4,7 +4,7 @@ from pilotlight.fleet.actions import Action, Hold, Probe, Refuse
 from pilotlight.fleet.events import Arrived, Bounced, Finished
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held
 from pilotlight.fleet.states import Cause, State
-from pilotlight.policy import effects, routing
+from pilotlight.policy import effects, routing, value
 from pilotlight.policy.balance import balance, dispatch, settle
 
 FULL_RETRY_AFTER = 2.0
@@ -19,6 +19,7 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     if d is None or d.removed:
         out.append(Refuse(e.request, 404, "model_not_found", f"the model {e.deployment!r} does not exist"))
         return
+    value.saw(d, e.at)
     if not d.held:
         r = routing.pick(d)
         if r is not None:
@@ -98,6 +99,11 @@ def _why(d: DeploymentState, now: float) -> str:
         return f"the last start failed; the next one is due in {d.retry_at - now:.3g} s"
     if any(r.state is State.READY for r in d.replicas.values()):
         return "all replicas are busy"
-    if any(r.state is State.STARTING for r in d.replicas.values()):
+    states = [r.state for r in d.replicas.values()]
+    if State.STARTING in states:
         return "a replica is starting"
+    if State.WAKING in states:
+        return "a replica is waking"
+    if State.ASLEEP in states or State.GOING_TO_SLEEP in states:
+        return "its replica sleeps"
     return "no replica is up"

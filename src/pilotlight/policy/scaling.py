@@ -7,12 +7,13 @@ from pilotlight.fleet.states import SERVING
 def wanted(d: DeploymentState) -> int:
     """Enough for its requests, in flight and held, at target_requests each, within min and max.
 
-    Those on a replica that is to go finish there and ask for no other. Only ever a reason to start: replicas leave
-    by their keep-alive.
+    Those on a replica that is to go finish there and ask for no other. Only ever a reason to start or to wake:
+    replicas leave by their keep-alive. What an operator has put to sleep is not woken for min_replicas alone.
     """
     spec = d.spec
     load = len(d.held) + sum(r.in_flight for r in d.replicas.values() if r.state in SERVING)
     n = -(-load // spec.target_requests)
     if d.warm_asked:
         n = max(n, 1)
-    return min(max(n, spec.min_replicas), spec.max_replicas)
+    put_aside = sum(r.is_put_aside for r in d.replicas.values())
+    return min(max(n, spec.min_replicas - put_aside), spec.max_replicas)

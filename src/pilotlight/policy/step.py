@@ -6,7 +6,7 @@ from typing import Any
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.actions import Action, WakeAt
 from pilotlight.fleet.fleet import Fleet
-from pilotlight.policy import configure, replicas, requests
+from pilotlight.policy import configure, replicas, requests, rest
 
 HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
     ev.Arrived: requests.arrived,
@@ -15,7 +15,12 @@ HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
     ev.Progressed: replicas.progressed,
     ev.Ready: replicas.ready,
     ev.StartFailed: replicas.start_failed,
+    ev.Failing: replicas.failing,
     ev.Died: replicas.died,
+    ev.Slept: rest.slept,
+    ev.SleepFailed: rest.sleep_failed,
+    ev.SleepAsked: rest.sleep_asked,
+    ev.Overhead: rest.overhead,
     ev.Recovered: replicas.recovered,
     ev.Stopped: replicas.stopped,
     ev.Measured: replicas.measured,

@@ -88,6 +88,8 @@ def fingerprint(model: Model) -> str:
     parts: dict[str, Any] = {k: v for k in OF_REPLICA if (v := getattr(model, k)) != getattr(plain, k)}
     if model.engine == "llamacpp":
         parts["slots"] = model.slots
+    elif model.engine in ("vllm", "vllm-cpu"):
+        parts |= {"slots": model.max_requests, "made_to_sleep": model.made_to_sleep}
     data = msgspec.json.encode(parts, order="sorted")
     return hashlib.sha256(data).hexdigest()[:12]
 

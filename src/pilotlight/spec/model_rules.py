@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pilotlight.spec.model import Config, Gpu, Model
 from pilotlight.spec.read import Where, Written
-from pilotlight.spec.sources import FORMS, source_fault
+from pilotlight.spec.sources import FORMS, REPOSITORY_FORMS, repository_fault, source_fault
 from pilotlight.units import format_size
 
 PORT = "${PORT}"
@@ -39,15 +39,15 @@ Faults = Iterator[tuple[Where, str]]
 
 
 def engine_gets_what_it_runs(here: Here) -> Faults:
-    if here.model.engine == "llamacpp" and not here.given("source"):
-        yield (), f"`source` is missing; write {FORMS}, or `engine: command` with `cmd`"
+    if here.model.engine != "command" and not here.given("source"):
+        forms = FORMS if here.model.engine == "llamacpp" else REPOSITORY_FORMS
+        yield (), f"`source` is missing; write {forms}, or `engine: command` with `cmd`"
     if here.model.engine == "command" and not here.given("cmd"):
         yield (), f"`cmd` is missing; write the command line that serves, with {PORT} where the port goes"
 
 
 def keys_are_of_the_engine(here: Here) -> Faults:
-    foreign = {"llamacpp": OF_COMMAND, "command": OF_LLAMACPP}.get(here.model.engine, ())
-    other = "command" if here.model.engine == "llamacpp" else "llamacpp"
+    foreign, other = (OF_LLAMACPP, "llamacpp") if here.model.engine == "command" else (OF_COMMAND, "command")
     for key in foreign:
         if here.given(key):
             yield (key,), f"is for `engine: {other}`; this model's engine is {here.model.engine}"
@@ -55,7 +55,10 @@ def keys_are_of_the_engine(here: Here) -> Faults:
 
 def source_is_there(here: Here) -> Faults:
     source = here.model.source
-    if here.model.engine == "llamacpp" and source is not None and (fault := source_fault(source)):
+    if here.model.engine == "command" or source is None:
+        return
+    check = source_fault if here.model.engine == "llamacpp" else repository_fault
+    if fault := check(source):
         yield ("source",), f"{here.text('source')!r} {fault}"
 
 

@@ -14,7 +14,9 @@ from msgspec import inspect as mi
 
 from pilotlight.errors import Problem
 from pilotlight.spec.model import Config
+from pilotlight.spec.sources import is_repository
 from pilotlight.spec.tree import Items, Node, Scalar, Table, dotted
+from pilotlight.spec.types import TECHNIQUES
 from pilotlight.spec.variables import LATER, fill
 from pilotlight.spec.wants import Want, config_type, member, required, unwrap
 from pilotlight.spec.wording import instead, range_fault, text_fault, unknown, wrong
@@ -119,7 +121,7 @@ class Reader:
         values: dict[str, Any] = {}
         for key, entry in node.entries.items():
             where = (*at, key)
-            if fault := text_fault(key_want, key):
+            if fault := self._fault(key_want, key):
                 self._note(where, entry.line, f"the name {key!r} {fault}")
             value = self._value(type_.value_type, entry.value, where, entry.line)
             if value is _BAD:
@@ -190,13 +192,14 @@ class Reader:
         text = self._filled(node, at, line, LATER if kind in _LATER_KINDS else frozenset())
         if text is None:
             return _BAD
-        if fault := self._engine_fault(text) if kind == "engine" else text_fault(want, text):
+        if fault := self._fault(want, text):
             self._note(at, line, f"{node.text!r} {fault}")
             return _BAD
         if kind == "command":
             return text.replace("\\\n", " ").strip()
         if kind == "path" or (kind == "source" and not _URL.match(text)):
-            return self._absolute(text)
+            where = self._absolute(text)
+            return text if kind == "source" and is_repository(text, Path(where)) else where
         return text
 
     def _filled(self, node: Scalar, at: Where, line: int, later: frozenset[str]) -> str | None:
@@ -207,8 +210,12 @@ class Reader:
             self._note(at, line, fault)
         return None if faults else text
 
-    def _engine_fault(self, text: str) -> str | None:
-        return None if text in self._engines else "is not an engine" + instead(text, self._engines)
+    def _fault(self, want: Want, text: str) -> str | None:
+        if want.kind == "engine":
+            return None if text in self._engines else "is not an engine" + instead(text, self._engines)
+        if want.kind == "technique":
+            return None if text in TECHNIQUES else "is not a technique" + instead(text, TECHNIQUES)
+        return text_fault(want, text)
 
     def _absolute(self, text: str) -> str:
         home = self._env.get("HOME")

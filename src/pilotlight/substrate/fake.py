@@ -7,14 +7,15 @@ import asyncio
 import itertools
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from pilotlight.clock import Clock, SystemClock, Timer
-from pilotlight.errors import EngineError
-from pilotlight.ports import Command, Exit
+from pilotlight.errors import EngineError, ZygoteUnavailable
+from pilotlight.ports import Command, Exit, Preload, Zygote
 from pilotlight.units import FOREVER
 
 Player = Callable[[socket.socket], Coroutine[Any, Any, None]]
@@ -34,11 +35,22 @@ class Script(msgspec.Struct, frozen=True):
     term_takes: float | None = 0.0
     """From SIGTERM to its end; None ignores SIGTERM."""
     term_exit: Exit = Exit(signal=signal.SIGTERM)
+    clearing_takes: float = 0.0
+    """From its own end until nothing of it is left."""
     children: int = 0
     """Descendants that `pids` shows besides it."""
     output: bytes = b""
     """Written to its log at the start."""
     player: Player | None = None
+
+
+class ZygoteScript(msgspec.Struct, frozen=True):
+    """How every zygote behaves."""
+
+    ready_after: float | None = 0.0
+    """Seconds from when it is begun; None never gets there."""
+    forks_fail: str | None = None
+    """Why `spawn` raises ZygoteUnavailable."""
 
 
 class FakeSubstrate:
@@ -50,6 +62,7 @@ class FakeSubstrate:
         *,
         clock: Clock | None = None,
         leftovers: int = 0,
+        zygote: ZygoteScript = ZygoteScript(),  # noqa: B008, it is frozen
     ) -> None:
         """`leftovers` is what the first sweep finds."""
         self._script = script
@@ -57,11 +70,14 @@ class FakeSubstrate:
         self._leftovers = leftovers
         self._pids = itertools.count(1001)
         self._closed = False
+        self._zygote = zygote
+        self._begun: dict[Preload, tuple[int, float]] = {}
+        """Pid of each zygote, and when it was begun."""
         self.spawned: list[FakeProcess] = []
 
     @property
     def running(self) -> Sequence["FakeProcess"]:
-        return [process for process in self.spawned if not process.ended]
+        return [process for process in self.spawned if not process.gone]
 
     async def spawn(self, command: Command) -> "FakeProcess":
         name = repr(command.argv[0])
@@ -69,6 +85,8 @@ class FakeSubstrate:
         await self._pass(script.spawn_takes)
         if self._closed:
             raise EngineError(f"cmd {name} is not started: the server is stopping")
+        if command.preload is not None:
+            self._check_zygote(command.preload)
         if script.fails is not None:
             raise EngineError(f"cmd {name} {script.fails}")
         pids = tuple(itertools.islice(self._pids, 1 + script.children))
@@ -76,12 +94,34 @@ class FakeSubstrate:
         self.spawned.append(process)
         return process
 
+    def zygote_ready(self, preload: Preload) -> bool:
+        _, begun = self._begun.get(preload, (0, FOREVER))
+        after = self._zygote.ready_after
+        return after is not None and self._clock.now() >= begun + after
+
+    def warm_zygote(self, preload: Preload, log: Path, env: Mapping[str, str]) -> None:
+        if not self._closed:
+            self._begun.setdefault(preload, (next(self._pids), self._clock.now()))
+
+    def zygotes(self) -> Sequence[Zygote]:
+        return [Zygote(each.engine, pid, self.zygote_ready(each)) for each, (pid, _) in self._begun.items()]
+
+    def end_zygotes(self) -> None:
+        self._begun.clear()
+
+    def _check_zygote(self, preload: Preload) -> None:
+        if not self.zygote_ready(preload):
+            raise ZygoteUnavailable("none is up yet")
+        if self._zygote.forks_fail is not None:
+            raise ZygoteUnavailable(self._zygote.forks_fail)
+
     async def sweep(self) -> int:
         found, self._leftovers = self._leftovers, 0
         return found
 
     async def close(self) -> None:
         self._closed = True
+        self.end_zygotes()
         for process in self.running:
             await process.stop(0.0)
 
@@ -101,10 +141,12 @@ class FakeProcess:
     def __init__(self, command: Command, script: Script, pids: tuple[int, ...], clock: Clock) -> None:
         self.command = command
         self.script = script
+        self.log = command.log
         self.events: list[str] = []
         """`stop_argv`, `SIGTERM`, `SIGKILL` in the order in which it met them."""
         self._pids = pids
         self._clock = clock
+        self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._timers: list[Timer] = []
         self._kill_at: float | None = None
@@ -129,16 +171,22 @@ class FakeProcess:
         return self._channel
 
     @property
-    def ended(self) -> bool:
+    def gone(self) -> bool:
         return self._exit.done()
+
+    async def ended(self) -> Exit:
+        return await asyncio.shield(self._ended)
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)
 
+    def log_to(self, log: Path) -> None:
+        self.log = log
+
     async def stop(self, grace: float) -> Exit:
         now = self._clock.now()
         first = self._kill_at is None
-        if not self.ended and (self._kill_at is None or now + grace < self._kill_at):
+        if not self._ended.done() and (self._kill_at is None or now + grace < self._kill_at):
             self._kill_at = now + grace
             if first:
                 self._run_stop_command()
@@ -152,11 +200,11 @@ class FakeProcess:
         return await self.wait()
 
     def pids(self) -> Sequence[int]:
-        return () if self.ended else self._pids
+        return () if self.gone else self._pids[1:] if self._ended.done() else self._pids
 
     def end(self, exit: Exit) -> None:
         """It ends now, as a crash would have it."""
-        if self.ended:
+        if self._ended.done():
             return
         self._run_stop_command()
         for timer in self._timers:
@@ -165,7 +213,11 @@ class FakeProcess:
             self._playing.cancel()
         if self._far is not None:
             self._far.close()
-        self._exit.set_result(exit)
+        self._ended.set_result(exit)
+        if self.script.clearing_takes:
+            self._after(self.script.clearing_takes, lambda: self._exit.set_result(exit))
+        else:
+            self._exit.set_result(exit)
 
     def _terminate(self) -> None:
         self.events.append("SIGTERM")
@@ -173,7 +225,7 @@ class FakeProcess:
             self._after(self.script.term_takes, lambda: self.end(self.script.term_exit))
 
     def _kill(self) -> None:
-        if not self.ended:
+        if not self._ended.done():
             self.events.append("SIGKILL")
             self.end(Exit(signal=signal.SIGKILL))
 

@@ -1,7 +1,6 @@
 """GET /metrics in Prometheus' text format."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,24 +10,9 @@ from pilotlight.clock import Clock
 from pilotlight.fleet.actions import Moved
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.records import RequestRecord, StartRecord
-from pilotlight.fleet.states import FAILED, State
+from pilotlight.fleet.states import FAILED, Cause, State
 from pilotlight.telemetry.cold_rate import ColdRate
-
-BUCKETS = (
-    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0,
-)  # fmt: skip
-"""Seconds: 1 ms to 10 min, so that a warm token and a 70B download are told apart in one histogram."""
-
-
-class _Children(NamedTuple):
-    """What one kind of request touches, looked up once: `labels()` costs more than what it leads to."""
-
-    requests: Counter
-    wait: Histogram | None
-    """None for what was refused: it waited for nothing."""
-    ttft: Histogram | None
-    prompt: Counter
-    output: Counter
+from pilotlight.telemetry.request_counts import BUCKETS, RequestCounts
 
 
 class Metrics:
@@ -38,18 +22,6 @@ class Metrics:
         disable_created_metrics()  # a second series for each counter, which nobody asks for
         self.registry = CollectorRegistry()
         registry = self.registry
-        self._requests = Counter(
-            "pilotlight_requests", "Requests by model, HTTP status and start.", ["model", "code", "start"],
-            registry=registry,
-        )  # fmt: skip
-        self._ttft = Histogram(
-            "pilotlight_ttft_seconds", "Arrival to the first byte of the answer, streams only.", ["model", "start"],
-            buckets=BUCKETS, registry=registry,
-        )  # fmt: skip
-        self._wait = Histogram(
-            "pilotlight_start_wait_seconds", "Wait that starting a replica caused, per request.", ["model"],
-            buckets=BUCKETS, registry=registry,
-        )  # fmt: skip
         self._cold = Histogram(
             "pilotlight_cold_start_seconds", "Start of a replica, ordered to ready.", ["model"],
             buckets=BUCKETS, registry=registry,
@@ -68,38 +40,29 @@ class Metrics:
             "pilotlight_replicas_died", "Replicas that died without having been told to go.", ["model"],
             registry=registry,
         )  # fmt: skip
-        self._tokens = Counter(
-            "pilotlight_tokens", "Tokens by model and direction.", ["model", "direction"], registry=registry
+        self._wake = Histogram(
+            "pilotlight_wake_seconds", "Wake of a replica that slept, ordered to ready.", ["model"],
+            buckets=BUCKETS, registry=registry,
+        )  # fmt: skip
+        self._restless = Counter(
+            "pilotlight_sleep_failures",
+            "Replicas that did not go to sleep, or gave too little memory back, and were stopped for it.",
+            ["model"],
+            registry=registry,
         )
-        self._children: dict[tuple[str, int, str, bool], _Children] = {}
+        self._requests = RequestCounts()
+        registry.register(self._requests)
         self._fleet = _FleetCollector(clock, fleet, cold_rate)
         registry.register(self._fleet)
 
     def told(self, r: RequestRecord) -> None:
-        key = (r.model, r.status, r.start, r.stream)
-        children = self._children.get(key)
-        if children is None:
-            children = self._children[key] = _Children(
-                self._requests.labels(r.model, str(r.status), r.start),
-                self._wait.labels(r.model) if r.start != "none" else None,
-                self._ttft.labels(r.model, r.start) if r.stream and r.status < 400 else None,
-                self._tokens.labels(r.model, "prompt"),
-                self._tokens.labels(r.model, "output"),
-            )
-        children.requests.inc()
-        if children.wait is not None:
-            children.wait.observe(r.start_wait)
-        if children.ttft is not None and r.first_byte_at is not None:
-            children.ttft.observe(r.first_byte_at - r.arrived_at)
-        if r.prompt_tokens:
-            children.prompt.inc(r.prompt_tokens)
-        if r.output_tokens:
-            children.output.inc(r.output_tokens)
+        self._requests.told(r)
 
     def started(self, report: StartRecord) -> None:
         if report.ready_at is None:
             return
-        self._cold.labels(report.deployment).observe(report.ready_at - report.ordered_at)
+        whole = self._wake if report.kind == "wake" else self._cold
+        whole.labels(report.deployment).observe(report.ready_at - report.ordered_at)
         for span in report.spans:
             self._stage.labels(report.deployment, span.stage).observe(span.seconds)
 
@@ -108,6 +71,8 @@ class Metrics:
 
     def moved(self, action: Moved) -> None:
         self._fleet.moved(action)
+        if action.cause is Cause.SLEEP_FAILED:
+            self._restless.labels(action.deployment).inc()
         if action.cause in FAILED:
             self._failed.labels(action.deployment).inc()
 

@@ -49,7 +49,7 @@ class RequestLog:
 
     def told(self, r: RequestRecord) -> None:
         line = RequestLine(
-            t=round(r.arrived_unix, 6),
+            t=_micro(r.arrived_unix),
             model=r.model,
             request_id=r.request_id,
             path=r.path,
@@ -63,11 +63,11 @@ class RequestLog:
             session=r.session,
             key=r.key,
             replica=r.replica,
-            ttft=None if r.ttft is None else round(r.ttft, 6),
-            duration=round(r.duration, 6),
-            start_wait=round(r.start_wait, 6) if r.start_wait else 0.0,
-            queue=round(r.queue, 6) if r.queue else 0.0,
-            stages=self._stages(r) if r.start == "cold" else None,
+            ttft=None if r.first_byte_at is None else _micro(r.first_byte_at - r.arrived_at),
+            duration=_micro(r.ended_at - r.arrived_at),
+            start_wait=_micro(r.start_wait) if r.start_wait else 0.0,
+            queue=_micro(r.queue) if r.queue else 0.0,
+            stages=self._stages(r) if r.start in ("cold", "woken") else None,
         )
         self._lines.append(self._encode(line))
         if self._timer is None:
@@ -84,3 +84,8 @@ class RequestLog:
     def close(self) -> None:
         self.flush()
         self._file.close()
+
+
+def _micro(seconds: float) -> float:
+    """To the microsecond. `round` goes by way of text, which takes seven times as long."""
+    return int(seconds * 1e6 + 0.5) / 1e6

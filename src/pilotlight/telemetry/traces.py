@@ -1,5 +1,7 @@
 """The latest requests, by id, for those who ask where the wait went."""
 
+from collections import OrderedDict
+
 from pilotlight.fleet.records import RequestRecord
 
 
@@ -8,12 +10,13 @@ class Traces:
 
     def __init__(self, limit: int = 10_000) -> None:
         self._limit = limit
-        self._records: dict[str, RequestRecord] = {}
+        # Of a plain dict, whose oldest are deleted, finding the oldest that is left takes ever longer.
+        self._records: OrderedDict[str, RequestRecord] = OrderedDict()
 
     def told(self, record: RequestRecord) -> None:
         self._records[record.request_id] = record
         if len(self._records) > self._limit:
-            del self._records[next(iter(self._records))]
+            self._records.popitem(last=False)
 
     def get(self, request_id: str) -> RequestRecord | None:
         return self._records.get(request_id)

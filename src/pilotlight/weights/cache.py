@@ -78,8 +78,14 @@ class WeightCache:
         return sorted(self._index.entries(), key=lambda entry: entry.source)
 
     def size_hint(self, source: str) -> int | None:
-        """Bytes of all parts, when known without network: what is here, and demo models. Never raises."""
+        """Bytes of all parts, when known without network: what is here, and demo models. Never raises.
+
+        Also of a folder in Hugging Face's layout, which engines that fetch by themselves are given.
+        """
         with contextlib.suppress(SourceError, OSError):
+            folder = Path(source)
+            if folder.is_absolute() and folder.is_dir():
+                return sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None
             parsed = _parse(source)
             if isinstance(parsed, DemoSource):
                 return parsed.shape.file_size

@@ -25,13 +25,19 @@ class Up(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
     port: int
 
 
+class Aside(msgspec.Struct, frozen=True, tag_field="event", tag="asleep"):
+    """It has put its model aside."""
+
+
 class Refused(msgspec.Struct, frozen=True, tag_field="event", tag="error"):
     message: str
     see_log: bool = False
     """The log says better why."""
 
 
-_decoder = msgspec.json.Decoder(Begin | StageDone | Up | Refused)
+_Said = Begin | StageDone | Up | Aside
+
+_decoder = msgspec.json.Decoder(_Said | Refused)
 
 
 class EngineRefused(Exception):
@@ -48,7 +54,9 @@ class Channel:
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
         self._socket.setblocking(False)
-        self._heard: dict[str, asyncio.Future[Begin | StageDone | Up]] = {}
+        self._heard: dict[str, asyncio.Future[_Said]] = {}
+        self.told: list[Span] = []
+        """Every stage that it has told of, in order."""
         self._refused: Refused | None = None
         self._reader = asyncio.create_task(self._read())
 
@@ -69,6 +77,18 @@ class Channel:
         assert isinstance(up, Up)
         return up.port
 
+    async def sleep(self, level: int) -> None:
+        """Returns when it has put its model aside."""
+        self._heard.pop("asleep", None)
+        await self.send({"sleep": level})
+        await self._wait("asleep")
+
+    async def wake(self) -> int:
+        """Where it serves from now on."""
+        self._heard.pop("ready", None)
+        await self.send({"wake": True})
+        return await self.port()
+
     async def send(self, message: Mapping[str, object]) -> None:
         """An engine that has closed its end is noticed by its exit, so that is no error here."""
         data = msgspec.json.encode(message) + b"\n"
@@ -85,10 +105,10 @@ class Channel:
         await asyncio.wait([self._reader])  # before the fd may be someone else's
         self._socket.close()
 
-    def _wait(self, key: str) -> asyncio.Future[Begin | StageDone | Up]:
+    def _wait(self, key: str) -> asyncio.Future[_Said]:
         return asyncio.shield(self._future(key))
 
-    def _future(self, key: str) -> asyncio.Future[Begin | StageDone | Up]:
+    def _future(self, key: str) -> asyncio.Future[_Said]:
         future = self._heard.get(key)
         if future is None:
             future = self._heard[key] = asyncio.get_running_loop().create_future()
@@ -116,12 +136,14 @@ class Channel:
                 if not future.done():
                     self._fail(future, said)
             return
+        if isinstance(said, StageDone):
+            self.told.append(Span(said.name, said.start, said.end))
         key = said.__struct_config__.tag
         future = self._future(f"stage {said.name}" if isinstance(said, StageDone) else str(key))
         if not future.done():
             future.set_result(said)
 
     @staticmethod
-    def _fail(future: asyncio.Future[Begin | StageDone | Up], said: Refused) -> None:
+    def _fail(future: asyncio.Future[_Said], said: Refused) -> None:
         future.set_exception(EngineRefused(said))
         future.exception()  # that nobody waits for it is no mistake

@@ -15,6 +15,10 @@ Ask = Callable[[str, str, float], Awaitable[int]]
 """(base URL, path, time-out in seconds) -> HTTP status; raises OSError or TimeoutError."""
 
 
+Order = Callable[[str, str, float, bytes], Awaitable[int]]
+"""(base URL, path, time-out in seconds, body) -> HTTP status of a POST; raises OSError or TimeoutError."""
+
+
 class Address(msgspec.Struct, frozen=True):
     host: str
     port: int
@@ -74,11 +78,23 @@ def _is_loopback(host: str) -> bool:
 async def ask(url: str, path: str, timeout: float) -> int:
     """The status of a GET, on a connection of its own. Raises OSError, or TimeoutError after `timeout` seconds."""
     where = address(url)
+    return await _status_of(where, _request(where, "GET", path), timeout)
+
+
+async def order(url: str, path: str, timeout: float, body: bytes = b"") -> int:
+    """Like `ask`, of a POST; a body is JSON."""
+    where = address(url)
+    more = ["Content-Type: application/json"] if body else []
+    head = _request(where, "POST", path, f"Content-Length: {len(body)}", *more)
+    return await _status_of(where, head + body, timeout)
+
+
+async def _status_of(where: Address, request: bytes, timeout: float) -> int:
     context = ssl.create_default_context() if where.tls else None
     async with asyncio.timeout(timeout):
         reader, writer = await _connect(where, context)
         try:
-            writer.write(_request(where, path))
+            writer.write(request)
             return _status(await reader.readline())
         except ValueError as error:
             raise ConnectionError("it answered with an endless line, which is not HTTP") from error
@@ -100,14 +116,15 @@ async def _connect(
         raise
 
 
-def _request(where: Address, path: str) -> bytes:
+def _request(where: Address, method: str, path: str, *more: str) -> bytes:
     host = f"[{where.host}]" if ":" in where.host else where.host
     lines = [
-        f"GET {where.path}{path} HTTP/1.1",
+        f"{method} {where.path}{path} HTTP/1.1",
         f"Host: {host}:{where.port}",
         "Accept: */*",
         "User-Agent: pilotlight",
         "Connection: close",
+        *more,
     ]
     return "\r\n".join([*lines, "", ""]).encode()
 

@@ -11,7 +11,12 @@ KEPT = 5
 """Logs kept for a model beside those in use."""
 
 _TAIL_BYTES = 64 * 2**10
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, the cursor
+    r"|\x1b[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles, links, the clipboard; up to what ends them
+    r"|\x1b[ -/]*[0-~]"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _EXCEPTION = re.compile(r"^[\w.]*(Error|Exception|Exit|Interrupt)\b(: |$)")
 _COMPLAINT = re.compile(
     r"\berror\b|\bfailed\b|\bfatal\b|couldn't|could not|cannot|not found|no such", re.IGNORECASE
@@ -55,6 +60,12 @@ def rotated(log: Path) -> Path:
     return log.with_name(log.name + ".1")
 
 
+def plain(text: str) -> str:
+    """What an engine wrote, as it may be shown on a terminal: without colours, and without all that a terminal obeys.
+    A carriage return, with which a progress bar is drawn over, begins a line."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
 def tail(log: Path, lines: int) -> tuple[str, ...]:
     """The last lines, oldest first, without colours; none when there is no log."""
     found = _last_lines(log, lines)
@@ -71,7 +82,7 @@ def _last_lines(log: Path, lines: int) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [_ANSI.sub("", line).rstrip() for line in text.splitlines()][-lines:] if lines > 0 else []
+    return [line.rstrip() for line in plain(text).splitlines()][-lines:] if lines > 0 else []
 
 
 def telling(lines: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pilotlight.fleet.plan import Plan, Stage, Step
 
@@ -32,7 +33,7 @@ async def _call(do: Callable[[Stage], Awaitable[None]], stage: Stage) -> None:
     await do(stage)
 
 
-async def cancel(*tasks: asyncio.Task[None]) -> None:
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
     """Ends tasks and waits for them, whatever they come to."""
     for task in tasks:
         task.cancel()

@@ -2,25 +2,34 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
+from pilotlight.coldstart.techniques import SLEEP
 from pilotlight.fleet.actions import Start
-from pilotlight.fleet.events import Died, Measured, Ready, Recovered, StartFailed, Stopped
+from pilotlight.fleet.events import (
+    Died,
+    Failing,
+    Measured,
+    Ready,
+    Recovered,
+    SleepFailed,
+    Slept,
+    StartFailed,
+    Stopped,
+)
 from pilotlight.spec.model import Model
-from pilotlight.units import format_duration
+from pilotlight.worker.asleep import Aside, CannotSleep
 from pilotlight.worker.context import Context
 from pilotlight.worker.plan_runner import cancel
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.start import Failed, Starting
 from pilotlight.worker.waiting import sleep
+from pilotlight.worker.watch import HealthWatch
 
 log = logging.getLogger(__name__)
 
-_SUSPECT_ASK = 5.0
-"""Seconds after which a suspect replica that has not answered is asked anew: requests wait for the verdict."""
-_SUSPECT_PAUSE = 1.0
-"""Seconds between two such questions."""
 _WATCH_ANEW = 30.0
 """Seconds after which a watch that met an error of its own is taken up again."""
 
@@ -48,6 +57,10 @@ class Replica:
         self._stopping: float | None = None
         self._condemned: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._asking: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._health = HealthWatch(context, self.starting, self._condemn)
+        self._aside = Aside(context, self.starting)
+        self._resting: asyncio.Task[None] | None = None
         self._work = asyncio.create_task(self._up())
         self.task = asyncio.create_task(self._live(), name=f"replica {self.id}")
 
@@ -63,27 +76,42 @@ class Replica:
 
     def probe(self) -> None:
         """Posts Recovered, or ends in Died."""
-        if self.ready_at is not None and not self.outcome and (self._asking is None or self._asking.done()):
+        if self._is_awake() and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._answer_suspicion())
 
+    def sleep(self, level: int) -> None:
+        """Posts Slept or SleepFailed, or ends in Died."""
+        if self._is_awake():
+            self._rest(self._go_to_sleep(level))
+
+    def wake(self) -> None:
+        """Posts Ready, or ends in Died."""
+        if self.ready_at is not None and not self.outcome:
+            self._rest(self._come_back())
+
     def report(self) -> StartReport:
-        start, process = self.starting, self.starting.running
+        start, process, woken = self.starting, self.starting.engine_process.running, self._aside.woken
+        spans = woken.spans if woken is not None else start.spans
         return StartReport(
             replica=self.id,
             deployment=self.deployment,
             engine=self._model.engine,
-            ordered_at=start.ordered_at,
-            ready_at=self.ready_at,
-            spans=tuple(sorted(start.spans, key=lambda span: span.start)),
+            ordered_at=woken.ordered_at if woken is not None else start.ordered_at,
+            ready_at=woken.ready_at if woken is not None else self.ready_at,
+            spans=tuple(sorted(spans, key=lambda span: span.start)),
             doing=self.outcome or self._doing(),
             log=start.log,
             pid=process.pid if process is not None else None,
             memory=self.memory,
+            techniques=(SLEEP.name,) if woken is not None else start.techniques,
+            fell_back="" if woken is not None else start.fell_back,
+            seen=start.seen if self.ready_at is None and self._stopping is not None else "",
+            kind="start" if woken is None else "wake",
         )
 
     def _doing(self) -> str:
         if self.ready_at is not None:
-            return "ready"
+            return self._aside.doing or "ready"
         source = self._model.source
         fetching = self._context.fetches.progress(source) if source else ""
         return fetching or self.starting.doing
@@ -95,6 +123,9 @@ class Replica:
         await asyncio.wait([self._work])
         outcome = self._outcome()
         self.outcome = str(outcome)
+        if self.ready_at is not None and self._stopping is None:
+            # Clearing up may take as long as a stop command does, and nobody is to be sent here meanwhile.
+            self._context.post(Failing(self._context.clock.now(), self.id, self.outcome))
         try:
             await self._clear_up()
         except Exception:
@@ -126,7 +157,7 @@ class Replica:
         failed = self.ready_at is None and self._stopping is None
         grace = self._context.settings.failed_grace if failed else self._stopping or 0.0
         try:
-            process = await self.starting.process()
+            process = await self.starting.engine_process.process()
             if process is not None:
                 await process.stop(grace)
         except Exception:
@@ -149,14 +180,22 @@ class Replica:
 
     async def _stay_up(self) -> str:
         """Why it is no longer up."""
-        exited = asyncio.create_task(self.starting.exited())
-        watching = [asyncio.create_task(self._keep(w)) for w in (self._watch_health, self._watch_memory)]
+        exited = asyncio.create_task(self.starting.engine_process.exited())
+        self._watch()
         try:
             await asyncio.wait((exited, self._condemned), return_when=asyncio.FIRST_COMPLETED)
             return f"the engine {exited.result()}" if exited.done() else self._condemned.result()
         finally:
-            await cancel(*watching)
+            await cancel(*self._watching, *([self._resting] if self._resting is not None else []))
             exited.cancel()
+
+    def _is_awake(self) -> bool:
+        return self.ready_at is not None and not self.outcome and not self._aside.doing
+
+    def _watch(self) -> None:
+        """Not while it is asleep: neither is it to be woken by a question nor to be condemned for its silence."""
+        watches = (self._health.watch, self._watch_memory)
+        self._watching = [asyncio.create_task(self._keep(watch)) for watch in watches]
 
     async def _keep(self, watch: Callable[[], Awaitable[None]]) -> None:
         """Until the watch is over; an error of its own is logged and does not leave the replica unwatched."""
@@ -171,45 +210,9 @@ class Replica:
         if not self._condemned.done():
             self._condemned.set_result(reason)
 
-    async def _watch_health(self) -> None:
-        """One question that is not answered in time is enough: it hangs. Answers that are no are borne for as long."""
-        interval, patience = self._model.probe_interval, self._model.probe_timeout
-        if interval <= 0:
-            return
-        clock, failing_since = self._context.clock, None
-        while True:
-            await sleep(clock, interval if failing_since is None else min(interval, 1.0))
-            asked = clock.now()
-            wrong = await self._wrong(patience)
-            if wrong is None:
-                failing_since = None
-                continue
-            failing_since = asked if failing_since is None else failing_since
-            if isinstance(wrong, TimeoutError) or clock.now() - failing_since >= patience:
-                self._condemn(f"hung: health {_words(wrong)} for {format_duration(patience)}")
-                return
-
-    async def _wrong(self, timeout: float) -> Exception | int | None:
-        """What is wrong with its health: no answer, a status that is not 200, or nothing."""
-        assert self.starting.launch is not None
-        try:
-            status = await self._context.ask(self.url, self.starting.launch.health, timeout)
-        except Exception as error:  # whatever it says or does, the verdict is due
-            return error
-        return None if status == 200 else status
-
     async def _answer_suspicion(self) -> None:
-        """A refused connection is enough to end it; for anything else there may be streams in it that go on."""
-        clock, patience = self._context.clock, self._model.probe_timeout
-        began = clock.now()
-        while (wrong := await self._wrong(min(patience, _SUSPECT_ASK))) is not None:
-            refused, waited = isinstance(wrong, ConnectionRefusedError), clock.now() - began
-            if refused or waited >= patience:
-                lasted = "" if refused else f" for {format_duration(waited)}"
-                self._condemn(f"a request could not reach it, and health {_words(wrong)}{lasted}")
-                return
-            await sleep(clock, _SUSPECT_PAUSE)
-        self._context.post(Recovered(clock.now(), self.id))
+        if await self._health.recovers():
+            self._context.post(Recovered(self._context.clock.now(), self.id))
 
     async def _watch_memory(self) -> None:
         settings, clock = self._context.settings, self._context.clock
@@ -219,21 +222,38 @@ class Replica:
             await sleep(clock, settings.measure_every)
 
     async def _measure(self) -> None:
-        process = self.starting.running
-        if process is None:
-            return
-        devices = self.starting.action.devices
-        # Both look through /proc, which takes about a millisecond for each process.
-        memory, on_gpu = await asyncio.to_thread(lambda: self._context.measure(process.pids(), devices))
+        memory, on_gpu = await self._aside.measured()
         if not memory:
             return  # it is just ending
         self.memory = memory
         self._context.post(Measured(self._context.clock.now(), self.id, memory, on_gpu))
 
+    # -- put aside -----------------------------------------------------------------------------------------------
 
-def _words(wrong: Exception | int) -> str:
-    if isinstance(wrong, int):
-        return f"answered {wrong}"
-    if isinstance(wrong, TimeoutError):
-        return "did not answer"
-    return "refused the connection" if isinstance(wrong, ConnectionRefusedError) else f"failed ({wrong})"
+    def _rest(self, work: Coroutine[Any, Any, None]) -> None:
+        self._resting = asyncio.create_task(work)
+
+    async def _go_to_sleep(self, level: int) -> None:
+        await cancel(*self._watching)
+        try:
+            self.memory, on_gpu = await self._aside.sleep(level)
+        except CannotSleep as error:
+            self._context.post(SleepFailed(self._context.clock.now(), self.id, str(error)))
+        except Exception as error:
+            log.exception("putting replica %s to sleep", self.id)
+            reason = f"pilotlight met an error of its own: {error!r}"
+            self._context.post(SleepFailed(self._context.clock.now(), self.id, reason))
+        else:
+            self._context.post(Slept(self._context.clock.now(), self.id, self.memory, on_gpu))
+
+    async def _come_back(self) -> None:
+        try:
+            wrong = await self._aside.wake()
+        except Exception as error:
+            log.exception("waking replica %s", self.id)
+            wrong = f"pilotlight met an error of its own: {error!r}"
+        if wrong:
+            self._condemn(wrong)
+            return
+        self._watch()
+        self._context.post(Ready(self._context.clock.now(), self.id))

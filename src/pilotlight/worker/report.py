@@ -24,3 +24,11 @@ class StartReport(msgspec.Struct, frozen=True):
     pid: int | None
     memory: int | None
     """Bytes of host memory when last measured."""
+    techniques: tuple[str, ...] = ()
+    """Those that its start used."""
+    fell_back: str = ""
+    """Why one that was to be used was not."""
+    seen: str = ""
+    """Of one that was stopped before it was ready: what asking for its health came to last."""
+    kind: str = "start"
+    """`wake` once it was woken: then moments and spans are those of the latest wake."""

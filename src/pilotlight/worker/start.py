@@ -2,25 +2,31 @@
 
 import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from pilotlight.errors import EngineError, SourceError
+import msgspec
+
+from pilotlight.coldstart.techniques import WARM_POOL, ZYGOTE, rewritten
+from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed, Sized
-from pilotlight.fleet.plan import Span, Stage
-from pilotlight.ports import Command, Engine, Exit, Launch, Process
+from pilotlight.fleet.plan import Plan, Span, Stage
+from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
 from pilotlight.units import format_duration
 from pilotlight.worker import health, logs
 from pilotlight.worker.channel import Channel, EngineRefused
 from pilotlight.worker.context import Context
+from pilotlight.worker.engine_process import EngineProcess
 from pilotlight.worker.fetches import Here
 from pilotlight.worker.plan_runner import cancel, run_plan
+from pilotlight.worker.pool import Primed
 from pilotlight.worker.waiting import sleep
 
 log = logging.getLogger(__name__)
+
+_STAGES = frozenset(stage.value for stage in Stage)
 
 _LAST_WORDS = 0.5
 """Seconds to read what an engine said before it exited; it is there already, but for the reading."""
@@ -54,27 +60,36 @@ class Starting:
         self.ordered_at = context.clock.now()
         self.spans: list[Span] = []
         self.doing = "ordered"
+        self.seen = ""
+        """What asking for its health came to last; empty for an engine that tells by itself."""
         self.url = ""
         self.port = 0
         self.log: Path | None = None
-        self.channel: Channel | None = None
+        self.engine_process = EngineProcess(context.substrate, context.clock)
         self.launch: Launch | None = None
         self._context = context
         self._in_use = in_use
         self._engine: Engine | None = None
         self._here: Here | None = None
-        self._spawned_at = 0.0
-        self._spawn: asyncio.Task[Process] | None = None
-        self._exit: asyncio.Task[Exit] | None = None
-        self._has_process = asyncio.Event()
+        self.techniques: tuple[str, ...] = ()
+        """Those that this start uses."""
+        self.fell_back = ""
+        """Why one that was to be used was not."""
+        self._primed: Primed | None = None
         self._steps: dict[Stage, Callable[[], Awaitable[Span | None]]] = {
             Stage.ALLOCATE: self._allocate,
             Stage.FETCH: self._fetch,
-            Stage.SPAWN: self._spawn_it,
+            Stage.SPAWN: lambda: self.engine_process.spawn(self._command()),
             Stage.IMPORT: lambda: self._told(Stage.IMPORT),
+            Stage.FORK: self._fork,
+            Stage.TAKE: self._take,
             Stage.LOAD: self._load,
             Stage.WARM_UP: lambda: self._told(Stage.WARM_UP),
         }
+
+    @property
+    def channel(self) -> Channel | None:
+        return self.engine_process.channel
 
     async def run(self) -> None:
         """Until the replica can answer. Raises Failed."""
@@ -94,36 +109,16 @@ class Starting:
             log.exception("start of %s", self.action.replica)
             raise Failed(f"the start met an error of pilotlight's own: {error!r}") from error
 
-    async def process(self) -> Process | None:
-        """The process, also when the start was called off just when it was being made; None when there is none."""
-        if self._spawn is None:
-            return None
-        try:
-            return await asyncio.shield(self._spawn)
-        except EngineError:
-            return None
-
-    @property
-    def running(self) -> Process | None:
-        """The process, as far as it is known to be there."""
-        done = self._spawn is not None and self._spawn.done() and not self._spawn.cancelled()
-        return self._spawn.result() if self._spawn and done and not self._spawn.exception() else None
-
-    async def exited(self) -> Exit:
-        """Waits until the process has ended."""
-        await self._has_process.wait()
-        assert self._exit is not None
-        return await asyncio.shield(self._exit)
+    def serves_at(self, port: int) -> None:
+        """It has told where; another port after each wake."""
+        self.port = port
+        self.url = f"{self.url.rpartition(':')[0]}:{port}"
 
     async def close(self) -> None:
         """Lets go of everything but the process, which is over."""
-        process = self.running
-        if self.channel is not None:
-            await self.channel.close()
-        elif process is not None and process.channel is not None:
-            os.close(process.channel)
-        if self._exit is not None:
-            self._exit.cancel()
+        if self._primed is not None and self.engine_process.running is None:
+            self._context.pool.put_back(self._primed)  # called off before it was handed anything
+        await self.engine_process.close()
 
     # -- the plan ------------------------------------------------------------------------------------------------
 
@@ -144,18 +139,59 @@ class Starting:
             raise EngineError(
                 f"there is no engine {self.model.engine!r}; there are {', '.join(self._context.engines)}"
             )
-        await run_plan(self.action.plan, self._step)
+        self._prepare(self._engine)
+        await run_plan(self._plan(), self._step)
         if self.channel is not None:
-            self.port = await self.channel.port()
-            self.url = self.url.removesuffix(":0") + f":{self.port}"
+            self.serves_at(await self.channel.port())
+            self._add_what_it_told()
+        assert self.launch is not None
+        self._context.pool.after_start(self.launch, self.action.techniques)
+
+    def _prepare(self, engine: Engine) -> None:
+        self.port = self._context.ports.take(self._in_use()[0])
+        settings = self._context.settings
+        self.launch = engine.launch(self.model, self.port, self.action.devices, settings.config_dir)
+        self.url = self.launch.url
+
+    def _plan(self) -> Plan:
+        """The plain one, rewritten by those of the techniques it may use that are at hand now."""
+        at_hand = self._at_hand()
+        plan = rewritten(self.action.plan, at_hand)
+        self.techniques = plan.techniques
+        if self._primed is not None and WARM_POOL.name not in plan.techniques:
+            self._context.pool.put_back(self._primed)
+            self._primed = None
+        return plan
+
+    def _at_hand(self) -> list[str]:
+        offered, preload = self.action.techniques, self.launch.preload if self.launch else None
+        if preload is None:
+            return []
+        if WARM_POOL.name in offered:
+            self._primed = self._context.pool.take(preload)
+            if self._primed is not None:
+                return [WARM_POOL.name]
+        if ZYGOTE.name not in offered:
+            return []
+        if self._context.substrate.zygote_ready(preload):
+            return [ZYGOTE.name]
+        self.fell_back = "zygote: none is up yet"
+        return []
+
+    def _add_what_it_told(self) -> None:
+        """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
+        assert self.channel is not None
+        known = {span.stage for span in self.spans}
+        new = (s for s in self.channel.told if s.stage not in known and s.start >= self.ordered_at)
+        self.spans += [s for s in new if s.stage in _STAGES]
 
     async def _end(self) -> None:
         """Raises Failed when the process ends."""
-        exit = await self.exited()
+        exit = await self.engine_process.exited()
         said = await self.channel.last_words(_LAST_WORDS) if self.channel is not None else None
         if said is not None:
             raise Failed(said.message, said.see_log)
-        after = format_duration(self._context.clock.now() - self._spawned_at)
+        after = format_duration(self._context.clock.now() - self.engine_process.ordered_at)
         raise Failed(f"the engine {exit} after {after}", see_log=True)
 
     async def _step(self, stage: Stage) -> None:
@@ -165,18 +201,17 @@ class Starting:
         self.doing = stage.value
         self._context.post(Progressed(now(), self.action.replica, stage))
         began = now()
-        span = await self._steps[stage]()
-        self.spans.append(span or Span(stage.value, began, now()))
+        try:
+            span = await self._steps[stage]()
+        except ZygoteUnavailable as error:
+            await self._start_plainly(str(error))
+        else:
+            self.spans.append(span or Span(stage.value, began, now()))
 
     async def _allocate(self) -> None:
-        ports, in_use = self._in_use()
         settings = self._context.settings
-        self.log = logs.new(settings.log_dir, self.action.deployment, in_use)
-        self.port = self._context.ports.take(ports)
-        engine = self._engine
-        assert engine is not None
-        self.launch = engine.launch(self.model, self.port, self.action.devices, settings.config_dir)
-        self.url = self.launch.url
+        self.log = logs.new(settings.log_dir, self.action.deployment, self._in_use()[1])
+        assert self.launch is not None
         if not self.launch.reports:
             self._check_address(self.url)
 
@@ -201,17 +236,19 @@ class Starting:
         if need.estimated or need.gpu_estimated:
             self._context.post(Sized(self._context.clock.now(), self.action.deployment, need))
 
-    async def _spawn_it(self) -> Span | None:
-        began = self._spawned_at = self._context.clock.now()
-        # Shielded: called off half way, nobody would know of the process.
-        self._spawn = asyncio.create_task(self._context.substrate.spawn(self._command()))
-        process = await asyncio.shield(self._spawn)
-        self._exit = asyncio.create_task(process.wait())
-        self._has_process.set()
-        if process.channel is None:
-            return None
-        self.channel = Channel(process.channel)
-        return Span(Stage.SPAWN.value, began, await self.channel.begun())
+    async def _fork(self) -> Span:
+        assert self.launch is not None
+        command = msgspec.structs.replace(self._command(), preload=self.launch.preload)
+        return await self.engine_process.fork(command)
+
+    async def _take(self) -> None:
+        assert self._primed is not None and self.log is not None
+        self.engine_process.take(self._primed, self.log)
+
+    async def _start_plainly(self, why: str) -> None:
+        self.fell_back, self.techniques = f"zygote: {why}", ()
+        await self._step(Stage.SPAWN)
+        await self._step(Stage.IMPORT)
 
     def _command(self) -> Command:
         launch, settings = self.launch, self._context.settings
@@ -236,27 +273,40 @@ class Starting:
         launch, engine = self.launch, self._engine
         assert launch is not None and engine is not None
         if self.channel is not None and launch.wants_weights:
-            assert self._here is not None
-            args = engine.settings(self.model, self._here.info)
-            order = {"weights": str(self._here.path), "name": self.action.deployment, "port": 0, "args": args}
-            await self.channel.send(order)
+            await self.channel.send(self._order(launch, engine))
         if launch.reports:
             return await self._told(Stage.LOAD)
         await self._answers(self.url, launch.health)
         return None
 
+    def _order(self, launch: Launch, engine: Engine) -> Mapping[str, object]:
+        """What an engine that waits for its model is told."""
+        here = self._here
+        order = {
+            "weights": str(here.path) if here else self.model.source,
+            "name": self.action.deployment,
+            "port": 0,
+            "args": engine.settings(self.model, here.info if here else None),
+        }
+        # A primed process was started before anybody knew for which model.
+        return order if self._primed is None else {**order, "env": dict(launch.env), "cwd": launch.cwd}
+
     async def _answers(self, url: str, path: str) -> None:
         """Until health answers 200: tried at short fixed intervals, since a held request waits for it."""
         clock, settings = self._context.clock, self._context.settings
-        knock, listens = health.Knock(health.address(url)), False
+        where = health.address(url)
+        knock, listens, nobody = health.Knock(where), False, f"nothing listens on port {where.port}"
         while True:
             if not listens and knock.refused():
+                self.seen = nobody
                 await sleep(clock, settings.probe_before_listening)
                 continue
             try:
-                if await self._context.ask(url, path, _ANSWER_WITHIN) == 200:
+                status = await self._context.ask(url, path, _ANSWER_WITHIN)
+                if status == 200:
                     return
-                listens = True
+                listens, self.seen = True, f"health last answered {status}"
             except (OSError, TimeoutError) as error:
                 listens = not isinstance(error, ConnectionRefusedError)
+                self.seen = "health gave no answer" if listens else nobody
             await sleep(clock, settings.probe_loading)

@@ -1,22 +1,25 @@
 """Carries out what the kernel orders on this machine: starts, stops, probes; and tells it what has come of it."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pilotlight.clock import Clock
+from pilotlight.errors import EngineError
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Event, Stopped
-from pilotlight.ports import Engine, Substrate, Weights
+from pilotlight.ports import Engine, Launch, Preload, Substrate, Weights
 from pilotlight.spec.model import Model
 from pilotlight.worker import health, logs, memory
-from pilotlight.worker.context import Context, Settings
+from pilotlight.worker.context import Context
 from pilotlight.worker.describe import describe as describe_gguf
 from pilotlight.worker.fetches import Describe, Fetches
 from pilotlight.worker.free_ports import FreePorts
+from pilotlight.worker.pool import Pool
 from pilotlight.worker.replica import Replica
 from pilotlight.worker.report import StartReport
+from pilotlight.worker.settings import Settings
 
 _REMEMBERED = 256
 """Replicas that have ended and whose report and log can still be asked for."""
@@ -26,7 +29,8 @@ class Worker:
     """Belongs to one running loop; `post` is called on it.
 
     Every start ends in exactly one of StartFailed, Died and Stopped, posted when the process and all that it
-    started are gone; Stopped whenever `stop` was called before. Before that come Progressed, one per step, and Ready.
+    started are gone; Stopped whenever `stop` was called before. Before that come Progressed, one per step, and Ready;
+    before a Died also Failing, as soon as the process itself has ended or was given up.
     """
 
     def __init__(
@@ -41,10 +45,14 @@ class Worker:
         describe: Describe = describe_gguf,
         ask: health.Ask = health.ask,
         measure: memory.Measure = memory.measure,
+        order: health.Order = health.order,
     ) -> None:
-        """The last three stand in for the file's header, the network and /proc in tests."""
+        """The last four stand in for the file's header, the network and /proc in tests."""
         fetches = Fetches(weights, describe)
-        self._context = Context(post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings)
+        self._pool = Pool(substrate, clock, settings, measure, post)
+        self._context = Context(
+            post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings, self._pool, order
+        )
         self._replicas: dict[str, Replica] = {}
         self._ended: OrderedDict[str, StartReport] = OrderedDict()
 
@@ -72,11 +80,41 @@ class Worker:
         if found is not None:
             found.probe()
 
+    def sleep(self, replica: str, level: int) -> None:
+        """Puts a ready replica aside: Slept or SleepFailed, or Died."""
+        found = self._replicas.get(replica)
+        if found is not None:
+            found.sleep(level)
+
+    def wake(self, replica: str) -> None:
+        """Brings back one that is asleep: Ready, or Died."""
+        found = self._replicas.get(replica)
+        if found is not None:
+            found.wake()
+
+    def prime(self, models: Collection[Model], counts: Mapping[str, int]) -> None:
+        """Keeps so many processes primed for each engine, for whichever kind most of these models can use."""
+        kinds: dict[str, Counter[Preload]] = {}
+        launches: dict[Preload, Launch] = {}
+        for model in models:
+            launch = self._plain_launch(model) if counts.get(model.engine) else None
+            if launch is not None and launch.preload is not None:
+                kinds.setdefault(model.engine, Counter())[launch.preload] += 1
+                launches[launch.preload] = launch
+        usual = {engine: counted.most_common(1)[0][0] for engine, counted in kinds.items()}
+        wanted = {preload: (counts[engine], launches[preload]) for engine, preload in usual.items()}
+        self._pool.want(wanted)
+
+    def trim(self, host: str) -> None:
+        """Lets go of what is primed; Overhead is posted when its memory is free."""
+        self._pool.trim(host)
+
     async def close(self, grace: float = 5.0) -> None:
         """Stops every replica and waits until all are gone. A fetch under way is left behind."""
         going = list(self._replicas.values())
         for replica in going:
             replica.stop(grace)
+        await self._pool.close()
         if going:
             await asyncio.wait([replica.task for replica in going])
 
@@ -108,12 +146,22 @@ class Worker:
         """The logs of a model's replicas, oldest first, those of earlier servers among them."""
         return logs.paths(self._context.settings.log_dir, model)
 
+    def primed(self) -> Mapping[str, int]:
+        """Processes that wait for a model, by engine."""
+        return self._pool.waiting()
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _in_use(self) -> tuple[set[int], set[Path]]:
         """Ports and logs of the replicas that are there."""
         starts = [replica.starting for replica in self._replicas.values()]
         return {s.port for s in starts}, {s.log for s in starts if s.log is not None}
+
+    def _plain_launch(self, model: Model) -> Launch | None:
+        try:
+            return self._context.engines[model.engine].launch(model, 0, (), self._context.settings.config_dir)
+        except (EngineError, KeyError):  # its start will say so
+            return None
 
     def _end(self, replica: Replica) -> None:
         del self._replicas[replica.id]

@@ -8,6 +8,7 @@ import sys
 
 import harness
 import pytest
+import rounds
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("cc") is None and os.environ.get("CI") != "true", reason="no C compiler (cc)"
@@ -15,12 +16,12 @@ needs_compiler = pytest.mark.skipif(
 
 
 def test_rounds_with_a_noisy_direct_are_dropped():
-    assert harness.quiet_rounds([100, 114, 116, 300, 101]) == [0, 1, 4]
+    assert rounds.quiet_rounds([100, 114, 116, 300, 101]) == [0, 1, 4]
 
 
 def test_order_alternates_and_every_target_comes_first_sometimes():
     names = ["direct", "nginx", "pilotlight"]
-    orders = [harness.order_of_round(names, number) for number in range(6)]
+    orders = [rounds.order_of_round(names, number) for number in range(6)]
     assert orders[0] == names
     assert orders[1] == names[::-1]
     assert all(sorted(order) == sorted(names) for order in orders)
@@ -28,33 +29,33 @@ def test_order_alternates_and_every_target_comes_first_sometimes():
 
 
 def test_the_ratio_is_the_median_of_ratios_within_rounds():
-    rounds = harness.Rounds()
+    measured = rounds.Rounds()
     for direct, nginx, ours in [(10, 14, 84), (10, 28, 140), (20, 1, 1000), (11, 14, 98)]:
-        rounds.direct.append(direct)
-        rounds.add("nginx", {"cpu": nginx})
-        rounds.add("ours", {"cpu": ours})
-    assert rounds.kept() == [0, 1, 3]
-    assert rounds.ratio("ours", "cpu") == 6
-    assert rounds.difference("ours", "cpu", "nginx") == 84
-    assert rounds.ratio("ours", "cpu", base="haproxy") is None
+        measured.direct.append(direct)
+        measured.add("nginx", {"cpu": nginx})
+        measured.add("ours", {"cpu": ours})
+    assert measured.kept() == [0, 1, 3]
+    assert measured.ratio("ours", "cpu") == 6
+    assert measured.difference("ours", "cpu", "nginx") == 84
+    assert measured.ratio("ours", "cpu", base="haproxy") is None
 
 
 def test_with_few_values_the_99th_percentile_is_the_largest():
     values = [float(value) for value in range(32, 0, -1)]
-    assert harness.quantile(values, 0.5) == 16
-    assert harness.quantile(values, 0.99) == 32
-    assert harness.quantile([7.0], 0.5) == 7
+    assert rounds.quantile(values, 0.5) == 16
+    assert rounds.quantile(values, 0.99) == 32
+    assert rounds.quantile([7.0], 0.5) == 7
 
 
 def test_the_table_lines_up():
-    lines = harness.table(["what", "figure"], [("long enough", 1234.5), ("x", None)]).splitlines()
+    lines = rounds.table(["what", "figure"], [("long enough", 1234.5), ("x", None)]).splitlines()
     assert {len(line) for line in lines} == {len(lines[0])}
     assert "1,23" in lines[2]
     assert lines[3].endswith("| -      |")
 
 
 def test_the_machine_is_named_without_host_or_path():
-    about = harness.machine()
+    about = rounds.machine()
     assert os.uname().nodename not in json.dumps(about)
     assert set(about) == {"date", "cpu", "cores", "memory", "kernel", "python"}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pilotlight.controller.live import GRACE, LiveEffects
-from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
+from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Sleep, Start, Stop, Trim, Wake
 from pilotlight.fleet.plan import Plan
 from pilotlight.fleet.records import StartRecord
 from pilotlight.fleet.states import TABLE, Cause, State
@@ -50,7 +50,17 @@ def test_orders_reach_the_right_hands():
     bench.effects.start(start)
     bench.effects.stop(Stop("m-1", "x"))
     bench.effects.probe(Probe("m-1", "x"))
-    assert bench.replicas.calls == [("start", start, MODEL), ("stop", "m-1", GRACE), ("probe", "m-1")]
+    bench.effects.sleep(Sleep("m-1", 2, "x"))
+    bench.effects.wake(Wake("m-1", "x"))
+    bench.effects.trim(Trim("local", "x"))
+    assert bench.replicas.calls == [
+        ("start", start, MODEL),
+        ("stop", "m-1", GRACE),
+        ("probe", "m-1"),
+        ("sleep", "m-1", 2),
+        ("wake", "m-1"),
+        ("trim", "local"),
+    ]
     spoken = [Assign("r", "m-1", "x"), Hold("r", "x"), Refuse("r", 503, "c", "x")]
     bench.effects.assign(spoken[0])  # type: ignore[arg-type]
     bench.effects.hold(spoken[1])  # type: ignore[arg-type]
@@ -64,16 +74,28 @@ def test_orders_reach_the_right_hands():
         ((State.STARTING, State.READY), ["started"]),
         ((State.STARTING, State.GONE), ["started"]),  # a start that failed
         ((State.STARTING, State.STOPPING, State.GONE), ["started"]),  # called off, or not ready in time
-        ((State.STARTING, State.READY, State.GONE), ["started", "died"]),
-        ((State.STARTING, State.READY, State.SUSPECT, State.GONE), ["started", "died"]),
+        ((State.STARTING, State.READY, State.FAILING, State.GONE), ["started", "died"]),
+        ((State.STARTING, State.READY, State.SUSPECT, State.FAILING, State.GONE), ["started", "died"]),
         ((State.STARTING, State.READY, State.SUSPECT, State.READY), ["started"]),
         ((State.STARTING, State.READY, State.STOPPING, State.GONE), ["started"]),
         ((State.STARTING, State.READY, State.DRAINING, State.STOPPING, State.GONE), ["started"]),
-        ((State.STARTING, State.READY, State.DRAINING, State.GONE), ["started", "died"]),
+        ((State.STARTING, State.READY, State.DRAINING, State.FAILING, State.GONE), ["started", "died"]),
     ],
 )
 def test_what_a_replicas_way_means(states: tuple[State, ...], told: list[str]):
     assert Bench().moves(*states) == told
+
+
+def test_a_wake_is_told_as_such():
+    bench = Bench()
+    bench.record = StartRecord("m-1", "m", 5.0, 6.0, kind="wake")
+    assert bench.moves(State.READY, State.GOING_TO_SLEEP, State.ASLEEP, State.WAKING, State.READY) == [
+        "started"
+    ]
+    bench.record = RECORD
+    assert bench.moves(State.READY, State.GOING_TO_SLEEP, State.ASLEEP, State.WAKING, State.READY) == [
+        "started"
+    ]
 
 
 def test_a_start_of_which_nothing_is_known():
@@ -85,7 +107,7 @@ def test_a_start_of_which_nothing_is_known():
 @pytest.mark.parametrize("cause", Cause)
 def test_what_nobody_ordered_is_a_warning(cause: Cause, caplog: pytest.LogCaptureFixture):
     """A start that was called off is none; neither is the end of a process that was told to go."""
-    unwanted = {Cause.START_FAILED, Cause.TIMED_OUT, Cause.TOO_LARGE, Cause.DIED}
+    unwanted = {Cause.START_FAILED, Cause.TIMED_OUT, Cause.TOO_LARGE, Cause.DIED, Cause.SLEEP_FAILED}
     was, state = next((a, b) for (a, c), b in TABLE.items() if c is cause)
     with caplog.at_level(logging.INFO):
         Bench().effects.moved(Moved(0.0, "m-1", "m", was, state, cause, "because"))
@@ -94,12 +116,13 @@ def test_what_nobody_ordered_is_a_warning(cause: Cause, caplog: pytest.LogCaptur
 
 def test_what_went_wrong_is_a_warning(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
-        Bench().moves(State.STARTING, State.READY, State.GONE)
+        Bench().moves(State.STARTING, State.READY, State.FAILING, State.GONE)
         Bench().effects.note(Note("m", "does not fit"))
     assert [r.levelno for r in caplog.records] == [
         logging.INFO,
         logging.INFO,
         logging.WARNING,
+        logging.INFO,
         logging.WARNING,
     ]
-    assert "m-1 is gone: because" in caplog.text
+    assert "m-1 is failing: because" in caplog.text

@@ -6,7 +6,20 @@ import pytest
 
 from pilotlight.clock import VirtualClock
 from pilotlight.controller.loop import Controller
-from pilotlight.fleet.actions import Action, Assign, Hold, Moved, Note, Probe, Refuse, Start, Stop
+from pilotlight.fleet.actions import (
+    Action,
+    Assign,
+    Hold,
+    Moved,
+    Note,
+    Probe,
+    Refuse,
+    Sleep,
+    Start,
+    Stop,
+    Trim,
+    Wake,
+)
 from pilotlight.fleet.deployment import Deployment, Host
 from pilotlight.fleet.events import Arrived, Configured, Event, Finished, Ready, Stopped
 from pilotlight.fleet.states import State
@@ -40,6 +53,15 @@ class Notes:
         self._take(action)
 
     def probe(self, action: Probe) -> None:
+        self._take(action)
+
+    def sleep(self, action: Sleep) -> None:
+        self._take(action)
+
+    def wake(self, action: Wake) -> None:
+        self._take(action)
+
+    def trim(self, action: Trim) -> None:
         self._take(action)
 
     def moved(self, action: Moved) -> None:

@@ -8,9 +8,13 @@ from pilotlight.fleet.states import SERVING, TABLE, Cause, State, after, mermaid
 
 ALLOWED = {
     State.STARTING: {State.READY, State.STOPPING, State.GONE},
-    State.READY: {State.SUSPECT, State.DRAINING, State.STOPPING, State.GONE},
-    State.SUSPECT: {State.READY, State.DRAINING, State.STOPPING, State.GONE},
-    State.DRAINING: {State.STOPPING, State.GONE},
+    State.READY: {State.SUSPECT, State.GOING_TO_SLEEP, State.FAILING, State.DRAINING, State.STOPPING},
+    State.GOING_TO_SLEEP: {State.ASLEEP, State.FAILING, State.STOPPING},
+    State.ASLEEP: {State.WAKING, State.FAILING, State.STOPPING},
+    State.WAKING: {State.READY, State.FAILING, State.STOPPING},
+    State.SUSPECT: {State.READY, State.FAILING, State.DRAINING, State.STOPPING},
+    State.DRAINING: {State.FAILING, State.STOPPING},
+    State.FAILING: {State.GONE},
     State.STOPPING: {State.GONE},
     State.GONE: set[State](),
 }
@@ -41,15 +45,14 @@ def test_no_state_is_a_dead_end(state: State):
 
 
 def test_nobody_comes_back_from_leaving():
-    for state in (State.DRAINING, State.STOPPING, State.GONE):
+    for state in (State.DRAINING, State.FAILING, State.STOPPING, State.GONE):
         assert not reached(state) & SERVING
 
 
 def test_a_process_may_die_in_any_state_in_which_it_is_there():
-    deaths = {Cause.START_FAILED, Cause.DIED, Cause.ENDED}
     for state in State:
         if state is not State.GONE:
-            assert any(after(state, cause) is State.GONE for cause in deaths if (state, cause) in TABLE)
+            assert {Cause.START_FAILED, Cause.DIED, Cause.ENDED} & {c for s, c in TABLE if s is state}
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import ClientResponse, ServerDisconnectedError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from pilotlight.clock import SystemClock
@@ -21,7 +21,9 @@ from pilotlight.gateway.front import Directory, Front
 from pilotlight.gateway.kitchen import Kitchen, Patience
 from pilotlight.gateway.upstream import Upstream
 from pilotlight.http.keys import KeyRing
+from pilotlight.http.routes import Routes
 from pilotlight.spec.model import ApiKey, Model
+from unit.http.at_door import AtDoor
 
 
 class Bench:
@@ -84,9 +86,8 @@ class Bench:
             keys = KeyRing(self.keys, {"K": "sk-k"}, directory.names, self.clock)
             self.kitchen = kitchen
             front = Front(kitchen, keys, directory, 1, self.local_only)
-            door = web.Application()
-            door.add_routes(front.routes())
-            async with TestClient(TestServer(door, handler_cancellation=True)) as self.client:
+            door = AtDoor(Routes(front.routes()))
+            async with TestClient(door) as self.client:
                 yield self
             await upstream.close()
         assert sum(isinstance(e, Arrived) for e in self.posted) == sum(
@@ -215,9 +216,11 @@ async def test_the_wait_begins_anew_with_the_second_replica():
 async def test_a_refusal_with_the_engines_last_words():
     async with Bench().open(fine) as bench:
         bench.says, bench.tail = ["refuse 503 start_failed"], ("CUDA error",)
+        bench.kitchen.seen = lambda replica: "health last answered 503"
         answer = await bench.ask(stream=True)
         assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
-        assert "CUDA error" in (await answer.json())["error"]["message"]
+        said = (await answer.json())["error"]["message"]
+        assert said == "because; health last answered 503\nThe engine's last lines:\nCUDA error"
         assert bench.records[0].outcome == "start_failed"
 
 
@@ -471,3 +474,76 @@ async def test_a_client_that_reads_slowly_is_not():
     async with Bench(request_timeout=0.15).open(slow) as bench:
         await (await bench.ask(stream=True)).read()
         assert bench.records[0].outcome == "ok"
+
+
+async def test_a_client_that_leaves_when_it_has_seen_the_end_has_not_left():
+    async def lingers(request: web.Request) -> web.StreamResponse:
+        response = await events(request, b'data: {"a":1}\n\n', b"data: [DONE]\n\n")
+        await asyncio.sleep(5)
+        return response
+
+    async with Bench().open(lingers) as bench:
+        answer = await bench.ask(stream=True)
+        await answer.content.readuntil(b"[DONE]\n\n")
+        answer.close()
+        async with asyncio.timeout(5):
+            while not bench.records:
+                await asyncio.sleep(0.001)
+        (record,) = bench.records
+        assert (record.outcome, record.status, record.output_tokens) == ("ok", 200, 1)
+        assert bench.finished == [True]
+
+
+async def test_an_answer_that_nobody_was_there_to_take():
+    """Its client left while the last bytes came, and the news of that comes with the loop's next round."""
+    async with Bench().open(fine) as bench:
+        seen = Exchange._send
+
+        async def left(self: Exchange, *args: Any) -> None:
+            transport = self.request.transport
+            assert transport is not None
+            transport.abort()
+            await seen(self, *args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Exchange, "_send", left)
+            with contextlib.suppress(ServerDisconnectedError):
+                await bench.ask()
+        async with asyncio.timeout(5):
+            while not bench.records:
+                await asyncio.sleep(0.001)
+        assert [(r.outcome, r.status) for r in bench.records] == [("client_left", 499)]
+
+
+async def test_an_answer_is_told_when_it_was_written_and_its_engine_is_free_before():
+    async def large(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * 2**26)
+
+    async with Bench(request_timeout=30).open(large) as bench:
+        reader, writer = await asyncio.open_connection("127.0.0.1", bench.client.port, limit=1024)
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
+        writer.write(head + b'{"model":"m"}')
+        async with asyncio.timeout(20):
+            while not bench.finished:
+                await asyncio.sleep(0.001)
+            assert bench.finished == [True]
+            assert not bench.records, "most of it is still on its way"
+            while not bench.records:
+                await reader.read(2**20)
+        writer.transport.abort()
+        assert [(r.outcome, r.status) for r in bench.records] == [("ok", 200)]
+
+
+async def test_a_whole_answer_that_nobody_reads_is_let_go():
+    async def large(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * 2**26)
+
+    async with Bench(request_timeout=0.2).open(large) as bench:
+        _, writer = await asyncio.open_connection("127.0.0.1", bench.client.port, limit=1024)
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n"
+        writer.write(head + b'{"model":"m"}')
+        async with asyncio.timeout(10):
+            while not bench.records:
+                await asyncio.sleep(0.01)
+        writer.transport.abort()
+        assert (bench.records[0].outcome, bench.finished) == ("client_left", [True])

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from pilotlight.gateway.upstream import HIGH_WATER, Answer, Broken, Silent, Unreached, Upstream
+from pilotlight.gateway.connection import HIGH_WATER, Silent
+from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 
 Script = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 FOREVER = float("inf")
@@ -171,7 +172,7 @@ async def test_trailers_are_no_headers():
 
 
 async def test_a_connection_that_is_being_closed_is_not_taken(monkeypatch):
-    monkeypatch.setattr("pilotlight.gateway.upstream.IDLE", 0.0)
+    monkeypatch.setattr("pilotlight.gateway.connection.IDLE", 0.0)
     async with engine(says(OK)) as (stub, base, upstream):
         await whole(await ask(upstream, base))
         while upstream._origins[base].free:

@@ -1,4 +1,4 @@
-from pilotlight.http.headers import printable, to_client, to_engine
+from pilotlight.http.headers import for_client, printable, to_client, to_engine
 
 
 def sent(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
@@ -43,8 +43,10 @@ def test_to_the_client():
         (b"Connection", b"X-Hop"), (b"X-Hop", b"1"), (b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"3"),
         (b"Date", b"x"), (b"Server", b"x"), (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b"),
         (b"Content-Encoding", b"gzip"), (b"Access-Control-Allow-Origin", b"http://127.0.0.1"),
+        (b"X-Pilotlight-Start", b"mine"),
     ]  # fmt: skip
-    assert list(to_client(headers).items()) == [
+    assert to_client(headers) == b"Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Encoding: gzip\r\n"
+    assert list(for_client(headers).items()) == [
         ("Set-Cookie", "a"),
         ("Set-Cookie", "b"),
         ("Content-Encoding", "gzip"),

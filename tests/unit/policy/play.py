@@ -18,6 +18,7 @@ from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Device, Host, Need
 from pilotlight.fleet.fleet import NEVER, Fleet
+from pilotlight.fleet.states import Cause
 from pilotlight.policy.step import step
 
 GIB = 2**30
@@ -43,6 +44,8 @@ class Play:
         self.wake_at = NEVER
         self.refused: dict[str, ac.Refuse] = {}
         self.notes: list[str] = []
+        self.causes: list[Cause | None] = []
+        """Of all changes of state."""
         self.first = self.configure(*deployments, memory=memory, gpus=gpus)
         """What the first configuration ordered."""
 
@@ -80,6 +83,10 @@ class Play:
     def fail(self, replica: str, reason: str = "exit 1") -> list[str]:
         return self.play(ev.StartFailed(self.now, replica, reason))
 
+    def crash(self, replica: str, reason: str = "killed") -> list[str]:
+        """Its process has ended; what it started is being cleared up until it `die`s."""
+        return self.play(ev.Failing(self.now, replica, reason))
+
     def die(self, replica: str, reason: str = "killed") -> list[str]:
         return self.play(ev.Died(self.now, replica, reason))
 
@@ -105,6 +112,20 @@ class Play:
 
     def stop(self, deployment: str = "m") -> list[str]:
         return self.play(ev.StopAsked(self.now, deployment))
+
+    def sleep(self, deployment: str = "m", level: int | None = None) -> list[str]:
+        return self.play(ev.SleepAsked(self.now, deployment, level))
+
+    def slept(self, replica: str, memory: float, gpu_memory: float | None = None) -> list[str]:
+        gpu = None if gpu_memory is None else int(gpu_memory * GIB)
+        return self.play(ev.Slept(self.now, replica, int(memory * GIB), gpu))
+
+    def sleep_failed(self, replica: str, reason: str = "no") -> list[str]:
+        return self.play(ev.SleepFailed(self.now, replica, reason))
+
+    def overhead(self, memory: float) -> list[str]:
+        """What zygotes and primed processes take, in GiB."""
+        return self.play(ev.Overhead(self.now, "local", int(memory * GIB)))
 
     def shut_down(self) -> list[str]:
         return self.play(ev.ShutDown(self.now))
@@ -168,7 +189,11 @@ class Play:
             case ac.Start():
                 on = f" on {','.join(map(str, action.devices))}" if action.devices else ""
                 return f"start {action.replica}{on}"
-            case ac.Stop() | ac.Probe():
+            case ac.Trim():
+                return f"trim {action.host}"
+            case ac.Moved():
+                self.causes.append(action.cause)
+            case ac.Stop() | ac.Probe() | ac.Sleep() | ac.Wake():
                 return f"{type(action).__name__.lower()} {action.replica}"
             case ac.Note():
                 self.notes.append(action.because)

@@ -137,6 +137,58 @@ def test_a_crash_with_requests_bounces_them_to_a_new_replica():
     assert p.ready("m-2") == ["r2 -> m-2", "r1 -> m-2"] or p.held() == []
 
 
+def test_one_whose_process_has_ended_takes_nothing_and_keeps_its_room_until_it_is_gone():
+    p = Play(model(memory=8, max_replicas=2), memory=20)
+    p.up()
+    p.ask("r1")
+    assert p.crash("m-1") == []
+    assert p.state("m-1") == "failing"
+    assert p.bounce("r1") == ["hold r1", "start m-2"], "there is room for both"
+    assert p.ask("r2") == ["hold r2"]
+    assert p.taken() == 16
+    assert p.die("m-1") == [] and p.taken() == 8
+    assert p.ready("m-2") == ["r1 -> m-2", "r2 -> m-2"]
+
+
+@pytest.mark.parametrize("fields", [{"memory": 8}, {"exclusive": "port 8000"}])
+def test_where_there_is_no_room_for_both_the_new_one_waits_for_the_old_one(fields: dict[str, object]):
+    p = Play(model(min_replicas=1, **fields), model("other", memory=4), memory=12)
+    p.ready("m-1")
+    p.ask("r1"), p.up("other"), p.wait(5)
+    assert p.crash("m-1") == [], "nobody is evicted, for its room is on its way"
+    assert p.bounce("r1") == ["hold r1"]
+    assert p.wait(0.5) == []
+    p.wait(1), p.wait(0)
+    assert p.die("m-1") == ["start m-2"]
+
+
+def test_a_crash_counts_once():
+    p = Play(model())
+    p.up(serve=False)
+    p.crash("m-1"), p.crash("m-1"), p.die("m-1"), p.die("m-1")
+    assert p.fleet.deployments["m"].failures == 1
+    assert p.ask("r1") == ["hold r1"]
+    assert p.wait(1) == ["start m-2"]
+
+
+@pytest.mark.parametrize("end", ["remove", "shut_down", "stop"])
+def test_one_that_is_failing_is_told_nothing_more(end: str):
+    p = Play(model())
+    p.up(), p.ask("r1"), p.crash("m-1")
+    words = p.configure() if end == "remove" else p.shut_down() if end == "shut_down" else p.stop()
+    assert words == [] and p.wait(1000) == [] and p.recover("m-1") == []
+    assert p.done("r1") == []
+    assert p.gone("m-1") == [] and p.state("m-1") == "gone"
+
+
+def test_one_that_was_to_go_anyway_may_fail_too():
+    p = Play(model())
+    p.up(), p.ask("r1"), p.stop()
+    assert p.crash("m-1") == [] and p.state("m-1") == "failing"
+    assert p.fleet.deployments["m"].failures == 0
+    assert p.bounce("r1") == ["hold r1", "start m-2"]
+
+
 def test_a_crash_below_min_replicas_is_restarted_by_itself():
     p = Play(model(min_replicas=1))
     p.ready("m-1")

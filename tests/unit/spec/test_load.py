@@ -146,6 +146,7 @@ def test_an_unknown_key_names_the_nearest_and_all() -> None:
         ("ttl: 5 m", "'5 m' is not a duration"),
         ("ttl: 1000000d", "1000000d is too long: at most 100 years"),
         ("startup_timeout: 0", "0 is too small: more than 0"),
+        ("request_timeout: 0", "0 is too small: more than 0"),
         ("startup_timeout: -1", "-1 (for ever) is not allowed here"),
         ("memory: 16", "16 is too small: at least 1 MiB; a number without a unit is bytes"),
         ("memory: lots", "'lots' is not a size; write it like 512MiB"),

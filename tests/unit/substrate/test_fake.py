@@ -24,7 +24,7 @@ async def test_it_ends_by_itself_when_its_script_says_so() -> None:
     clock.run_until(4.9)
     assert process.pids() == (1001,)
     clock.run_until(5.0)
-    assert process.ended
+    assert process.gone
     assert await process.wait() == Exit(code=1)
     assert process.events == ["stop_argv"]
 

@@ -83,7 +83,7 @@ def test_descendants_without_the_spared(monkeypatch: pytest.MonkeyPatch, by_kern
     below = {int(process.stdout.readline()) for _ in range(3)}
     assert set(proc.descendants(process.pid)) == below
     assert set(proc.descendants(os.getpid())) >= below | {process.pid}
-    assert not set(proc.descendants(os.getpid(), process.pid)) & (below | {process.pid})
+    assert not set(proc.descendants(os.getpid(), lambda pid: pid == process.pid)) & (below | {process.pid})
     proc.kill_with_group(process.pid)
     process.wait()
     process.stdout.close()

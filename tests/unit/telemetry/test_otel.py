@@ -7,8 +7,8 @@ import pytest
 
 from pilotlight.fleet.plan import Span
 from pilotlight.fleet.records import RequestRecord, StartRecord
-from pilotlight.gateway.stages import stages
 from pilotlight.telemetry.otel import from_env
+from pilotlight.telemetry.stages import stages
 
 pytest.importorskip("opentelemetry.sdk")
 

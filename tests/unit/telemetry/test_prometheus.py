@@ -84,6 +84,19 @@ def test_starts():
     assert bench.samples("pilotlight_replicas_died_total") == {("chat",): 1}
 
 
+def test_sleep_and_wake():
+    bench = Bench()
+    spans = (Span("wake", 5.0, 5.5), Span("load", 5.1, 5.5))
+    bench.metrics.started(StartRecord("chat-1", "chat", 5.0, 5.5, spans, kind="wake"))
+    bench.metrics.moved(
+        Moved(6.0, "chat-1", "chat", State.GOING_TO_SLEEP, State.STOPPING, Cause.SLEEP_FAILED, "x")
+    )
+    assert bench.samples("pilotlight_wake_seconds_sum") == {("chat",): 0.5}
+    assert bench.samples("pilotlight_cold_start_seconds_sum") == {}
+    assert bench.samples("pilotlight_sleep_failures_total") == {("chat",): 1}
+    assert bench.samples("pilotlight_starts_failed_total") == {}
+
+
 def test_the_fleet():
     bench = Bench()
     d = declared(bench, "chat")

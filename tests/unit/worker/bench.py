@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from pilotlight.ports import Command, Engine, WeightsInfo
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import FakeSubstrate, Script
 from pilotlight.weights.fake import FakeWeights
-from pilotlight.worker.context import Settings
+from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
 
 E = TypeVar("E", bound=Event)
@@ -24,7 +24,11 @@ LAST_WORDS = (StartFailed, Died, Stopped)
 
 
 class Guest:
-    """Plays an engine of ours. `received` is what the worker sent it."""
+    """Plays an engine of ours. `received` is what the worker sent it.
+
+    `until` says how far it gets: `import`, `weights`, `ready` and all else; `awake`, it never sleeps; `asleep`, it
+    never wakes.
+    """
 
     def __init__(
         self, *, until: str = "ready", error: dict[str, Any] | None = None, garbage: bytes = b""
@@ -33,6 +37,9 @@ class Guest:
         self.error = error
         self.garbage = garbage
         self.received: list[dict[str, Any]] = []
+        self.wake_error: dict[str, Any] | None = None
+        self.told: Callable[[dict[str, Any]], None] = lambda _: None
+        """Called with every order after the first."""
 
     async def __call__(self, far: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -54,7 +61,21 @@ class Guest:
             await asyncio.Event().wait()
         await tell(event="stage", name="load", start=4.0, end=5.0)
         await tell(event="ready", port=4711)
-        await asyncio.Event().wait()
+        while True:
+            self.received.append(order := json.loads(await loop.sock_recv(far, 65536)))
+            self.told(order)
+            await self._obey(tell, order)
+
+    async def _obey(self, tell: Callable[..., Awaitable[None]], order: dict[str, Any]) -> None:
+        if self.until == ("asleep" if "wake" in order else "awake"):
+            await asyncio.Event().wait()
+        if self.wake_error and "wake" in order:
+            await tell(event="error", **self.wake_error)
+        elif "wake" in order:
+            await tell(event="stage", name="load", start=6.0, end=7.0)
+            await tell(event="ready", port=4712)
+        else:
+            await tell(event="asleep")
 
 
 class Bench:
@@ -66,16 +87,21 @@ class Bench:
         clock: Clock | None = None,
         weights: FakeWeights | None = None,
         engines: Mapping[str, Engine] | None = None,
+        substrate: FakeSubstrate | None = None,
     ) -> None:
         self.events: list[Event] = []
         self._news = asyncio.Event()
         self.clock = clock or SystemClock()
         self.guest = Guest()
-        self.substrate = FakeSubstrate(script or Script(player=self.guest), clock=self.clock)
+        self.substrate = substrate or FakeSubstrate(script or Script(player=self.guest), clock=self.clock)
         self.weights = weights or FakeWeights(folder)
         self.engine = FakeEngine()
         self.health: int | Exception = 200
         self.asked = 0
+        self.orders: list[tuple[str, bytes]] = []
+        """Paths and bodies of what was posted to the engine."""
+        self.order_answer: int | Exception = 200
+        self.obey: Callable[[str], None] = lambda _: None
         self.measured: tuple[int, int | None] = (1000, None)
         self.measure_error: Exception | None = None
         self.worker = Worker(
@@ -88,17 +114,22 @@ class Bench:
             describe=lambda path: WeightsInfo(path.stat().st_size),
             ask=self._ask,
             measure=self._measure,
+            order=self._order,
         )
         self._count = 0
 
     def start(
-        self, model: Model | None = None, plan: Plan | None = None, deployment: str = "org/chat:1"
+        self,
+        model: Model | None = None,
+        plan: Plan | None = None,
+        deployment: str = "org/chat:1",
+        devices: tuple[int, ...] = (),
     ) -> str:
         model = model or Model(source="somewhere")
         self._count += 1
         replica = f"{deployment}-{self._count}"
         plan = plan or FakeEngine(reports=model.engine == "llamacpp").plan(model)
-        self.worker.start(Start(replica, deployment, "local", (), plan, "a test"), model)
+        self.worker.start(Start(replica, deployment, "local", devices, plan, "a test"), model)
         return replica
 
     async def ready(self, model: Model | None = None) -> str:
@@ -146,7 +177,7 @@ class Bench:
     def _post(self, event: Event) -> None:
         if isinstance(event, LAST_WORDS) and self.substrate.spawned:
             mine = [p for p in self.substrate.spawned if p.command.replica == event.replica]
-            assert all(p.ended for p in mine), "the last word came before the process was gone"
+            assert all(p.gone for p in mine), "the last word came before the process was gone"
         self.events.append(event)
         self._news.set()
 
@@ -156,6 +187,14 @@ class Bench:
         if isinstance(self.health, Exception):
             raise self.health
         return self.health
+
+    async def _order(self, url: str, path: str, timeout: float, body: bytes = b"") -> int:
+        self.orders.append((path, body))
+        await asyncio.sleep(0)
+        if isinstance(self.order_answer, Exception):
+            raise self.order_answer
+        self.obey(path)
+        return self.order_answer
 
     def _measure(self, pids: Collection[int], devices: Collection[int]) -> tuple[int, int | None]:
         if self.measure_error is not None:

@@ -75,3 +75,21 @@ def test_tail_of_a_long_log_reads_its_end_only(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_telling_line(lines: list[str], line: str) -> None:
     assert logs.telling(lines) == line
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m\x1b[2K\x1b[?25h", "red"),
+        ("a\x1b]0;title\x07b", "ab"),
+        ("a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\b", "alinkb"),
+        ("a\x1b]52;c;cm0gLXJm\x1b\\b\x1bPq\x1b\\", "ab"),
+        ("a\x1b(B\x1b=\x1bcb", "ab"),
+        ("a\x00\x07\x08\x9b\x7fb\tc", "ab\tc"),
+        ("10 %\r20 %\r\n", "10 %\n20 %\n"),
+        ("cut \x1b[3", "cut 3"),
+        ("ünïcode ✓", "ünïcode ✓"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_left_out(written: str, shown: str):
+    assert logs.plain(written) == shown

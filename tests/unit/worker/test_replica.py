@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pilotlight.clock import VirtualClock
-from pilotlight.fleet.events import Died, Measured, Recovered, Stopped
+from pilotlight.fleet.events import Died, Failing, Measured, Recovered, Stopped
 from pilotlight.fleet.plan import Stage
 from pilotlight.ports import Exit
 from pilotlight.spec.model import Model
@@ -33,6 +33,37 @@ async def test_a_crash_is_told_at_once(tmp_path: Path) -> None:
     bench.worker.stop(replica, 1.0)
     await settle()
     assert len(bench.last_words(replica)) == 1
+
+
+async def test_a_crash_is_told_before_what_it_leaves_is_cleared_up(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    bench = Bench(tmp_path, Script(player=Guest(), clearing_takes=5.0), clock=clock)
+    replica = await bench.ready()
+    bench.substrate.spawned[0].end(Exit(signal=9))
+    told = await bench.until(Failing, replica)
+    assert told.reason == "the engine was killed by signal 9"
+    await settle()
+    assert bench.last_words(replica) == [] and bench.of(replica)[-1] == "Failing"
+    clock.run_until(5.0)
+    assert (await bench.until(Died, replica)).reason == told.reason
+
+
+async def test_one_that_hangs_is_told_before_it_is_killed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    replica = await bench.ready()
+    bench.health = ConnectionRefusedError()
+    bench.worker.probe(replica)
+    await bench.until(Died, replica)
+    assert bench.of(replica)[-2:] == ["Failing", "Died"]
+
+
+async def test_one_that_was_told_to_stop_does_not_fail(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    replica = await bench.ready()
+    bench.worker.stop(replica, 1.0)
+    bench.substrate.spawned[0].end(Exit(signal=9))
+    await bench.until(Stopped, replica)
+    assert "Failing" not in bench.of(replica)
 
 
 async def test_one_that_never_answers_is_killed(tmp_path: Path) -> None:

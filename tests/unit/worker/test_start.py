@@ -197,6 +197,22 @@ async def test_a_command_is_ready_when_its_health_says_so(tmp_path: Path) -> Non
     server.close()
 
 
+async def test_one_that_is_stopped_before_it_is_ready_tells_what_its_health_said(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Script())
+    bench.health = 503
+    replica = bench.start(COMMAND)
+    await bench.begun(Stage.LOAD, replica)
+    port = int(bench.substrate.spawned[0].command.env["PORT"])
+    assert bench.worker.report(replica).seen == "", "it may still come"
+    server = await listen(port)
+    while bench.asked < 2:
+        await asyncio.sleep(0.001)
+    bench.worker.stop(replica, 1.0)
+    assert bench.worker.report(replica).seen == "health last answered 503"
+    await bench.close()
+    server.close()
+
+
 async def test_a_fixed_port_that_is_taken(tmp_path: Path) -> None:
     server = await listen(0)
     port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""The server's side of the guardian: its start, and the socket on which keepers are ordered from it."""
+"""The server's side of the guardian: its start, and the socket on which keepers are ordered from it or a zygote."""
 
 import asyncio
 import os
@@ -22,44 +22,22 @@ def guardian_script() -> Path:
     return Path(spec.origin)
 
 
-class Guardian:
-    """One guardian process. Made in a thread by `start`, then bound to the running loop by `attach`."""
+class Source:
+    """Of keepers: the near end of the guardian's socket, or of a zygote's. Belongs to the running loop."""
 
-    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
-        self._process = process
+    def __init__(self, name: str, control: socket.socket) -> None:
+        self.name = name
         self._control = control
         self._gone: dict[int, asyncio.Event] = {}
         self.lost = False
         """It has ended, or was told to."""
-
-    @classmethod
-    def start(cls, mark: str, run_dir: Path) -> "Guardian":
-        """Blocks for a few milliseconds; OSError when it cannot be run."""
-        ours, theirs = socket.socketpair()
-        env = {**os.environ, "PILOTLIGHT_OWNER": mark}
-        with theirs, _open_log(run_dir) as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(guardian_script()), str(theirs.fileno()), str(os.getpid())],
-                env=env,
-                cwd="/",
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the server alone
-            )
-        ours.setblocking(False)
-        return cls(process, ours)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def attach(self) -> None:
-        asyncio.get_running_loop().add_reader(self._control.fileno(), self._readable)
+        control.setblocking(False)
+        asyncio.get_running_loop().add_reader(control.fileno(), self._readable)
 
     def start_keeper(self, number: int, fds: Sequence[int]) -> None:
-        """Hands the far ends `fds` to a new keeper. OSError when the guardian is gone."""
+        """Hands the far ends `fds` to a new keeper. OSError when nobody is there."""
+        if self.lost:
+            raise BrokenPipeError(f"{self.name} has ended")
         try:
             socket.send_fds(self._control, [_MESSAGE.pack(b"S", number)], list(fds))
         except (BrokenPipeError, ConnectionResetError):
@@ -67,8 +45,8 @@ class Guardian:
             raise
         self._gone[number] = asyncio.Event()
 
-    async def keeper_gone(self, number: int) -> None:
-        """Returns when everything below that keeper is gone, or nobody is left to say so."""
+    async def keeper_gone(self, number: int, pid: int) -> None:
+        """Returns when that keeper and everything below it is gone, or nobody is left to say so."""
         event = self._gone.get(number)
         if event is not None and not self.lost:
             await event.wait()
@@ -82,14 +60,6 @@ class Guardian:
         for event in self._gone.values():
             event.set()
         self._gone.clear()
-
-    def reap(self) -> None:
-        """Blocks until the process is gone; kills it when that takes too long."""
-        try:
-            self._process.wait(_EXIT_LIMIT)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def _readable(self) -> None:
         # To the last byte, as LocalProcess does and for its reason.
@@ -111,6 +81,40 @@ class Guardian:
             return None
         except OSError:
             return b""
+
+
+class Guardian(Source):
+    """The guardian process, once it is started."""
+
+    def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
+        super().__init__(f"the guardian (process {process.pid})", control)
+        self._process = process
+
+    def reap(self) -> None:
+        """Blocks until the process is gone; kills it when that takes too long."""
+        try:
+            self._process.wait(_EXIT_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def start_guardian(mark: str, run_dir: Path) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Blocks for a few milliseconds; OSError when it cannot be run."""
+    ours, theirs = socket.socketpair()
+    env = {**os.environ, "PILOTLIGHT_OWNER": mark}
+    with theirs, _open_log(run_dir) as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(guardian_script()), str(theirs.fileno()), str(os.getpid())],
+            env=env,
+            cwd="/",
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # a Ctrl-C in the terminal is for the server alone
+        )
+    return process, ours
 
 
 def _open_log(run_dir: Path) -> BinaryIO:

@@ -40,15 +40,22 @@ class LocalProcess:
     """See `ports.Process`. `lost` is called when the keeper ended without a word."""
 
     def __init__(
-        self, command: Command, number: int, control: socket.socket, lost: Callable[["LocalProcess"], None]
+        self,
+        command: Command,
+        number: int,
+        control: socket.socket,
+        lost: Callable[["LocalProcess"], None],
+        zygote: bool = False,
     ) -> None:
         self.command = command
         self.number = number
         self._control = control
         self._lost = lost
+        self._zygote = zygote
         self._loop = asyncio.get_running_loop()
         self._inbox = b""
         self._first: asyncio.Future[Report | None] = self._loop.create_future()
+        self._ended: asyncio.Future[Exit] = self._loop.create_future()
         self._exit: asyncio.Future[Exit] = self._loop.create_future()
         self._keeper = 0
         self._pid = 0
@@ -66,8 +73,17 @@ class LocalProcess:
     def channel(self) -> int | None:
         return self._channel
 
+    async def ended(self) -> Exit:
+        return await asyncio.shield(self._ended)
+
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)
+
+    def log_to(self, log: Path) -> None:
+        if self._control.fileno() >= 0:
+            order = {"log": _text(os.fspath(log)), "log_max_size": self.command.log_max_size}
+            with contextlib.suppress(OSError):  # it is gone
+                self._control.send(msgspec.json.encode(order) + b"\n")
 
     async def stop(self, grace: float) -> Exit:
         self.ask_to_stop(grace)
@@ -111,7 +127,14 @@ class LocalProcess:
             self._control.send(msgspec.json.encode({"stop": grace}) + b"\n")
         if self._watchdog is not None:
             self._watchdog.cancel()
+        if self._zygote:
+            return  # its keeper stays for as long as anything that was forked from it
         self._watchdog = self._loop.call_later(grace + _KEEPER_LIMIT, self._kill_keeper)
+
+    @property
+    def keeper(self) -> int:
+        """Its pid; 0 until it has said so."""
+        return self._keeper
 
     def on_end(self, callback: Callable[[], None]) -> None:
         self._exit.add_done_callback(lambda _: callback())
@@ -126,8 +149,8 @@ class LocalProcess:
             self._watchdog.cancel()
         if not self._first.done():
             self._first.set_result(None)
-        if not self._exit.done():
-            self._exit.set_result(exit)
+        _settle(self._ended, exit)
+        _settle(self._exit, exit)
 
     def _kill_keeper(self) -> None:
         if self._control.fileno() >= 0 and self._keeper:
@@ -156,7 +179,9 @@ class LocalProcess:
             return b""
 
     def _take(self, report: Report) -> None:
-        if report.event == "exit":
+        if report.event == "ended":
+            _settle(self._ended, Exit(code=report.code, signal=report.signal))
+        elif report.event == "exit":
             self.finish(Exit(code=report.code, signal=report.signal))
         elif not self._first.done():
             self._first.set_result(report)
@@ -169,16 +194,22 @@ class LocalProcess:
             self._control.close()
 
 
-def order(command: Command, mark: Mark, run_dir: Path) -> dict[str, Any]:
+def _settle(future: asyncio.Future[Exit], exit: Exit) -> None:
+    if not future.done():
+        future.set_result(exit)
+
+
+def order(command: Command, mark: Mark, run_dir: Path, zygote: bool = False) -> dict[str, Any]:
     """What a keeper has to be told. Bytes travel as Latin-1: arguments may be invalid in any encoding."""
     env = {k: v for k, v in command.env.items() if k != "PILOTLIGHT_CHANNEL"}
-    env |= {OWNER: str(mark), "PILOTLIGHT_REPLICA": command.replica}
+    env |= {OWNER: mark.wide() if zygote else str(mark), "PILOTLIGHT_REPLICA": command.replica}
     for text in (*command.argv, *env, *env.values(), command.cwd):
         if "\0" in text:
             raise EngineError(f"cmd {command.argv[0]!r} cannot be run: there is a NUL character in {text!r}")
     return {
         "replica": command.replica,
         "mark": str(mark),
+        "zygote": zygote,
         "argv": [_text(word) for word in command.argv],
         "env": {_text(k): _text(v) for k, v in env.items()},
         "cwd": _text(command.cwd),

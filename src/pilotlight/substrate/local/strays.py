@@ -49,6 +49,10 @@ class Mark(msgspec.Struct, frozen=True):
         text = f"pl{self.folder}.{self.boot}.{self.namespace}.{self.pid}.{self.start}"
         return text if self.number is None else f"{text}.{self.number}"
 
+    def wide(self) -> str:
+        """The same mark with room for any number: zygote_fork.py writes its forks' over it."""
+        return f"{msgspec.structs.replace(self, number=None)}.{self.number or 0:012d}"
+
     def of(self, number: int) -> "Mark":
         return msgspec.structs.replace(self, number=number)
 

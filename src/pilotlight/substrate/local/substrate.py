@@ -5,16 +5,17 @@ import functools
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from pilotlight.errors import EngineError
-from pilotlight.ports import Command, Exit
+from pilotlight.errors import EngineError, ZygoteUnavailable
+from pilotlight.ports import Command, Exit, Preload, Zygote
 from pilotlight.substrate.local import strays
-from pilotlight.substrate.local.guardian import Guardian
+from pilotlight.substrate.local.guardian import Guardian, Source, start_guardian
 from pilotlight.substrate.local.process import LocalProcess, order
+from pilotlight.substrate.local.zygotes import Zygotes
 from pilotlight_guest.guardian_proc import LINUX
 
 P = ParamSpec("P")
@@ -37,6 +38,7 @@ class LocalSubstrate:
         self._guardian: asyncio.Task[Guardian] | None = None
         self._processes: set[LocalProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._zygotes = Zygotes(functools.partial(self._spawn, zygote=True))
         # Not the loop's own pool, which may be busy with downloads.
         self._threads = ThreadPoolExecutor(2, "pilotlight-substrate")
         self._closed = False
@@ -46,9 +48,35 @@ class LocalSubstrate:
         self._start_guardian()
 
     async def spawn(self, command: Command) -> LocalProcess:
+        return await (self._fork(command) if command.preload is not None else self._spawn(command))
+
+    def zygote_ready(self, preload: Preload) -> bool:
+        return self._zygotes.ready(preload)
+
+    def warm_zygote(self, preload: Preload, log: Path, env: Mapping[str, str]) -> None:
+        if LINUX and not self._closed:
+            self._zygotes.warm(preload, log, env)
+
+    def zygotes(self) -> Sequence[Zygote]:
+        return self._zygotes.all()
+
+    def end_zygotes(self) -> None:
+        self._zygotes.end()
+
+    async def _fork(self, command: Command) -> LocalProcess:
+        assert command.preload is not None
+        if self._closed:
+            raise EngineError(f"cmd {command.argv[0]!r} is not started: the server is stopping")
+        async with self._zygotes.answering(command.preload) as source:
+            process = await self._spawn_below(source, command)
+        if process is None:
+            raise ZygoteUnavailable("it ended when it was to fork")
+        return process
+
+    async def _spawn(self, command: Command, zygote: bool = False) -> LocalProcess:
         for _ in range(2):  # the guardian may have been killed since it was last used
             guardian = await self._running_guardian(command)
-            process = await self._spawn_below(guardian, command)
+            process = await self._spawn_below(guardian, command, zygote)
             if process is not None:
                 return process
             if not guardian.lost:
@@ -64,6 +92,7 @@ class LocalSubstrate:
 
     async def close(self) -> None:
         self._closed = True
+        self._zygotes.end("the server is stopping")
         for process in self._processes:
             process.ask_to_stop(0.0)
         while self._processes or self._tasks:
@@ -80,10 +109,12 @@ class LocalSubstrate:
 
     # -- a start --------------------------------------------------------------------------------------------
 
-    async def _spawn_below(self, guardian: Guardian, command: Command) -> LocalProcess | None:
+    async def _spawn_below(
+        self, source: Source, command: Command, zygote: bool = False
+    ) -> LocalProcess | None:
         """None when no keeper came of it."""
         number = next(_numbers)
-        text = order(command, self._mark.of(number), self._run_dir)
+        text = order(command, self._mark.of(number), self._run_dir, zygote)
         ours, theirs = socket.socketpair()
         near, far = socket.socketpair() if command.channel else (None, None)
         ours.setblocking(False)
@@ -92,10 +123,10 @@ class LocalSubstrate:
         process = None
         try:
             with theirs:
-                guardian.start_keeper(number, [s.fileno() for s in (theirs, far) if s is not None])
+                source.start_keeper(number, [s.fileno() for s in (theirs, far) if s is not None])
             if far is not None:
                 far.close()
-            process = LocalProcess(command, number, ours, lambda p: self._lost(p, guardian))
+            process = LocalProcess(command, number, ours, lambda p: self._lost(p, source), zygote)
             self._processes.add(process)
             process.on_end(functools.partial(self._processes.discard, process))
             return process if await process.begin(text, near) else None
@@ -140,21 +171,19 @@ class LocalSubstrate:
             log.warning(
                 "no child subreaper on this system: what leaves its process group may outlive its owner"
             )
-        guardian = await self._in_thread(Guardian.start, str(self._mark), self._run_dir)
-        guardian.attach()
-        return guardian
+        return Guardian(*await self._in_thread(start_guardian, str(self._mark), self._run_dir))
 
     # -- a lost keeper --------------------------------------------------------------------------------------
 
-    def _lost(self, process: LocalProcess, guardian: Guardian) -> None:
-        self._background(self._bury(process, guardian))
+    def _lost(self, process: LocalProcess, source: Source) -> None:
+        self._background(self._bury(process, source))
 
-    async def _bury(self, process: LocalProcess, guardian: Guardian) -> None:
+    async def _bury(self, process: LocalProcess, source: Source) -> None:
         """A keeper was killed: its command died with it. Waits for the rest, then says so."""
         try:
-            await asyncio.wait_for(guardian.keeper_gone(process.number), _GONE_LIMIT)
+            await asyncio.wait_for(source.keeper_gone(process.number, process.keeper), _GONE_LIMIT)
         except TimeoutError:
-            log.warning("the guardian (process %d) does not answer", guardian.pid)
+            log.warning("%s does not answer", source.name)
         mark = self._mark.of(process.number)
         await self._in_thread(strays.kill_marked, lambda found: found == mark)
         await self._in_thread(strays.run_records, self._run_dir, self._mark, process.number)

@@ -2,7 +2,7 @@ import pytest
 
 from pilotlight.fleet.plan import Span
 from pilotlight.fleet.records import RequestRecord, StartRecord
-from pilotlight.gateway.stages import server_timing, stages, trace
+from pilotlight.telemetry.stages import server_timing, stages, trace
 
 SPANS = (
     Span("allocate", 10.0, 10.1),

@@ -69,6 +69,7 @@ def trace(r: RequestRecord) -> dict[str, Any]:
         "output_tokens": r.output_tokens,
         "tokens_from": r.tokens_from,
         "techniques": list(r.start_record.techniques) if r.start_record else [],
+        "fell_back": r.start_record.fell_back if r.start_record else "",
         "spans": [
             {"stage": row.stage, "start_s": round(row.start_s, 6), "seconds": round(row.seconds, 6)}
             for row in stages(r)

@@ -1,0 +1,127 @@
+"""pilotlight bench"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+
+from pilotlight.errors import PilotlightError
+from pilotlight.fleet.plan import Stage
+from pilotlight.ports import Engine
+from pilotlight.spec.model import Config, EngineSettings, Model
+
+SERVER = (sys.executable, "-m", "pilotlight.cli.bench_server")
+DEFAULT = Path("pilotlight.yaml")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_subparsers(dest="what", required=True, metavar="cold-start")
+    cold = what.add_parser(
+        "cold-start",
+        help="from a request to its first token when nothing is up: plain, by each technique, by all together",
+        description="Asks a model at zero over and over, through the whole server, and compares the plain start with "
+        "each technique alone and all together. The runs are interleaved, every prompt is new, and the weights are "
+        "in the page cache.",
+    )
+    cold.add_argument("model", metavar="SOURCE|MODEL", help="weights, or the name of a model in --config")
+    cold.add_argument("--engine", help="the engine; default: the configuration's, or llamacpp")
+    group = cold.add_mutually_exclusive_group()
+    group.add_argument("--with", dest="wanted", type=_names, help="only these techniques: a,b")
+    group.add_argument("--without", type=_names, default=(), help="not these techniques: a,b")
+    cold.add_argument("--runs", type=_positive, default=5, help="timed requests to each; default: 5")
+    cold.add_argument("--json", action="store_true", help="for programs")
+    cold.add_argument("--plot", type=Path, help="also write the figures there, as a page for a browser")
+    cold.add_argument("--config", type=Path, help=f"the configuration; default: {DEFAULT}, if it is there")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def run(args: argparse.Namespace) -> None:
+    from pilotlight.bench import measuring, plot, result, variants  # noqa: PLC0415
+    from pilotlight.cli import bench_view  # noqa: PLC0415
+
+    config, model, folder = _subject(args)
+    engine = _engine(config, model)
+    chosen = variants.variants(engine.techniques(model), args.wanted, args.without)
+    if args.plot is not None and not os.access(args.plot.absolute().parent, os.W_OK):
+        raise PilotlightError(f"--plot {args.plot}: its folder cannot be written")
+    _fetch(config, model, engine)
+    settings = config.engines.get(model.engine, EngineSettings())
+    subject = measuring.Subject(model, settings, config, folder)
+    with bench_view.Watch(len(chosen), args.runs) as watch:
+        measured = measuring.measure(subject, chosen, args.runs, SERVER, watch.told)
+    about = f"{args.model} on {model.engine}, weights in the page cache, a new prompt in every run"
+    report = result.Report(about, tuple(measured), result.machine(), result.today())
+    if args.plot is not None:
+        args.plot.write_text(plot.html(report))
+    if args.json:
+        print(json.dumps(report.json()))
+    else:
+        bench_view.show(report)
+
+
+def _subject(args: argparse.Namespace) -> tuple[Config, Model, Path]:
+    """The configuration, the model in it or one made of its source, and the folder relative paths are relative to."""
+    path = args.config or (DEFAULT if DEFAULT.exists() and not _is_source(args.model) else None)
+    config, folder, model = Config(), Path.cwd(), None
+    if path is not None:
+        from pilotlight.spec.load import load  # noqa: PLC0415
+
+        config, folder = load(path, os.environ), path.absolute().parent
+        named = {alias: m for m in config.models.values() for alias in m.aliases} | config.models
+        model = named.get(args.model)
+    if model is None:
+        if not _is_source(args.model):
+            raise PilotlightError(_unknown(args.model, path, config))
+        source = args.model if "://" in args.model else str(Path(args.model).absolute())
+        model = Model(source=source)
+    if args.engine is not None:
+        model = msgspec.structs.replace(model, engine=args.engine)
+    return config, model, folder
+
+
+def _is_source(text: str) -> bool:
+    return "://" in text or Path(text).exists()
+
+
+def _unknown(name: str, path: Path | None, config: Config) -> str:
+    if path is None:
+        return f"{name!r} is no source of weights and no file; name a model of a configuration with --config"
+    return f"there is no model {name!r} in {path}; there are {', '.join(config.models)}"
+
+
+def _engine(config: Config, model: Model) -> Engine:
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
+    from pilotlight.engines.registry import engines  # noqa: PLC0415
+
+    known = engines(config.engines, cache_dir(config))
+    engine = known.get(model.engine)
+    if engine is None:
+        raise PilotlightError(f"there is no engine {model.engine!r}; there are {', '.join(known)}")
+    if model.engine == "command" and model.cmd is None:
+        raise PilotlightError("the engine command needs a cmd; name a model of a configuration with --config")
+    return engine
+
+
+def _fetch(config: Config, model: Model, engine: Engine) -> None:
+    """What is measured is the start, not the download."""
+    from pilotlight.cli.pull_verb import fetch  # noqa: PLC0415
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
+    from pilotlight.weights.cache import WeightCache  # noqa: PLC0415
+
+    if model.source is not None and any(step.name is Stage.FETCH for step in engine.plan(model).steps):
+        cache = WeightCache(cache_dir(config))
+        cache.check(model.source)
+        fetch(cache, model.source)

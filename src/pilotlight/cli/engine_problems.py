@@ -1,0 +1,48 @@
+"""What is wrong with a configuration that only its engines can say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pilotlight.engines import homes
+from pilotlight.engines.registry import engines
+from pilotlight.engines.sglang import SglangEngine
+from pilotlight.engines.vllm import VllmEngine
+from pilotlight.errors import EngineError, Problem
+from pilotlight.spec.load import line_of
+from pilotlight.spec.model import Config, Model
+
+
+def not_installed(path: Path, config: Config) -> list[Problem]:
+    """Engines whose environment is missing or not whole: each once, at the first model that needs it."""
+    found: dict[str, Problem] = {}
+    for name, model in config.models.items():
+        if model.engine in homes.RECIPES and model.engine not in found:
+            home = config.engines[model.engine].home if model.engine in config.engines else None
+            try:
+                homes.find(model.engine, Path(home) if home else None)
+            except EngineError as error:
+                found[model.engine] = _problem(path, name, "engine", str(error))
+    return [*found.values()]
+
+
+def wrong_args(path: Path, config: Config) -> list[Problem]:
+    """Takes 100 ms when there is a model of llama.cpp, which has to be imported."""
+    all_engines = engines(config.engines)
+    found: list[Problem] = []
+    for name, model in config.models.items():
+        engine = all_engines[model.engine]
+        ours = isinstance(engine, VllmEngine | SglangEngine)
+        said = engine.check(model) if ours else _of_llamacpp(model)
+        found += [_problem(path, name, "engine_args", text) for text in said]
+    return found
+
+
+def _of_llamacpp(model: Model) -> Iterator[str]:
+    if model.engine == "llamacpp" and model.engine_args:
+        from pilotlight.engines.llamacpp import LlamaCppEngine  # noqa: PLC0415
+
+        yield from LlamaCppEngine().check_args(model.engine_args)
+
+
+def _problem(path: Path, model: str, key: str, message: str) -> Problem:
+    return Problem(str(path), line_of(path, "models", model, key), f"models.{model}.{key}", message)

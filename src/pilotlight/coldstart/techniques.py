@@ -1,0 +1,35 @@
+"""What can make a start shorter, by name; one technique, one file. Each rewrites a start plan.
+
+The kernel says which of them a start may use, the worker which of those are at hand at that moment, and the record
+of the start which were used. Waking a replica that is asleep is no rewritten start and has no plan: see `sleep`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+import msgspec
+
+from pilotlight.coldstart import warm_pool, zygote
+from pilotlight.fleet.plan import Plan
+
+
+class Technique(msgspec.Struct, frozen=True):
+    name: str
+    what: str
+    """One sentence for people."""
+    rewrite: Callable[[Plan], Plan] | None = None
+    """The plan with this technique; a plan that offers no hold for it comes back as it was."""
+
+
+ZYGOTE = Technique("zygote", "fork a process that has imported the runtime already", zygote.rewrite)
+WARM_POOL = Technique("warm_pool", "take a waiting process that has imported the runtime", warm_pool.rewrite)
+SLEEP = Technique("sleep", "put an idle replica aside and wake it, in place of stopping and starting it")
+
+TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (ZYGOTE, WARM_POOL, SLEEP)}
+
+
+def rewritten(plan: Plan, names: Collection[str]) -> Plan:
+    """By each of these techniques in turn, those with the greatest effect first. Pure."""
+    for technique in (WARM_POOL, ZYGOTE):
+        if technique.name in names and technique.rewrite is not None:
+            plan = technique.rewrite(plan)
+    return plan

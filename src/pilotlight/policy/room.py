@@ -1,0 +1,78 @@
+"""How room is made: whoever is worth least sleeps or goes, others make way in time."""
+
+from collections.abc import Iterable, Sequence
+
+from pilotlight.fleet.actions import Action, Trim
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
+from pilotlight.fleet.states import COMING
+from pilotlight.policy import effects, eviction, placement, wishes
+from pilotlight.policy.placement import Claims, Less, Wish, all_of
+
+
+def evict(fleet: Fleet, ways: Iterable[Less], d: DeploymentState, now: float, out: list[Action]) -> None:
+    because = f"least worth keeping, makes room for {d.spec.id}"
+    for way in ways:
+        if way.gone:
+            effects.stop(way.replica, now, out, because)
+        else:
+            level = fleet.deployments[way.replica.deployment].spec.sleep_level
+            effects.put_to_sleep(fleet, way.replica, level, now, out, because)
+
+
+def start_instead(
+    fleet: Fleet,
+    d: DeploymentState,
+    sleeper: Replica,
+    ways: Sequence[Less],
+    now: float,
+    out: list[Action],
+    claims: Claims,
+) -> bool:
+    """Where it sleeps others are busy: another is started elsewhere, if there is room, or it can be made at once."""
+    wish = Wish(fleet.need_of(d))
+    chosen = eviction.fewest(fleet, wish, claims, [all_of(sleeper), *ways])
+    if chosen is None:
+        return False
+    effects.stop(sleeper, now, out, "another is started: there is no room for it where it sleeps")
+    evict(fleet, (way for way in chosen if way.replica is not sleeper), d, now, out)
+    return True
+
+
+def trim(
+    fleet: Fleet, d: DeploymentState, wish: Wish, ways: Sequence[Less], out: list[Action], claims: Claims
+) -> bool:
+    """Has zygotes and primed processes let go of, where that makes room, or none can be made otherwise.
+
+    Whether they were told now.
+    """
+    hosts = [host for host in fleet.hosts.values() if host.overhead and not host.trimming]
+    if not hosts:
+        return False
+    helps = eviction.fewest(fleet, wish, claims, ways, overhead=False) is not None
+    if not helps and placement.can_fit(fleet, wish, wishes.staying(fleet, d), overhead=True):
+        return False
+    for host in hosts:
+        host.trimming = True
+        out.append(Trim(host.spec.id, f"makes room for {d.spec.id}"))
+    return True
+
+
+def have_others_leave(
+    fleet: Fleet,
+    d: DeploymentState,
+    wish: Wish,
+    idle: Sequence[Replica],
+    now: float,
+    out: list[Action],
+    claims: Claims,
+) -> None:
+    """Those of an earlier declaration, and, when it has waited for long, those that are busy."""
+    if not any(r.state in COMING for r in d.current()):
+        old = sorted(d.outdated(), key=lambda r: r.in_flight)
+        for r in eviction.victims(fleet, wish, claims, [*idle, *old], eviction.LEAVING) or ():
+            own = r.deployment == d.spec.id
+            because = f"goes before {'its' if own else 'another'} successor: no room for both"
+            effects.drain(fleet, r, now, out, because, NEVER)
+    if not d.current():
+        for r in eviction.yielding(fleet, d, wish, now):
+            effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)

@@ -1,0 +1,50 @@
+"""What deployments wish for, and what those who have waited longer keep from the others."""
+
+from pilotlight.fleet.fleet import DeploymentState, Fleet
+from pilotlight.fleet.states import State
+from pilotlight.policy import eviction, placement
+from pilotlight.policy.placement import Claims, Wish, all_of
+
+
+def first_wish(fleet: Fleet, d: DeploymentState) -> Wish:
+    for r in d.resting():
+        if r.state is State.ASLEEP and r.awake is not None:
+            return Wish(r.awake, r)
+    return Wish(fleet.need_of(d))
+
+
+def staying(fleet: Fleet, d: DeploymentState) -> set[str]:
+    """Ids of what does not go for one more of it: what nobody may evict, and its own."""
+    return eviction.kept(fleet, d).union(r.id for r in d.current())
+
+
+def claims_before(fleet: Fleet, d: DeploymentState) -> Claims:
+    """What those who have waited longer will take first. Who has a replica claims nothing from who has none."""
+    claims = placement.NO_CLAIMS
+    for name in fleet.waiting:
+        if name == d.spec.id:
+            break
+        other = fleet.deployments.get(name)
+        if other is not None and not (other.current() and not d.current()):
+            claims = with_claim(fleet, other, claims)
+    return claims
+
+
+def with_claim(fleet: Fleet, d: DeploymentState, claims: Claims) -> Claims:
+    """The claims so far and what this one waits for."""
+    wish = first_wish(fleet, d)
+    need, sleeper = wish.need, wish.sleeper
+    devices, addresses = claims.devices, claims.addresses
+    if need.exclusive is not None:
+        addresses = addresses | {need.exclusive}
+    if need.gpus:
+        stay = staying(fleet, d)
+        may_go = [all_of(r) for r in fleet.replicas.values() if r.id not in stay and r is not sleeper]
+        found = placement.place(fleet, wish, Claims(0, devices), may_go, overhead=False)
+        if found is not None:
+            more = dict(zip(found.devices, found.gpu_memory, strict=True))
+            for device, size in zip(sleeper.devices, sleeper.gpu_memory, strict=True) if sleeper else ():
+                more[device] -= size
+            devices = {i: devices.get(i, 0) + more.get(i, 0) for i in {**devices, **more}}
+    memory = need.memory - (sleeper.memory if sleeper is not None else 0)
+    return Claims(claims.memory + max(0, memory), devices, addresses)

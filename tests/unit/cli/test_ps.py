@@ -1,0 +1,32 @@
+"""A replica as a line."""
+
+from typing import Any
+
+import pytest
+
+from pilotlight.cli.ps_verb import _row
+
+READY: dict[str, Any] = {
+    "model": "m", "replica": "m-1", "state": "ready", "progress": "ready", "eta_s": None, "age_s": 1.0,
+    "memory_bytes": 2**20, "devices": [], "in_flight": 0, "idle_left_s": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, "ready"),
+        ({"state": "starting", "progress": "load"}, "starting (load)"),
+        ({"state": "starting", "progress": "load", "eta_s": 11.7}, "starting (load, about 12 s to go)"),
+        ({"state": "starting", "progress": "load", "eta_s": 0.0}, "starting (load, about 1 s to go)"),
+        ({"state": "waking", "progress": "wake", "eta_s": 2.0}, "waking (wake, about 2 s to go)"),
+        ({"state": "stopping"}, "stopping"),
+    ],
+)
+def test_what_comes_up_says_what_it_is_at_and_how_long_it_will_be(more: dict[str, Any], state: str) -> None:
+    assert _row({**READY, **more})[2] == state
+
+
+def test_a_server_that_tells_no_time_is_fine() -> None:
+    row = {k: v for k, v in READY.items() if k != "eta_s"}
+    assert _row({**row, "state": "starting", "progress": "load"})[2] == "starting (load)"

@@ -1,0 +1,83 @@
+"""The lines were captured from vLLM 0.32.0; those marked GPU are its source's, with numbers put in."""
+
+import logging
+
+import pytest
+
+from pilotlight_guest import vllm_stages as stages
+
+ON_A_CPU = [
+    "Resolved architecture: LlamaForCausalLM",
+    "Starting to load model /tmp/v/m/10m...",
+    "Initializing model took 0.175687 seconds",
+    "Filesystem type for checkpoints: EXT4. Checkpoint size: 0.02 GiB. Available RAM: 22.38 GiB.",
+    "Loading weights took 0.04 seconds",
+    "Explicitly set (1.0/10.21) GiB for KV cache on node 0.",
+    "CPU KV cache size: 524,288 tokens, Maximum concurrency for 8,192 tokens per request: 64.00x",
+    "init engine (profile, create kv cache, warmup model) took 1.20 s",
+    "Supported tasks: ['generate']",
+]
+ON_A_GPU = [
+    "Starting to load model meta-llama/Llama-3.1-8B...",
+    "Loading weights took 2.10 seconds",
+    "Model loading took 14.99 GiB memory and 2.751000 seconds",
+    "[rank0] Starting torch.compile",
+    "torch.compile took 7.52 s in total",
+    "Available KV cache memory: 55.31 GiB",
+    "GPU KV cache size: 453,088 tokens, Maximum concurrency for 131,072 tokens per request: 3.46x",
+    "Graph capturing finished in 3 secs, took 0.62 GiB",
+    "init engine (profile, create kv cache, warmup model) took 13.20 s (compilation: 7.52 s)",
+]
+
+
+def marks(lines: list[str]) -> list[stages.Mark]:
+    """As though each line came ten seconds after the one before."""
+    found = [stages.read(line, 10.0 * i) for i, line in enumerate(lines, 1)]
+    return [mark for mark in found if mark is not None]
+
+
+def test_a_start_on_a_cpu() -> None:
+    assert stages.spans(marks(ON_A_CPU), 5.0, 95.0) == [
+        ("gpu_context", 5.0, 20.0),
+        ("load", 20.0, 50.0),
+        ("kv_cache", 50.0, 80.0),
+    ]
+
+
+def test_a_start_on_a_gpu() -> None:
+    assert stages.spans(marks(ON_A_GPU), 5.0, 95.0) == [
+        ("gpu_context", 5.0, 10.0),
+        ("load", 10.0, 30.0),
+        ("compile", 40.0, 50.0),
+        ("kv_cache", 50.0, 77.0),
+        ("graph_capture", 77.0, 80.0),
+    ]
+
+
+def test_of_several_workers_the_slowest_counts() -> None:
+    said = [("loading", 1.0, 0.0), ("loading", 2.0, 0.0), ("loaded", 3.0, 0.0), ("loaded", 9.0, 0.0)]
+    assert stages.spans(said, 0.0, 10.0) == [("gpu_context", 0.0, 1.0), ("load", 1.0, 9.0)]
+
+
+@pytest.mark.parametrize("lines", [[], ["Booting the flux capacitor"], ON_A_CPU[:3], ON_A_CPU[4:]])
+def test_words_that_are_not_known_change_nothing(lines: list[str]) -> None:
+    assert stages.spans(marks(lines), 1.0, 2.0) == [("load", 1.0, 2.0)]
+
+
+def test_compiling_on_a_cpu() -> None:
+    lines = [*ON_A_CPU[:5], "Warming up model for the compilation...", "Warming up done.", *ON_A_CPU[5:]]
+    assert ("compile", 60.0, 70.0) in stages.spans(marks(lines), 5.0, 200.0)
+
+
+def test_lines_are_noted_as_they_are_logged() -> None:
+    before = logging.getLogRecordFactory()
+    notes = stages.Notes()
+    for name, text, value in (
+        ("vllm.v1.worker", "Starting to load model %s...", "m"),
+        ("vllm.v1.worker", "Loading weights took %d seconds", "no number"),
+        ("elsewhere", "Loading weights took %s seconds", "1"),
+    ):
+        logging.getLogger(name).makeRecord(name, logging.INFO, "", 0, text, (value,), None)
+    found = notes.marks()
+    assert [name for name, _, _ in found] == ["loading"] and found[0][1] > 0
+    assert logging.getLogRecordFactory() is before
