@@ -22,6 +22,7 @@ import logging  # noqa: E402
 import os  # noqa: E402
 import signal  # noqa: E402
 import sys  # noqa: E402
+import traceback  # noqa: E402
 import types  # noqa: E402
 
 if "pilotlight_guest" not in sys.modules:
@@ -32,7 +33,7 @@ if "pilotlight_guest" not in sys.modules:
 from pilotlight_guest import vllm_modules as modules  # noqa: E402
 from pilotlight_guest.engine_channel import Channel, from_environment  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
-from pilotlight_guest.vllm_stages import Notes, spans  # noqa: E402
+from pilotlight_guest.vllm_stages import Notes, reason, spans  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,19 +138,24 @@ def _run(channel: Channel) -> NoReturn:
     if order.get("cwd"):
         os.chdir(order["cwd"])
     notes = Notes()
-    args = _arguments(channel, order)
     try:
-        _serve(channel, args, notes, began)
+        _serve(channel, _arguments(channel, order), notes, began)
     except KeyboardInterrupt:
         _leave(0)
     except SystemExit as error:
         _leave(error.code if isinstance(error.code, int) else 1)
     except BaseException as error:
-        logging.getLogger(__name__).exception("vLLM")
-        channel.fail(
-            f"vLLM could not serve {order['weights']}: {type(error).__name__}: {error}", see_log=True
-        )
+        _refuse(channel, order, notes, error)
     _leave(0)
+
+
+def _refuse(channel: Channel, order: dict[str, Any], notes: Notes, error: BaseException) -> NoReturn:
+    """With what one of vLLM's processes met, where it was not this one."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # comes as soon as this is told
+    _, errors = notes.close()
+    if not errors:
+        traceback.print_exception(error)
+    channel.fail(f"vLLM could not serve {order['weights']}: {errors[0] if errors else reason(error)}")
 
 
 def _leave(status: int) -> NoReturn:
@@ -211,7 +217,7 @@ async def _tell_when_ready(channel: Channel, port: int, notes: Notes, began: flo
     while not await _healthy(port):  # noqa: ASYNC110 - it can only be asked
         await asyncio.sleep(0.005)
     ready = time.monotonic()
-    for name, start, end in spans(notes.marks(), began, ready):
+    for name, start, end in spans(notes.close()[0], began, ready):
         channel.tell_stage(name, start, end)
     channel.end_with_it(False)  # from then on a closed channel is an orderly end
     asyncio.get_running_loop().add_reader(channel.fd, _heard, channel)

@@ -6,6 +6,7 @@ the order to readiness. The lines are those of vLLM 0.32.0; each process of the 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -38,6 +39,8 @@ LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("up", re.compile(r"init engine \(profile, create kv cache, warmup model\) took ")),  # v1/engine/core.py
 )
 
+_FOUND = re.compile(r"Value error, ([\s\S]*?) \[type=")
+
 
 def read(line: str, at: float) -> Mark | None:
     for name, pattern in LINES:
@@ -54,13 +57,14 @@ def spans(marks: Iterable[Mark], began: float, ready: float) -> list[tuple[str, 
         said.setdefault(mark[0], []).append(mark)
     first = {name: min(at for _, at, _ in found) for name, found in said.items()}
     last = {name: max(at for _, at, _ in found) for name, found in said.items()}
-    if "loading" not in said or "loaded" not in said:
+    loaded = last.get("loaded", first.get("sized"))  # there is no word of weights that are made up
+    if "loading" not in said or loaded is None:
         return [("load", began, ready)]
-    found = [("gpu_context", began, first["loading"]), ("load", first["loading"], last["loaded"])]
+    found = [("gpu_context", began, first["loading"]), ("load", first["loading"], loaded)]
     if "compiling" in said and "compiled" in said:
         found.append(("compile", first["compiling"], last["compiled"]))
     up = last.get("up", ready)
-    begin = max(found[-1][2], last["loaded"])
+    begin = found[-1][2]
     if "captured" in said:
         took = max(seconds for _, _, seconds in said["captured"])
         capture = max(last["captured"] - took, first.get("sized", begin))
@@ -69,9 +73,9 @@ def spans(marks: Iterable[Mark], began: float, ready: float) -> list[tuple[str, 
 
 
 class Notes:
-    """Notes marks from this process and all that it forks from now on; `marks` once they have been made.
+    """Notes marks and errors from this process and all that it forks from now on.
 
-    Through a pipe, one write for each: its buffer takes more than a start ever says, and beyond it marks are lost.
+    Through a pipe, one write for each: its buffer takes more than a start ever says, and beyond it they are lost.
     """
 
     def __init__(self) -> None:
@@ -89,20 +93,36 @@ class Notes:
 
     def _note(self, record: logging.LogRecord) -> None:
         try:
+            if record.exc_info and record.exc_info[1] is not None:
+                self._write("error", time.monotonic(), reason(record.exc_info[1])[:2000])
             mark = read(record.getMessage(), time.monotonic())
             if mark is not None:
-                os.write(self._writes, f"{mark[0]} {mark[1]!r} {mark[2]!r}\n".encode())
+                self._write(*mark)
         except (OSError, TypeError, ValueError):  # nobody reads any more, or a line that cannot be formatted
             pass
 
-    def marks(self) -> list[Mark]:
-        """All so far. This process notes no more."""
+    def _write(self, *words: object) -> None:
+        os.write(self._writes, json.dumps(words).encode() + b"\n")
+
+    def close(self) -> tuple[list[Mark], list[str]]:
+        """All marks and errors so far. This process notes no more."""
         logging.setLogRecordFactory(self._made)
         try:
-            lines = os.read(self._reads, 65536).decode().splitlines()
+            found = [json.loads(line) for line in os.read(self._reads, 65536).splitlines()]
         except BlockingIOError:
-            return []
+            found = []
         finally:
             os.close(self._reads)
             os.close(self._writes)
-        return [(name, float(at), float(took)) for name, at, took in map(str.split, lines)]
+        errors = [text for name, _, text in found if name == "error"]
+        return [(name, at, took) for name, at, took in found if name != "error"], errors
+
+
+def reason(error: BaseException) -> str:
+    """One line. Of pydantic, which says all that it was given, what it found."""
+    text = str(error)
+    found = _FOUND.search(text)
+    if found:
+        return " ".join(found[1].split())
+    first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__

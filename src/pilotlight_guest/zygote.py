@@ -97,7 +97,9 @@ def main() -> None:
 def _leave_to_the_engine(folders: list[str]) -> None:
     """Beside our package lies what the server has installed, which is not for the engine to find."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [folder for folder in sys.path if folder not in (here, os.path.dirname(here))]
+    sys.path.pop()
+    if sys.path[0] == here:
+        del sys.path[0]
     sys.path += [folder for folder in folders if folder not in sys.path]
     package: Any = sys.modules["pilotlight_guest"]
     package.__path__ = [here]

@@ -14,7 +14,7 @@ import pytest
 from fault.guardian_kit import linux_only, local, nothing_is_left, until_async
 from fault.zygote_kit import fork, output, preload, ready
 from pilotlight.ports import Exit
-from pilotlight.substrate.local import LocalSubstrate
+from pilotlight.substrate.local import LocalSubstrate, strays
 
 __all__ = ["local", "nothing_is_left"]  # fixtures
 pytestmark = linux_only
@@ -112,6 +112,25 @@ tell(handlers={int(n): repr(h) for n, h in plain.items()}, blocked=len(signal.pt
 def signal_noise(usual: dict[int, str]) -> set[int]:
     """What whoever started these tests had ignored."""
     return {n for n, h in usual.items() if "SIG_IGN" in h and n not in (signal.SIGPIPE, signal.SIGXFSZ)}
+
+
+async def test_a_sweep_knows_each_by_a_mark_of_its_own(tmp_path: Path, local: LocalSubstrate) -> None:
+    toy = preload(tmp_path)
+    zygote = await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy, "os.fork(); stay()"))
+    await until_async(lambda: len(process.pids()) == 2, "it has forked too")
+    own = strays.own_mark(tmp_path / "state")
+    found = {pid: strays._environment_mark(pid) or "" for pid in (zygote, process.keeper, *process.pids())}
+    marks = {pid: strays.parse_mark(text) for pid, text in found.items()}
+    assert marks.pop(zygote) == marks.pop(process.keeper) == own
+    assert set(marks.values()) == {own.of(process.number)}
+
+
+async def test_an_interpreter_keeps_the_packages_that_it_has(tmp_path: Path, local: LocalSubstrate) -> None:
+    toy = preload(tmp_path, python=(sys.executable,))
+    await ready(local, tmp_path, toy)
+    do = "import msgspec, pilotlight_guest.hooks; tell(last=sys.path[-1])"
+    assert json.loads(await output(local, fork(tmp_path, toy, do)))["last"] == str(tmp_path)
 
 
 async def test_random_numbers_differ_between_forks(tmp_path: Path, local: LocalSubstrate) -> None:

@@ -51,6 +51,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
     models = {
         "plain": {**model, "techniques": []},
         "forked": {**model, "techniques": ["zygote"]},
+        "streamed": {
+            **model,
+            "techniques": ["zygote"],
+            "engine_args": {**model["engine_args"], "load_format": "runai_streamer"},
+        },
         "wrong": {**model, "techniques": ["zygote"], "engine_args": {"max_modle_len": 5}},
     }
     with Server(tmp_path_factory.mktemp("vllm"), {"models": models}) as server:
@@ -139,6 +144,11 @@ def test_forked_from_a_zygote_it_answers_the_same(server: Server) -> None:
     assert last["techniques"] == ["zygote"] and last["fell_back"] == ""
     assert "fork" in stages(server, "forked") and "import" not in stages(server, "forked")
     rest(server, "forked")
+
+
+def test_weights_that_are_streamed(server: Server) -> None:
+    assert complete(server, "streamed") == complete(server, "forked")
+    assert "load" in stages(server, "streamed")
 
 
 def test_an_argument_that_vllm_does_not_know_is_said(server: Server) -> None:

@@ -157,7 +157,7 @@ class _Work:
             index = ["--index-url", order.torch_index] if order.torch_index else []
             self._pip("install", *recipe.before, *index, *more)
         extra = ["--extra-index-url", order.torch_index] if order.torch_index else []
-        self._pip("install", self._requirement(), *extra, *more)
+        self._pip("install", self._requirement(), *recipe.beside, *extra, *more)
         if recipe.remove:
             self._pip("uninstall", "--yes", *recipe.remove)
         if recipe.known_as is not None:

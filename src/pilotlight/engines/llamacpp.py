@@ -42,8 +42,9 @@ _ENV: Mapping[str, str] = {
     # Threads that spin at every barrier, libgomp's default, lose a whole time slice to each as soon as anything
     # else wants a core: 10 tokens a second in place of 169 beside one busy process on 2 cores.
     "OMP_WAIT_POLICY": "passive",
-    # llama.cpp writes zeros to its whole context when it loads. In pages of 2 MiB that takes a third of the time: 17 ms
-    # less of a start with 50 MB of context, and 100 ms less with 256 MB. It costs some 13 MB, as heaps grow by as much.
+    # llama.cpp writes zeros to its whole context when it loads. In pages of 2 MiB, where the system offers them on
+    # demand, a start with 50 MB of context takes 17 ms less and one with 256 MB 100 ms less, unless the machine is a
+    # virtual one and its host has not given it that memory yet. It costs 13 MB, for heaps grow by 2 MiB too.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 _GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest" / "llamacpp_server.py"

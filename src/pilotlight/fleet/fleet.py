@@ -103,6 +103,10 @@ class DeploymentState(msgspec.Struct, eq=False):
     """The most host memory that one of its replicas was measured to take, in bytes."""
     measured_gpu: int = 0
     """The same on the device where it takes most."""
+    sleep_failures: int = 0
+    """Times in a row that one of its replicas could not be put to sleep."""
+    no_sleep_before: float = 0.0
+    """None is put to sleep of itself, or to make room, before this moment."""
     asleep: Stays | None = None
     """The most that one of its replicas was measured to take while it slept."""
     start_took: float | None = None

@@ -29,6 +29,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             fleet.deployments[spec.id] = d = DeploymentState(spec)
         elif d.spec.fingerprint != spec.fingerprint:
             d.failures, d.retry_at, d.measured, d.measured_gpu = 0, 0.0, 0, 0
+            d.sleep_failures, d.no_sleep_before = 0, 0.0
             d.asleep = d.start_took = d.wake_took = None
         d.spec, d.removed = spec, False
     for spec in e.deployments:

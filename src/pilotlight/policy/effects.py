@@ -193,7 +193,7 @@ def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: lis
         return
     there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
     leaves = keep_alive.leaves_at(r, d.spec, last=there <= 1)
-    sleeps = keep_alive.sleeps_at(r, d.spec)
+    sleeps = max(keep_alive.sleeps_at(r, d.spec), d.no_sleep_before)
     if leaves <= now:
         stop(r, now, out, f"idle for {now - r.idle_since:.3g} s, its keep-alive")
     elif sleeps > now:

@@ -74,7 +74,8 @@ def ways(fleet: Fleet, candidates: Collection[Replica], now: float) -> list[Less
     for r in candidates:
         d = fleet.deployments[r.deployment]
         choices = [all_of(r)]
-        if r.state is State.READY and d.spec.can_sleep and r.fingerprint == d.spec.fingerprint:
+        current = r.fingerprint == d.spec.fingerprint
+        if r.state is State.READY and current and d.spec.can_sleep and now >= d.no_sleep_before:
             choices.insert(0, sleeping.less(d, r, d.spec.sleep_level))
         for choice in choices:
             way = msgspec.structs.replace(choice, cost=value.cost(d, choice, now))

@@ -5,7 +5,7 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import Overhead, SleepAsked, SleepFailed, Slept
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica, Stays
 from pilotlight.fleet.states import Cause, State
-from pilotlight.policy import effects, placement, sleeping
+from pilotlight.policy import backoff, effects, placement, sleeping
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.units import format_size
 
@@ -22,6 +22,7 @@ def slept(fleet: Fleet, e: Slept, out: list[Action]) -> None:
     effects.move(r, Cause.SLEPT, e.at, out, because)
     effects.reserve(fleet, r, memory, tuple(sleeping.on_device(kept, size) for size in r.gpu_memory))
     d.asleep = kept if d.asleep is None else _more(d.asleep, kept)
+    d.sleep_failures = 0
     if placement.exceeds(fleet, r):
         within_budget(fleet, e.at, out)
     balance(fleet, d, e.at, out)
@@ -42,8 +43,11 @@ def sleep_failed(fleet: Fleet, e: SleepFailed, out: list[Action]) -> None:
 
 def gave_up_sleep(fleet: Fleet, r: Replica, now: float, out: list[Action], reason: str) -> None:
     """It is stopped, which frees what its sleep was to free; another is started when one is asked for."""
+    d = fleet.deployments[r.deployment]
+    d.sleep_failures += 1
+    d.no_sleep_before = now + backoff.sleep_delay(d.sleep_failures)
     effects.stop(r, now, out, reason, Cause.SLEEP_FAILED)
-    balance(fleet, fleet.deployments[r.deployment], now, out)
+    balance(fleet, d, now, out)
 
 
 def sleep_asked(fleet: Fleet, e: SleepAsked, out: list[Action]) -> None:

@@ -1,6 +1,7 @@
 """The lines were captured from vLLM 0.32.0; those marked GPU are its source's, with numbers put in."""
 
 import logging
+import sys
 
 import pytest
 
@@ -59,9 +60,14 @@ def test_of_several_workers_the_slowest_counts() -> None:
     assert stages.spans(said, 0.0, 10.0) == [("gpu_context", 0.0, 1.0), ("load", 1.0, 9.0)]
 
 
-@pytest.mark.parametrize("lines", [[], ["Booting the flux capacitor"], ON_A_CPU[:3], ON_A_CPU[4:]])
+@pytest.mark.parametrize("lines", [[], ["Booting the flux capacitor"], ON_A_CPU[:3], ON_A_CPU[4:6]])
 def test_words_that_are_not_known_change_nothing(lines: list[str]) -> None:
     assert stages.spans(marks(lines), 1.0, 2.0) == [("load", 1.0, 2.0)]
+
+
+def test_weights_that_are_made_up() -> None:
+    found = stages.spans(marks([*ON_A_CPU[:4], *ON_A_CPU[5:]]), 5.0, 95.0)
+    assert found == [("gpu_context", 5.0, 20.0), ("load", 20.0, 60.0), ("kv_cache", 60.0, 70.0)]
 
 
 def test_compiling_on_a_cpu() -> None:
@@ -78,6 +84,27 @@ def test_lines_are_noted_as_they_are_logged() -> None:
         ("elsewhere", "Loading weights took %s seconds", "1"),
     ):
         logging.getLogger(name).makeRecord(name, logging.INFO, "", 0, text, (value,), None)
-    found = notes.marks()
+    try:
+        raise ValueError("no such tensor\nand more of it")
+    except ValueError:
+        name = "vllm.v1.engine.core"
+        logging.getLogger(name).makeRecord(name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    found, errors = notes.close()
     assert [name for name, _, _ in found] == ["loading"] and found[0][1] > 0
+    assert errors == ["ValueError: no such tensor"]
     assert logging.getLogRecordFactory() is before
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("a\nb"), "RuntimeError: a"),
+        (KeyError(), "KeyError"),
+        (
+            ValueError("1 validation error for X\n  Value error, too long. [type=value_error, input"),
+            "too long.",
+        ),
+    ],
+)
+def test_why_in_one_line(error: Exception, said: str) -> None:
+    assert stages.reason(error) == said

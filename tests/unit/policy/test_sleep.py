@@ -40,6 +40,28 @@ def test_an_engine_that_cannot_sleep_stays_awake():
     assert p.wait(1000) == [] and p.state("m-1") == "ready"
 
 
+def test_after_one_that_could_not_sleep_the_next_ones_stay_awake_for_a_while():
+    p = Play(sleepy(sleep_after=30, ttl=10_000))
+    p.up(), p.wait(30)
+    p.sleep_failed("m-1"), p.gone("m-1")
+    p.up()
+    assert p.wait(59) == [], "a minute after the first failure"
+    assert p.wait(1) == ["sleep m-2"]
+    p.sleep_failed("m-2"), p.gone("m-2")
+    p.up()
+    assert p.wait(119) == [] and p.wait(1) == ["sleep m-3"], "two minutes after the second"
+    p.slept("m-3", 0.1), p.ask("r"), p.ready("m-3"), p.done("r")
+    assert p.wait(30) == ["sleep m-3"], "and one that slept makes that good"
+
+
+def test_one_that_cannot_sleep_is_stopped_to_make_room():
+    p = Play(sleepy("a", memory=8, sleep_after=30, ttl=10_000), sleepy("b", memory=8), memory=10)
+    p.up("a"), p.wait(30)
+    p.sleep_failed("a-1"), p.gone("a-1")
+    p.up("a"), p.wait(2)
+    assert p.ask("r", "b") == ["hold r", "stop a-2"]
+
+
 def test_a_busy_one_is_not_put_to_sleep():
     p = Play(sleepy(sleep_after=30))
     p.up(), p.ask("r1")

@@ -18,6 +18,8 @@ def test_a_mark_reads_as_it_was_written(tmp_path: Path) -> None:
     own = strays.own_mark(tmp_path)
     for mark in (own, own.of(17)):
         assert strays.parse_mark(str(mark)) == mark
+    assert strays.parse_mark(own.of(17).wide()) == own.of(17)
+    assert len(own.of(17).wide()) >= len(str(own.of(10**11)))
     for text in ("", "pl", f"{own}.x", f"{own} ", str(own)[2:]):
         assert strays.parse_mark(text) is None
 

@@ -92,9 +92,9 @@ class LocalSubstrate:
 
     async def close(self) -> None:
         self._closed = True
-        self._zygotes.end("the server is stopping")
         for process in self._processes:
             process.ask_to_stop(0.0)
+        await self._zygotes.close()
         while self._processes or self._tasks:
             await asyncio.gather(*(p.wait() for p in self._processes), *map(asyncio.shield, self._tasks))
         if self._guardian is not None:

@@ -137,6 +137,12 @@ class Zygotes:
         for line in self._lines.values():
             line.let_go(why)
 
+    async def close(self) -> None:
+        """Their processes are the substrate's to wait for."""
+        lives = [line.life for line in self._lines.values() if line.life is not None]
+        self.end("the server is stopping")
+        await asyncio.gather(*lives, return_exceptions=True)
+
     def _end_older(self, preload: Preload) -> None:
         """Those for what was installed there before."""
         for other in list(self._lines):
