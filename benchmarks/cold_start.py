@@ -28,11 +28,17 @@ ASLEEP_GOAL = 0.1
 """Of the awake replica's memory, at most."""
 
 
-def cold_starts(program: Path, name: str, runs: int, techniques: str | None, plot: Path | None) -> dict:
+ONE_SLOT = {"engine_args": {"n_ctx": 2048}, "max_requests": 1}
+"""In place of the default's four slots of 4096 tokens, all of which llama.cpp fills with zeros when it loads."""
+
+
+def cold_starts(
+    program: Path, name: str, runs: int, techniques: str | None, plot: Path | None, settings: dict
+) -> dict:
     """What `pilotlight bench cold-start --json` says of one model."""
     with tempfile.TemporaryDirectory(prefix="pilotlight-bench-") as folder:
         config = Path(folder, "models.json")  # JSON is YAML
-        models = {size: {"source": source} for size, source in SOURCES.items()}
+        models = {size: {"source": source, **settings} for size, source in SOURCES.items()}
         config.write_text(json.dumps({"cache_dir": str(CACHE / "weights"), "models": models}))
         words = ["bench", "cold-start", name, "--config", str(config), "--runs", str(runs), "--json"]
         words += ["--with", techniques] if techniques else []
@@ -96,6 +102,7 @@ def main() -> None:
     parser.add_argument("--models", default="50m,1b", help="which models; default %(default)s")
     parser.add_argument("--with", dest="techniques", help="only these techniques: a,b")
     parser.add_argument("--plot", type=Path, help="write a page for each model into this folder")
+    parser.add_argument("--one-slot", action="store_true", help="one slot of 2048 tokens, not four of 4096")
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory asleep")
     parser.add_argument("--quick", action="store_true", help="two runs of the 50M model")
     parser.add_argument("--pilotlight", help="the pilotlight command")
@@ -105,10 +112,11 @@ def main() -> None:
     runs = 2 if given.quick else given.runs
     program = pilotlight_program(given.pilotlight)
 
+    settings = ONE_SLOT if given.one_slot else {}
     figures: dict[str, object] = {}
     lines: list[tuple] = []
     for name in names:
-        found = cold_starts(program, name, runs, given.techniques, given.plot)
+        found = cold_starts(program, name, runs, given.techniques, given.plot, settings)
         figures[name] = found
         lines += rows(name, found)
         for note in found["notes"]:

@@ -5,7 +5,7 @@ Substrate   where processes run, and the promise that none outlives its owner
 Weights     where weights come from and how they get to this disk
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -110,7 +110,10 @@ class Process(Protocol):
         ...
 
     def pids(self) -> Sequence[int]:
-        """The command and all its living descendants, also those that left its group or session."""
+        """The command and all its living descendants, also those that left its group or session.
+
+        Of a fork also what shares the memory that was its zygote's, so that all of that is counted somewhere.
+        """
         ...
 
 
@@ -133,8 +136,12 @@ class Substrate(Protocol):
 
     def zygotes(self) -> Sequence[Zygote]: ...
 
-    def end_zygotes(self) -> None:
-        """Lets them go; what was forked from them goes on."""
+    def keep_zygotes(self, preloads: Collection[Preload]) -> None:
+        """Lets go of all others; what was forked from them goes on."""
+        ...
+
+    async def end_zygotes(self) -> None:
+        """Lets go of all; what was forked from them goes on. Returns when they have ended and their memory is free."""
         ...
 
     async def sweep(self) -> int:

@@ -45,6 +45,13 @@ class Channel:
             line += part
         return json.loads(line)
 
+    def hears(self) -> bool:
+        """Takes what has come; false once it is closed."""
+        try:
+            return bool(os.read(self.fd, 4096))
+        except OSError:
+            return False
+
     def end_with_it(self, on: bool) -> None:
         """Lets the kernel end this process when the channel closes: SIGIO, unhandled, terminates."""
         flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
@@ -62,10 +69,13 @@ class Channel:
 def from_environment() -> Channel:
     """The one that this process was given; what it starts is not to have it."""
     fd = int(os.environ.pop("PILOTLIGHT_CHANNEL"))
-    os.register_at_fork(after_in_child=lambda: _close(fd))
+    mine = [fd]
+
+    def let_go() -> None:
+        """Once: in a child of a child the number may be something else's."""
+        while mine:
+            with contextlib.suppress(OSError):
+                os.close(mine.pop())
+
+    os.register_at_fork(after_in_child=let_go)
     return Channel(fd)
-
-
-def _close(fd: int) -> None:
-    with contextlib.suppress(OSError):
-        os.close(fd)

@@ -204,8 +204,7 @@ class Keeper:
 
     def _obey(self, order: dict[str, Any]) -> None:
         if "log" in order:
-            self._pump_rest()
-            self._log.close()
+            self._log.close()  # with what is in the pipe still unread: that goes to the new one, the old may be gone
             self._log = CappedLog(_bytes(order["log"]), order["log_max_size"])
         else:
             self._end_by(float(order["stop"]))

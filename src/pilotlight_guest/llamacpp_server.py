@@ -51,12 +51,11 @@ if TYPE_CHECKING:  # importing typing takes longer than all the rest here
 
 def main() -> None:
     sys.path += [sys.argv[1], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
-    start = time.monotonic()
     try:
         preload()
     except Exception as error:
         fail(f"xllamacpp cannot be imported: {error}")
-    tell_stage("import", start)
+    tell_stage("import", _BEGUN)
     serve_as_told(receive())
 
 

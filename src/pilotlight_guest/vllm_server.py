@@ -45,7 +45,7 @@ def main() -> NoReturn:
     channel.tell(event="begin", at=_BEGUN)
     start = time.monotonic()
     try:
-        preload()
+        _import()
     except Exception as error:
         logging.getLogger(__name__).exception("import")
         channel.fail(f"vLLM cannot be imported: {type(error).__name__}: {error}")
@@ -61,7 +61,15 @@ def serve() -> NoReturn:
 
 
 def preload() -> None:
-    """Imports what a start imports. Touches no device and starts no thread of its own."""
+    """For a process that is to be forked. Raises RuntimeError when a device was touched, which no fork survives."""
+    _import()
+    torch: Any = importlib.import_module("torch")
+    if torch.cuda.is_initialized():
+        raise RuntimeError("importing vLLM has begun to use CUDA, which does not survive a fork")
+
+
+def _import() -> None:
+    """What a start imports, and what every process of it would set up alike."""
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "fork")
     for name in modules.NEEDED:
         importlib.import_module(name)
@@ -197,7 +205,8 @@ def _serve(channel: Channel, args: Any, notes: Notes, began: float) -> None:
     entry: Any = importlib.import_module("vllm.entrypoints.launchers.api_server.entry")
     launcher: Any = importlib.import_module("vllm.entrypoints.launchers.launcher")
     importlib.import_module("vllm.entrypoints.serve.utils.api_utils").cli_env_setup()
-    signal.signal(signal.SIGTERM, _interrupt)  # until vLLM installs its own
+    # Until vLLM has handlers of its own: an orderly end waits for processes that are themselves still starting.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     address, sock = launcher.setup_server(args, reuse_port=False)
     args.port = sock.getsockname()[1]
 
@@ -207,10 +216,6 @@ def _serve(channel: Channel, args: Any, notes: Notes, began: float) -> None:
         telling.cancel()
 
     uvloop.run(whole())
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 async def _tell_when_ready(channel: Channel, port: int, notes: Notes, began: float) -> None:
@@ -228,16 +233,16 @@ async def _healthy(port: int) -> bool:
     """Its socket is bound long before it listens, and it is not asked before it does."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        answer = await reader.read(64)
+        writer.close()
     except OSError:
         return False
-    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    answer = await reader.read(64)
-    writer.close()
     return b" 200 " in answer.split(b"\r\n", 1)[0]
 
 
 def _heard(channel: Channel) -> None:
-    if not os.read(channel.fd, 4096):
+    if not channel.hears():
         asyncio.get_running_loop().remove_reader(channel.fd)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -80,6 +80,7 @@ class Notes:
 
     def __init__(self) -> None:
         self._reads, self._writes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closed = False
         self._made = logging.getLogRecordFactory()
         logging.setLogRecordFactory(
             self._make
@@ -105,7 +106,10 @@ class Notes:
         os.write(self._writes, json.dumps(words).encode() + b"\n")
 
     def close(self) -> tuple[list[Mark], list[str]]:
-        """All marks and errors so far. This process notes no more."""
+        """All marks and errors so far; nothing the second time. This process notes no more."""
+        if self._closed:
+            return [], []
+        self._closed = True
         logging.setLogRecordFactory(self._made)
         try:
             found = [json.loads(line) for line in os.read(self._reads, 65536).splitlines()]

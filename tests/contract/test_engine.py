@@ -38,7 +38,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in homes.RECIPES:
         (tmp_path / "engines" / name / "bin").mkdir(parents=True)
         (tmp_path / "engines" / name / "bin" / "python").touch()
-        mark = homes.Mark(name, {name: "1"}, (), made=0.0, size=0)
+        mark = homes.Mark(name, "", {name: "1"}, (), made=0.0, size=0)
         (tmp_path / "engines" / name / homes.MARK).write_bytes(msgspec.json.encode(mark))
 
 

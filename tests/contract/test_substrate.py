@@ -93,13 +93,13 @@ class Bench:
             else LocalSubstrate(folder / "state")
         )
 
-    def preload(self, stamp: str = "") -> Preload:
+    def preload(self, engine: str = "toy", stamp: str = "") -> Preload:
         (self.folder / "forked.py").write_text(FORKED)
-        return Preload("toy", (sys.executable, "-I", "-S"), (str(self.folder),), "forked", stamp=stamp)
+        return Preload(engine, (sys.executable, "-I", "-S"), (str(self.folder),), "forked", stamp=stamp)
 
-    async def zygote(self) -> Preload:
+    async def zygote(self, engine: str = "toy") -> Preload:
         """One that can fork."""
-        preload = self.preload()
+        preload = self.preload(engine)
         self.substrate.warm_zygote(preload, self.folder / "zygote.log", {})
         async with asyncio.timeout(10):
             while not self.substrate.zygote_ready(preload):
@@ -423,12 +423,30 @@ async def test_warming_again_changes_nothing(bench: Bench) -> None:
 async def test_zygotes_that_are_let_go_of_leave_what_was_forked(bench: Bench) -> None:
     preload = await bench.zygote()
     process = await bench.spawn("stays", preload=preload)
-    bench.substrate.end_zygotes()
+    await bench.substrate.end_zygotes()
+    assert list(bench.substrate.zygotes()) == []
     assert not bench.substrate.zygote_ready(preload)
     with pytest.raises(ZygoteUnavailable):
         await bench.spawn("stays", preload=preload)
     assert process.pid in process.pids()
     assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+
+
+@scenario
+async def test_zygotes_that_are_not_kept_go_and_leave_what_was_forked(bench: Bench) -> None:
+    old, kept = await bench.zygote(), await bench.zygote(engine="other")
+    process = await bench.spawn("stays", preload=old)
+    bench.substrate.keep_zygotes({kept, bench.preload(stamp="2")})
+    assert not bench.substrate.zygote_ready(old)
+    assert [zygote.engine for zygote in bench.substrate.zygotes()] == ["other"]
+    with pytest.raises(ZygoteUnavailable):
+        await bench.spawn("stays", preload=old)
+    assert process.pid in process.pids()
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+    process = await bench.spawn("stays", preload=kept)
+    bench.substrate.keep_zygotes(())
+    assert list(bench.substrate.zygotes()) == []
+    assert await bench.zygote() == old, "it is made again when it is asked for"
 
 
 @scenario

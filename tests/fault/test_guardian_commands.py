@@ -131,6 +131,25 @@ async def test_bytes_that_are_no_text_arrive_as_they_are(tmp_path: Path, local: 
     assert (tmp_path / "engine.log").read_bytes() == b"\xff\xfe caf\xc3\xa9|\xff\xfe caf\xc3\xa9"
 
 
+async def test_what_is_not_read_yet_when_the_log_changes_is_in_the_new_one(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    """The old one is about to be removed."""
+    script = "echo before; read go; echo why it failed; echo >said; sleep 1000"
+    process = await local.spawn(command(tmp_path, "sh", "-c", f"mkfifo go; exec <>go; {script}"))
+    old, new = tmp_path / "engine.log", tmp_path / "new.log"
+    await until_async(lambda: old.exists() and old.read_text(), "it waits")
+    os.kill(keeper_of(process), signal.SIGSTOP)
+    (tmp_path / "go").write_text("\n")
+    await until_async((tmp_path / "said").exists, "it has spoken")
+    process.log_to(new)
+    old.unlink()
+    os.kill(keeper_of(process), signal.SIGCONT)
+    await until_async(lambda: new.exists() and new.read_text(), "it is in the new log")
+    assert new.read_text() == "why it failed\n"
+    await process.stop(0)
+
+
 async def test_a_flood_of_output_grows_neither_disk_nor_memory(tmp_path: Path, local: LocalSubstrate) -> None:
     process = await local.spawn(command(tmp_path, "sh", "-c", "yes a line of a flood; wait"))
     log, older = tmp_path / "engine.log", tmp_path / "engine.log.1"

@@ -22,6 +22,7 @@ from pilotlight.errors import ZygoteUnavailable
 from pilotlight.ports import Exit
 from pilotlight.substrate.local import LocalSubstrate, zygotes
 from pilotlight.substrate.local.process import LocalProcess
+from pilotlight.worker.memory import host_memory
 from pilotlight_guest import guardian_proc as proc
 
 __all__ = ["local", "nothing_is_left"]  # fixtures
@@ -60,9 +61,15 @@ async def test_killed_with_many_forks_in_flight_each_is_owned_or_told_of(
         for process in made:
             assert process.pid in process.pids() or process._exit.done()
         await asyncio.wait_for(asyncio.gather(*(process.stop(0) for process in made)), 10)
-        local.end_zygotes()
+        await local.end_zygotes()
         await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
         local._zygotes._lines.clear()  # without the wait that repeated ends bring
+
+
+def parent(pid: int) -> int:
+    found = proc.stat(pid)
+    assert found is not None
+    return found.parent
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -123,11 +130,11 @@ async def test_those_that_are_let_go_of_leave_their_forks_alone(
     toy = preload(tmp_path)
     pid = await ready(local, tmp_path, toy)
     process = await local.spawn(fork(tmp_path, toy))
-    local.end_zygotes()
+    await local.end_zygotes()
+    assert not alive(pid), "its memory is free"
     assert not local.zygote_ready(toy)
     with pytest.raises(ZygoteUnavailable, match="let go of"):
         await local.spawn(fork(tmp_path, toy))
-    await until_async(lambda: not alive(pid), "it is gone")
     assert alive(process.pid)
     again = await ready(local, tmp_path, toy)
     assert again != pid, "and there was no wait, since nothing had failed"
@@ -149,7 +156,7 @@ async def test_a_keeper_of_a_fork_that_is_killed_takes_all_below_it_along(
     os.kill(process.keeper, signal.SIGKILL)
     assert await asyncio.wait_for(process.wait(), 5) == Exit()
     assert not any(map(alive, pids))
-    assert list(other.pids()) == [other.pid]
+    assert list(other.pids()) == [other.pid, other.keeper]
     assert local.zygote_ready(toy) == zygote_lives
 
 
@@ -168,6 +175,80 @@ async def test_the_keeper_of_a_zygote_killed_leaves_the_forks_to_the_guardian(
     assert set(process.pids()) >= {*pids, process.pid}
     assert await asyncio.wait_for(process.stop(0.1), 5) == Exit(signal=signal.SIGTERM)
     assert not any(map(alive, pids))
+
+
+@pytest.mark.parametrize("zygote_lives", [True, False])
+async def test_close_does_not_wait_for_a_keeper_that_does_not_act(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch, zygote_lives: bool
+) -> None:
+    """With what was forked from it below it, which keeps it from its end otherwise."""
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy, FAMILY_OF_A_FORK))
+    pids = members(tmp_path, *EVASIVE)
+    keeper = parent(pid)
+    if not zygote_lives:
+        await local.end_zygotes()
+    monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 0.3)
+    os.kill(keeper, signal.SIGSTOP)
+    await asyncio.wait_for(local.close(), 10)
+    assert process._exit.done()
+    assert not any(map(alive, (pid, keeper, *pids)))
+
+
+async def test_let_go_of_under_a_keeper_that_does_not_act_it_ends_and_its_forks_go_on(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 0.1)
+    toy = preload(tmp_path)
+    pid = await ready(local, tmp_path, toy)
+    process = await local.spawn(fork(tmp_path, toy))
+    os.kill(parent(pid), signal.SIGSTOP)
+    await asyncio.wait_for(local.end_zygotes(), 5)
+    assert not alive(pid)
+    assert process.pid in process.pids()
+    assert await process.stop(1) == Exit(signal=signal.SIGTERM)
+
+
+async def test_the_keeper_of_one_that_was_let_go_of_stays_for_its_forks(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 0.2)
+    toy = preload(tmp_path)
+    keeper = parent(await ready(local, tmp_path, toy))
+    process = await local.spawn(fork(tmp_path, toy))
+    await local.end_zygotes()
+    await asyncio.sleep(0.4)  # past the limit
+    assert alive(keeper) and alive(process.pid)
+    await process.stop(0)
+    await until_async(lambda: not alive(keeper), "it went with the last fork")
+
+
+# -- what it shares and is let go of ------------------------------------------------------------------------------
+
+
+async def test_nothing_that_holds_memory_of_a_zygote_is_left_out_of_account(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path, code="held = bytearray(os.urandom(1 << 20)) * 50")
+    await ready(local, tmp_path, toy)
+    processes = [await local.spawn(fork(tmp_path, toy, log=tmp_path / f"{n}.log")) for n in range(2)]
+    (zygote,) = local.zygotes()
+    assert host_memory([zygote.pid, *(pid for p in processes for pid in p.pids())]) > 50 << 20
+    await local.end_zygotes()
+    assert host_memory([pid for p in processes for pid in p.pids()]) > 50 << 20
+    for process in processes:
+        await process.stop(0)
+        assert list(process.pids()) == []
+
+
+async def test_a_zygote_that_is_not_kept_is_gone_with_its_environment(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    secret = preload(tmp_path, env=(("PRELOAD", ""), ("SECRET", "x")))
+    pid = await ready(local, tmp_path, secret)
+    local.keep_zygotes([preload(tmp_path)])
+    await until_async(lambda: not alive(pid), "it is gone")
 
 
 # -- it cannot fork ----------------------------------------------------------------------------------------------
@@ -193,6 +274,19 @@ os.fork = fork
     full.unlink()
     process = await local.spawn(fork(tmp_path, toy))
     await process.stop(0)
+
+
+async def test_one_that_dies_of_every_fork_is_not_made_again_and_again(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path, code="os.fork = lambda: os.kill(os.getpid(), 9)")
+    for _ in range(2):  # the first end costs no wait
+        await ready(local, tmp_path, toy)
+        with pytest.raises(ZygoteUnavailable, match="ended when it was to fork"):
+            await local.spawn(fork(tmp_path, toy))
+        await until_async(lambda: not local.zygotes(), "its end was noticed")
+    local.warm_zygote(toy, tmp_path / "zygote.log", {})
+    assert not local._zygotes._lines[toy].life, "not before a back-off has passed"
 
 
 async def test_one_that_does_not_answer_is_given_up_and_its_late_fork_never_serves(

@@ -44,6 +44,11 @@ class Script:
         n = self._draw("wake", replica, round(at, 6))
         return 0.01 + (n % 97) / 30, "died" if n % 11 == 0 else "hangs" if n % 17 == 0 else "awake"
 
+    def trim(self, host: str, at: float) -> int:
+        """GiB that zygotes and primed processes take after it: none, or part of what they took, or even more."""
+        n = self._draw("trim", host, round(at, 6))
+        return 0 if n % 2 else n // 2 % 8
+
     def survives(self, replica: str, at: float) -> bool:
         return self._draw("probe", replica, round(at, 6)) % 2 == 0
 
@@ -100,7 +105,7 @@ class World:
                 return died if outcome == "died" else []
             case ac.Trim():
                 at = now + 0.004
-                return [(at, ev.Overhead(at, action.host, 0))]
+                return [(at, ev.Overhead(at, action.host, s.trim(action.host, now) * 2**30))]
             case ac.WakeAt():
                 return [(action.at, ev.Tick(action.at))]
             case _:

@@ -113,8 +113,10 @@ def _there(order: Order, recipe: Recipe) -> Home | None:
         found = homes.find(order.name)
     except EngineError:
         return None
+    mark = homes.read_mark(found.folder)
     asked = order.version or recipe.version
-    return found if asked in ("", found.versions.get(recipe.package)) else None
+    same = asked in ("", found.versions.get(recipe.package))
+    return found if same and mark is not None and mark.digest == recipe.digest else None
 
 
 def _discard(folder: Path) -> None:
@@ -193,6 +195,7 @@ class _Work:
         done = subprocess.run([self._python, "-I", "-c", _VERSIONS, *names], capture_output=True, check=True)
         mark = Mark(
             recipe=self._order.name,
+            digest=self._recipe.digest,
             versions=json.loads(done.stdout),
             libraries=self._libraries(),
             made=time.time(),

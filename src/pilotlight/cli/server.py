@@ -303,8 +303,11 @@ class Server:
             raise ConfigError([Problem("the configuration", 0, "api_keys", str(e))]) from None
         declared = self._declared(new)
         self.config = new
+        before = dict(self._engine_env)
         self._engine_env.clear()
         self._engine_env.update(_for_engines(self._env, new))
+        if self._engine_env != before:
+            self.worker.renew()
         self._engines.update(engines(new.engines, cache_dir(new)))
         self._models = dict(new.models)
         self.front.directory = Directory(new.models)

@@ -7,6 +7,7 @@
 An environment with the second mark is never used. One that somebody else has made has neither and is used as it is.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,11 @@ class Recipe(msgspec.Struct, frozen=True):
     """A module of pilotlight_guest whose `preload` must succeed in it; else the package itself must be imported."""
     hint: str = ""
     """What to try when an index does not have it all."""
+
+    @property
+    def digest(self) -> str:
+        """Differs when another environment is to come of it."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:12]
 
 
 RECIPES: Mapping[str, Recipe] = {
@@ -90,6 +96,8 @@ class Mark(msgspec.Struct, frozen=True):
     """What the marker holds."""
 
     recipe: str
+    digest: str
+    """Of the recipe as it was."""
     versions: dict[str, str]
     libraries: tuple[str, ...]
     made: float

@@ -55,6 +55,10 @@ class Replica(msgspec.Struct, eq=False):
     keep_alive: float | None = None
     """Set by its latest request, in place of ttl."""
     stage: Stage | None = None
+    fetching_since: float = NEVER
+    """Since when it has waited for its weights; NEVER when it does not."""
+    downloaded: bool = False
+    """Its weights took their time to come, and the next start will have them."""
     drain_by: float = NEVER
     """When a draining replica is stopped all the same."""
     timer_at: float = NEVER
@@ -147,7 +151,11 @@ class HostState(msgspec.Struct, eq=False):
     overhead: int = 0
     """Bytes that zygotes and primed processes take beside them."""
     trimming: bool = False
-    """They were told to go, and less is not taken yet."""
+    """They were told to go, and nobody has said since what they take."""
+    trimmed_at: float = -NEVER
+    """When they were last told to."""
+    kept: int = 0
+    """Bytes of them that are known to stay when they are told to go: what was left of them after the last time."""
     devices: dict[int, int] = {}
     """Bytes set aside on each device."""
 

@@ -97,7 +97,8 @@ def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
 
 def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
-    wish = _wish(fleet, d, now, out)
+    found = _wishes(fleet, d, now, out)
+    wish = found[0]
     never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d)) if wish.sleeper is None else None
     if never is not None:
         d.warm_asked = False
@@ -111,41 +112,46 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         return False
     if claims is None:
         claims = wishes.claims_before(fleet, d)
-    if _come_up(fleet, d, wish, now, out, claims):
+    if any(_come_up(fleet, d, wish, now, out, claims) for wish in found):
         return True
     if d.waiting_since == NEVER:
         d.waiting_since = now
         fleet.waiting[d.spec.id] = None
         out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
-    return _make_room(fleet, d, wish, now, out, claims)
+    return _make_room(fleet, d, found, now, out, claims)
 
 
 def _make_room(
-    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
+    fleet: Fleet, d: DeploymentState, found: list[Wish], now: float, out: list[Action], claims: Claims
 ) -> bool:
-    """Whether another was started after all."""
+    """For whichever wish it can be made at once, else for the first. Whether another was started after all."""
+    if any(room.trim_alone(fleet, d, wish, now, out, claims) for wish in found):
+        effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
+        return False
     idle = eviction.idle(fleet, d, now)
     ways = eviction.ways(fleet, idle, now)
-    chosen = eviction.fewest(fleet, wish, claims, ways)
-    if chosen is not None:
-        room.evict(fleet, chosen, d, now, out)
-        return False
+    for wish in found:
+        chosen = eviction.fewest(fleet, wish, claims, ways)
+        if chosen is not None:
+            room.evict(fleet, chosen, d, now, out)
+            return False
+    wish = found[0]
     if wish.sleeper is not None and room.start_instead(fleet, d, wish.sleeper, ways, now, out, claims):
         return _come_up(fleet, d, Wish(fleet.need_of(d)), now, out, claims)
-    if not room.trim(fleet, d, wish, ways, out, claims):
+    if not room.trim(fleet, d, wish, ways, now, out, claims):
         room.have_others_leave(fleet, d, wish, idle, now, out, claims)
     effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
     return False
 
 
-def _wish(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> Wish:
+def _wishes(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> list[Wish]:
     """One that sleeps is woken before another is started; it is stopped where its room cannot be had again."""
     staying = wishes.staying(fleet, d)
-    while (wish := wishes.first_wish(fleet, d)).sleeper is not None:
+    while (wish := (found := wishes.all_wishes(fleet, d))[0]).sleeper is not None:
         if placement.can_fit(fleet, wish, staying):
             break
         effects.stop(wish.sleeper, now, out, "it cannot be woken: there is no room for it where it sleeps")
-    return wish
+    return found
 
 
 def _come_up(

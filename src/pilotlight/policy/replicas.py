@@ -15,6 +15,7 @@ from pilotlight.fleet.events import (
     Stopped,
 )
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
+from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import COMING, GOING, RESTING, SERVING, Cause, State
 from pilotlight.policy import backoff, effects, eviction, placement, value
 from pilotlight.policy.balance import balance, settle, within_budget
@@ -24,6 +25,10 @@ def progressed(fleet: Fleet, e: Progressed, out: list[Action]) -> None:
     r = fleet.replicas.get(e.replica)
     if r is not None and r.state is State.STARTING:
         r.stage = e.stage
+        if e.stage is Stage.FETCH:
+            r.fetching_since = e.at
+        elif e.stage in value.needs_weights(fleet.deployments[r.deployment].spec.plan):
+            value.weights_are_here(r, e.at)
 
 
 def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
@@ -33,6 +38,7 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
     how = "awake" if r.state is State.WAKING else "up"
     effects.move(r, Cause.CAME_UP, e.at, out, f"{how} after {e.at - r.ordered_at:.3g} s")
+    value.weights_are_here(r, e.at)
     value.learn(d, r, e.at - r.ordered_at)
     r.ready_at = r.idle_since = e.at
     r.stage = None
@@ -161,7 +167,11 @@ def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
 def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
     """The weights are here: what was set aside blindly is corrected, and a start that can never fit ends."""
     d = fleet.deployments.get(e.deployment)
-    if d is None or d.spec.need == e.need:
+    if d is None:
+        return
+    for r in d.replicas.values():
+        value.weights_are_here(r, e.at)
+    if d.spec.need == e.need:
         return
     d.spec = msgspec.structs.replace(d.spec, need=e.need)
     starting = [r for r in d.replicas.values() if r.state is State.STARTING]

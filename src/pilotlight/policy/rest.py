@@ -76,11 +76,12 @@ def _put_aside(
 
 
 def overhead(fleet: Fleet, e: Overhead, out: list[Action]) -> None:
+    """The first one after a Trim counts as its answer, whatever it says: who waits for room looks on from there."""
     host = fleet.hosts.get(e.host)
     if host is None:
         return
-    less = e.memory < host.overhead
-    host.overhead = e.memory
-    if less:
-        host.trimming = False
+    told, less = host.trimming, e.memory < host.overhead
+    host.overhead, host.trimming = e.memory, False
+    host.kept = e.memory if told else min(host.kept, e.memory)
+    if told or less:
         settle(fleet, e.at, out)

@@ -8,6 +8,10 @@ from pilotlight.fleet.states import COMING
 from pilotlight.policy import effects, eviction, placement, wishes
 from pilotlight.policy.placement import Claims, Less, Wish, all_of
 
+TRIM_AGAIN = eviction.PATIENCE
+"""Seconds after which zygotes and primed processes that stayed, or of which nothing was heard, are not waited for any
+longer; those that stayed are told again."""
+
 
 def evict(fleet: Fleet, ways: Iterable[Less], d: DeploymentState, now: float, out: list[Action]) -> None:
     because = f"least worth keeping, makes room for {d.spec.id}"
@@ -38,23 +42,61 @@ def start_instead(
     return True
 
 
-def trim(
-    fleet: Fleet, d: DeploymentState, wish: Wish, ways: Sequence[Less], out: list[Action], claims: Claims
+def trim_alone(
+    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
 ) -> bool:
-    """Has zygotes and primed processes let go of, where that makes room, or none can be made otherwise.
+    """Has zygotes and primed processes let go of, where that is all it takes: no model goes for their sake.
+
+    Whether room comes of it, as far as is known.
+    """
+    if not _any_overhead(fleet):
+        return False
+    if eviction.fewest(fleet, wish, claims, ()) is not None:
+        return False  # room is on its way without
+    if eviction.fewest(fleet, wish, claims, (), overhead=False) is None:
+        return False
+    return _let_go(fleet, d, now, out) or any(
+        host.trimming and now < host.trimmed_at + TRIM_AGAIN for host in fleet.hosts.values()
+    )
+
+
+def trim(
+    fleet: Fleet,
+    d: DeploymentState,
+    wish: Wish,
+    ways: Sequence[Less],
+    now: float,
+    out: list[Action],
+    claims: Claims,
+) -> bool:
+    """Has them let go of where that makes room together with others, or none can be made otherwise.
 
     Whether they were told now.
     """
-    hosts = [host for host in fleet.hosts.values() if host.overhead and not host.trimming]
-    if not hosts:
+    if not _any_overhead(fleet):
         return False
     helps = eviction.fewest(fleet, wish, claims, ways, overhead=False) is not None
     if not helps and placement.can_fit(fleet, wish, wishes.staying(fleet, d), overhead=True):
         return False
+    return _let_go(fleet, d, now, out)
+
+
+def _any_overhead(fleet: Fleet) -> bool:
+    return any(host.overhead for host in fleet.hosts.values())
+
+
+def _let_go(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
+    """What is known to stay is told again only after a while, for else each answer would bring the next Trim."""
+    hosts = [
+        host
+        for host in fleet.hosts.values()
+        if not host.trimming
+        and (host.overhead > host.kept or (host.overhead and now >= host.trimmed_at + TRIM_AGAIN))
+    ]
     for host in hosts:
-        host.trimming = True
+        host.trimming, host.trimmed_at = True, now
         out.append(Trim(host.spec.id, f"makes room for {d.spec.id}"))
-    return True
+    return bool(hosts)
 
 
 def have_others_leave(

@@ -7,10 +7,13 @@ from pilotlight.policy.placement import Claims, Wish, all_of
 
 
 def first_wish(fleet: Fleet, d: DeploymentState) -> Wish:
-    for r in d.resting():
-        if r.state is State.ASLEEP and r.awake is not None:
-            return Wish(r.awake, r)
-    return Wish(fleet.need_of(d))
+    return all_wishes(fleet, d)[0]
+
+
+def all_wishes(fleet: Fleet, d: DeploymentState) -> list[Wish]:
+    """Any of those that sleep, the most recently used first; with none, a new one."""
+    found = [Wish(r.awake, r) for r in d.resting() if r.state is State.ASLEEP and r.awake is not None]
+    return found or [Wish(fleet.need_of(d))]
 
 
 def staying(fleet: Fleet, d: DeploymentState) -> set[str]:

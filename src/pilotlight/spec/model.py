@@ -60,7 +60,10 @@ class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     admin: Annotated[
         bool,
-        _doc("Whether this key opens the admin routes (/running, /metrics, /traces, warm, stop, sleep, wake_up, reload)."),
+        _doc(
+            "Whether this key opens the admin routes (/running, /metrics, /traces, warm, stop, sleep, wake_up, "
+            "reload)."
+        ),
     ] = False
 
 

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,10 @@ class FakeSubstrate:
     def zygotes(self) -> Sequence[Zygote]:
         return [Zygote(each.engine, pid, self.zygote_ready(each)) for each, (pid, _) in self._begun.items()]
 
-    def end_zygotes(self) -> None:
+    def keep_zygotes(self, preloads: Collection[Preload]) -> None:
+        self._begun = {each: begun for each, begun in self._begun.items() if each in preloads}
+
+    async def end_zygotes(self) -> None:
         self._begun.clear()
 
     def _check_zygote(self, preload: Preload) -> None:
@@ -121,7 +124,7 @@ class FakeSubstrate:
 
     async def close(self) -> None:
         self._closed = True
-        self.end_zygotes()
+        await self.end_zygotes()
         for process in self.running:
             await process.stop(0.0)
 

@@ -10,7 +10,7 @@ from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Exit, Process, Substrate
 from pilotlight.worker.channel import Channel
 from pilotlight.worker.plan_runner import cancel
-from pilotlight.worker.pool import Primed
+from pilotlight.worker.priming import Primed
 
 _FORK_WITHIN = 10.0
 """Seconds for a fork to run its first instruction; it takes milliseconds."""

@@ -21,7 +21,7 @@ from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
 from pilotlight.worker.fetches import Here
 from pilotlight.worker.plan_runner import cancel, run_plan
-from pilotlight.worker.pool import Primed
+from pilotlight.worker.priming import Primed
 from pilotlight.worker.waiting import sleep
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,7 @@ class Starting:
         if self._primed is not None and self.engine_process.running is None:
             self._context.pool.put_back(self._primed)  # called off before it was handed anything
         await self.engine_process.close()
+        self._context.pool.fill()  # also where what was taken came to nothing
 
     # -- the plan ------------------------------------------------------------------------------------------------
 
@@ -164,6 +165,7 @@ class Starting:
         return plan
 
     def _at_hand(self) -> list[str]:
+        """Whether a zygote can fork now is seen when it is asked to, and why not."""
         offered, preload = self.action.techniques, self.launch.preload if self.launch else None
         if preload is None:
             return []
@@ -171,12 +173,7 @@ class Starting:
             self._primed = self._context.pool.take(preload)
             if self._primed is not None:
                 return [WARM_POOL.name]
-        if ZYGOTE.name not in offered:
-            return []
-        if self._context.substrate.zygote_ready(preload):
-            return [ZYGOTE.name]
-        self.fell_back = "zygote: none is up yet"
-        return []
+        return [ZYGOTE.name] if ZYGOTE.name in offered else []
 
     def _add_what_it_told(self) -> None:
         """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
@@ -242,11 +239,17 @@ class Starting:
         return await self.engine_process.fork(command)
 
     async def _take(self) -> None:
-        assert self._primed is not None and self.log is not None
-        self.engine_process.take(self._primed, self.log)
+        """Raises ZygoteUnavailable when it has just ended."""
+        primed = self._primed
+        assert primed is not None and self.log is not None
+        if primed.over.done():
+            self._primed = None
+            self._context.pool.put_back(primed)
+            raise ZygoteUnavailable("the process that waited has ended")
+        self.engine_process.take(primed, self.log)
 
     async def _start_plainly(self, why: str) -> None:
-        self.fell_back, self.techniques = f"zygote: {why}", ()
+        self.fell_back, self.techniques = f"{self.techniques[0]}: {why}", ()
         await self._step(Stage.SPAWN)
         await self._step(Stage.IMPORT)
 
@@ -289,7 +292,10 @@ class Starting:
             "args": engine.settings(self.model, here.info if here else None),
         }
         # A primed process was started before anybody knew for which model.
-        return order if self._primed is None else {**order, "env": dict(launch.env), "cwd": launch.cwd}
+        if self._primed is None:
+            return order
+        env = {**launch.env, "PILOTLIGHT_REPLICA": self.action.replica}
+        return {**order, "env": env, "cwd": launch.cwd}
 
     async def _answers(self, url: str, path: str) -> None:
         """Until health answers 200: tried at short fixed intervals, since a held request waits for it."""

@@ -94,20 +94,24 @@ class Worker:
 
     def prime(self, models: Collection[Model], counts: Mapping[str, int]) -> None:
         """Keeps so many processes primed for each engine, for whichever kind most of these models can use."""
+        launches = [(model.engine, launch) for model in models if (launch := self._plain_launch(model))]
+        of: dict[Preload, Launch] = {}
         kinds: dict[str, Counter[Preload]] = {}
-        launches: dict[Preload, Launch] = {}
-        for model in models:
-            launch = self._plain_launch(model) if counts.get(model.engine) else None
-            if launch is not None and launch.preload is not None:
-                kinds.setdefault(model.engine, Counter())[launch.preload] += 1
-                launches[launch.preload] = launch
+        for engine, launch in launches:
+            if launch.preload is not None:
+                of[launch.preload] = launch
+                kinds.setdefault(engine, Counter())[launch.preload] += 1
         usual = {engine: counted.most_common(1)[0][0] for engine, counted in kinds.items()}
-        wanted = {preload: (counts[engine], launches[preload]) for engine, preload in usual.items()}
-        self._pool.want(wanted)
+        pools = {kind: (counts[name], of[kind]) for name, kind in usual.items() if counts.get(name)}
+        self._pool.want(pools, of.keys())
+
+    def renew(self) -> None:
+        """Settings.env has changed: what was started with the old one and serves nobody yet goes."""
+        self._pool.renew()
 
     def trim(self, host: str) -> None:
         """Lets go of what is primed; Overhead is posted when its memory is free."""
-        self._pool.trim(host)
+        self._pool.trim()
 
     async def close(self, grace: float = 5.0) -> None:
         """Stops every replica and waits until all are gone. A fetch under way is left behind."""

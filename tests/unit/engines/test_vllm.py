@@ -29,7 +29,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_home(folder: Path, version: str = "0.32.0", libraries: tuple[str, ...] = ("/x/libgomp.so",)) -> Path:
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").touch()
-    mark = homes.Mark(folder.name, {folder.name: version, "torch": "2"}, libraries, made=7.0, size=5)
+    mark = homes.Mark(folder.name, "", {folder.name: version, "torch": "2"}, libraries, made=7.0, size=5)
     (folder / homes.MARK).write_bytes(msgspec.json.encode(mark))
     return folder
 

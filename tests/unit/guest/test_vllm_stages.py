@@ -92,6 +92,7 @@ def test_lines_are_noted_as_they_are_logged() -> None:
     found, errors = notes.close()
     assert [name for name, _, _ in found] == ["loading"] and found[0][1] > 0
     assert errors == ["ValueError: no such tensor"]
+    assert notes.close() == ([], [])
     assert logging.getLogRecordFactory() is before
 
 

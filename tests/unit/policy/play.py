@@ -18,6 +18,7 @@ from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Device, Host, Need
 from pilotlight.fleet.fleet import NEVER, Fleet
+from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import Cause
 from pilotlight.policy.step import step
 
@@ -33,6 +34,11 @@ def model(name: str = "m", **fields: Any) -> Deployment:
     fields.setdefault("ttl", NEVER)
     fields.setdefault("ttl_to_zero", fields["ttl"])
     return Deployment(id=name, need=need, **fields)
+
+
+def sleepy(name: str = "m", **fields: Any):
+    """A deployment whose replicas can sleep."""
+    return model(name, techniques=("sleep",), **fields)
 
 
 class Play:
@@ -79,6 +85,10 @@ class Play:
 
     def ready(self, replica: str) -> list[str]:
         return self.play(ev.Ready(self.now, replica))
+
+    def progress(self, replica: str, stage: Stage) -> list[str]:
+        """A step of its start begins."""
+        return self.play(ev.Progressed(self.now, replica, stage))
 
     def fail(self, replica: str, reason: str = "exit 1") -> list[str]:
         return self.play(ev.StartFailed(self.now, replica, reason))
@@ -200,3 +210,11 @@ class Play:
             case ac.WakeAt():
                 self.wake_at = min(self.wake_at, action.at)
         return None
+
+
+def asleep(p: Play, deployment: str = "m", memory: float = 0.1) -> str:
+    """A replica that an operator has put to sleep; its id."""
+    replica = p.up(deployment)
+    assert p.sleep(deployment) == [f"sleep {replica}"]
+    p.slept(replica, memory)
+    return replica

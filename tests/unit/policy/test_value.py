@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from pilotlight.coldstart import plans
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Host
 from pilotlight.fleet.fleet import DeploymentState, Fleet
+from pilotlight.fleet.plan import Stage
 from pilotlight.policy import value
 from pilotlight.policy.step import step
 from unit.policy.play import GIB, Play, model
@@ -67,6 +69,59 @@ def test_how_long_a_start_takes_is_learned():
     assert 1 < value.start_seconds(p.fleet.deployments["a"]) < 4
     p.up("b"), p.up("a"), p.wait(5)
     assert p.ask("r1") == ["hold r1", "stop a-10"]
+
+
+def started(fetch: float, load: float, **fields: Any) -> DeploymentState:
+    """One start; its fetch ends when its load begins, its import took no time."""
+    p = Play(model(plan=plans.embedded(), startup_timeout=9000.0, **fields))
+    p.warm()
+    for stage in (Stage.ALLOCATE, Stage.FETCH, Stage.SPAWN, Stage.IMPORT):
+        p.progress("m-1", stage)
+    p.wait(fetch), p.progress("m-1", Stage.LOAD)
+    p.wait(load), p.ready("m-1")
+    return p.fleet.deployments["m"]
+
+
+def test_nothing_is_learned_from_a_start_that_downloaded():
+    assert started(fetch=599, load=1).start_took is None
+    assert value.start_seconds(started(fetch=599, load=1, start_seconds=4.0)) == 4
+
+
+def test_a_fetch_that_only_looks_at_the_disk_keeps_nothing_from_being_learned():
+    assert started(fetch=0.5, load=20).start_took == 20.5
+
+
+def test_a_fetch_is_over_when_an_estimate_comes_of_it():
+    """What follows is a slow import, which the next start will have too."""
+    p = Play(model(plan=plans.embedded()))
+    p.warm(), p.progress("m-1", Stage.FETCH), p.progress("m-1", Stage.IMPORT)
+    p.wait(0.1), p.size("m", 1)
+    p.wait(30), p.progress("m-1", Stage.LOAD)
+    p.wait(5), p.ready("m-1")
+    assert p.fleet.deployments["m"].start_took == pytest.approx(35.1)
+
+
+def test_a_download_that_an_estimate_came_of_is_one():
+    p = Play(model(plan=plans.embedded()))
+    p.warm(), p.progress("m-1", Stage.FETCH)
+    p.wait(300), p.size("m", 2), p.progress("m-1", Stage.LOAD)
+    p.wait(5), p.ready("m-1")
+    assert p.fleet.deployments["m"].start_took is None
+
+
+def test_a_command_runs_once_its_fetch_is_over():
+    p = Play(model(plan=plans.command(fetch=True)))
+    p.warm(), p.progress("m-1", Stage.FETCH), p.progress("m-1", Stage.SPAWN), p.progress("m-1", Stage.LOAD)
+    p.wait(9), p.ready("m-1")
+    assert p.fleet.deployments["m"].start_took == 9
+
+
+def test_a_wake_of_what_was_downloaded_once_is_learned():
+    p = Play(model(techniques=("sleep",), plan=plans.embedded()))
+    p.warm(), p.progress("m-1", Stage.FETCH), p.wait(300), p.ready("m-1"), p.sleep(), p.slept("m-1", 0.1)
+    p.warm(), p.wait(2), p.ready("m-1")
+    d = p.fleet.deployments["m"]
+    assert (d.start_took, d.wake_took) == (None, 2)
 
 
 def test_a_wake_is_learned_apart_from_starts():

@@ -108,3 +108,16 @@ def test_a_model_is_unchanged_or_changed_and_never_both() -> None:
     one, same = replace(CHAT, engine_args={"x": 0.0}), replace(CHAT, engine_args={"x": -0.0})
     found = changes(Config({"a": one}), Config({"a": same}))
     assert (found.unchanged, found.replaced, found.adjusted) == (("a",), (), ())
+
+
+def test_what_vllm_is_started_for_needs_new_replicas() -> None:
+    chat = Model(engine="vllm", source="org/model", gpus=1)
+    same = (replace(chat, target_requests=9), replace(chat, techniques=()), replace(chat, ttl=1.0))
+    other = (
+        replace(chat, max_requests=9),
+        replace(chat, sleep_after=60.0),
+        replace(chat, techniques=("sleep",)),
+    )
+    assert {fingerprint(model) for model in same} == {fingerprint(chat)}
+    assert fingerprint(chat) not in {fingerprint(model) for model in other}
+    assert fingerprint(other[1]) == fingerprint(other[2])

@@ -120,3 +120,11 @@ def test_a_hub_source_has_its_revision_and_folders():
 def test_what_is_secret_in_a_url_is_not_shown():
     assert index.public("https://h/m.gguf?signature=x#sha256=1") == "https://h/m.gguf"
     assert index.public("hf://o/r/m.gguf") == "hf://o/r/m.gguf"
+
+
+def test_the_size_of_a_folder_in_hugging_faces_layout(tmp_path):
+    cache = WeightCache(tmp_path / "cache")
+    assert cache.size_hint(str(tmp_path)) is None
+    for name in ("model-1.safetensors", "model-2.safetensors", "tokenizer.json"):
+        (tmp_path / name).write_bytes(b"1234")
+    assert cache.size_hint(str(tmp_path)) == 8

@@ -3,18 +3,19 @@
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pilotlight.clock import Clock, SystemClock, VirtualClock
 from pilotlight.errors import ZygoteUnavailable
 from pilotlight.fleet.actions import Start
-from pilotlight.fleet.events import Overhead, Ready
+from pilotlight.fleet.events import Overhead, Ready, StartFailed
 from pilotlight.ports import Command, Preload, Zygote
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import FakeProcess, FakeSubstrate, Script
 from pilotlight.worker.pool import AFTER_TRIM, BEHIND, RETRY
+from pilotlight.worker.priming import LIMIT
 from unit.worker.bench import Bench, settle
 
 ALL = ("zygote", "warm_pool", "sleep")
@@ -28,10 +29,11 @@ class Zygotes(FakeSubstrate):
     fork_fails = ""
     warmed = 0
     ended = 0
+    kept: Sequence[Preload] = ()
 
     async def spawn(self, command: Command) -> FakeProcess:
         if command.preload is not None and (self.fork_fails or not self.ready):
-            raise ZygoteUnavailable(self.fork_fails or "it is gone")
+            raise ZygoteUnavailable(self.fork_fails or "none is up yet")
         return await super().spawn(command)
 
     def zygote_ready(self, preload: Preload) -> bool:
@@ -43,12 +45,15 @@ class Zygotes(FakeSubstrate):
     def zygotes(self) -> list[Zygote]:
         return [Zygote("fake", 7, True)] if self.ready else []
 
-    def end_zygotes(self) -> None:
+    def keep_zygotes(self, preloads: Collection[Preload]) -> None:
+        self.kept = list(preloads)
+
+    async def end_zygotes(self) -> None:
         self.ended += 1
         self.ready = False
 
 
-async def play(far: socket.socket, forked: bool, received: list[dict[str, Any]]) -> None:
+async def play(far: socket.socket, forked: bool, received: list[dict[str, Any]], refuses: str) -> None:
     loop = asyncio.get_running_loop()
 
     async def tell(**event: Any) -> None:
@@ -58,6 +63,9 @@ async def play(far: socket.socket, forked: bool, received: list[dict[str, Any]])
     if not forked:
         await tell(event="stage", name="import", start=-2.0, end=-1.0)
     received.append(json.loads(await loop.sock_recv(far, 65536)))
+    if refuses:
+        await tell(event="error", message=refuses)
+        return
     await tell(event="stage", name="kv_cache", start=1e9, end=2e9)
     await tell(event="stage", name="nonsense", start=1e9, end=2e9)
     await tell(event="stage", name="load", start=4.0, end=5.0)
@@ -70,7 +78,8 @@ class Starts(Bench):
 
     def __init__(self, folder: Path, clock: Clock | None = None) -> None:
         self.received: list[dict[str, Any]] = []
-        self.dies = False
+        self.dies = self.hangs = False
+        self.refuses = ""
         clock = clock or SystemClock()
         self.zygotes = Zygotes(self._script, clock=clock)
         super().__init__(folder, clock=clock, substrate=self.zygotes)
@@ -78,7 +87,9 @@ class Starts(Bench):
     def _script(self, command: Command) -> Script:
         if self.dies and command.preload is not None:
             return Script(exit_after=0.0)
-        return Script(player=lambda far: play(far, command.preload is not None, self.received))
+        if self.hangs:
+            return Script(player=lambda far: asyncio.Event().wait())
+        return Script(player=lambda far: play(far, command.preload is not None, self.received, self.refuses))
 
     async def up(self, techniques: tuple[str, ...] = ALL, model: Model = CHAT) -> str:
         self._count += 1
@@ -169,7 +180,9 @@ async def test_a_primed_process_is_taken_and_made_good(tmp_path: Path) -> None:
     assert starts.stages(replica) == TAKEN
     assert report.techniques == ("warm_pool",) and report.pid == first.pid
     assert first.log == report.log, "it logs as that replica from now on"
-    assert starts.received[0]["env"] == {} and starts.received[0]["cwd"] == str(tmp_path)
+    assert starts.received[0]["env"] == {"PILOTLIGHT_REPLICA": replica} and starts.received[0]["cwd"] == str(
+        tmp_path
+    )
     await starts.pass_time(BEHIND)
     assert starts.worker.primed() == {"fake": 1} and len(starts.zygotes.running) == 2
     await starts.close()
@@ -231,5 +244,81 @@ async def test_what_is_primed_goes_when_its_memory_is_needed(tmp_path: Path) -> 
     assert starts.zygotes.warmed == 0, "not right again"
     clock.run_until(clock.now() + AFTER_TRIM + 1)
     await settle()
+    assert starts.worker.primed() == {"fake": 1}
+    await starts.close()
+
+
+async def test_a_start_that_fails_does_not_drain_the_pool(tmp_path: Path) -> None:
+    starts = Starts(tmp_path)
+    starts.refuses = "it is no model"
+    starts.worker.prime([CHAT], {"llamacpp": 2})
+    await settle()
+    assert starts.worker.primed() == {"fake": 2}
+    for number in (1, 2):
+        plan = starts.engine.plan(CHAT)
+        starts.worker.start(Start(f"bad-{number}", "chat", "local", (), plan, "a test", ALL), CHAT)
+        await starts.until(StartFailed, f"bad-{number}")
+    await settle()
+    assert starts.worker.primed() == {"fake": 2} and len(starts.zygotes.running) == 2
+    await starts.close()
+
+
+async def test_a_smaller_pool_is_smaller_at_once(tmp_path: Path) -> None:
+    starts = Starts(tmp_path)
+    for count in (3, 1):
+        starts.worker.prime([CHAT], {"llamacpp": count})
+        for _ in range(count):
+            await settle()
+        assert starts.worker.primed() == {"fake": count} and len(starts.zygotes.running) == count
+    await starts.close()
+
+
+async def test_one_whose_imports_still_run_is_counted_trimmed_and_called_off(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    starts = Starts(tmp_path, clock)
+    starts.hangs = True
+    starts.worker.prime([CHAT], {"llamacpp": 1})
+    await settle()
+    clock.run_until(clock.now() + 10)
+    assert (await starts.until(Overhead)).memory == 1000
+    starts.worker.trim("local")
+    await starts.until(Overhead, memory=0)
+    assert not starts.zygotes.running
+    clock.run_until(clock.now() + AFTER_TRIM + 1)
+    await settle()
+    (old,) = starts.zygotes.running
+    starts.worker.prime([Model(source="somewhere", env={"A": "b"})], {"llamacpp": 1})
+    await settle()
+    assert starts.zygotes.kept == [starts.engine.launch(CHAT, 0, (), tmp_path).preload]
+    starts.worker.prime([], {})
+    await settle()
+    assert old.gone and not starts.zygotes.running and not starts.zygotes.kept
+    await starts.close()
+
+
+async def test_imports_that_hang_are_ended(tmp_path: Path) -> None:
+    clock = VirtualClock()
+    starts = Starts(tmp_path, clock)
+    starts.hangs = True
+    starts.worker.prime([CHAT], {"llamacpp": 1})
+    await settle()
+    clock.run_until(clock.now() + LIMIT + 1)
+    await settle()
+    assert not starts.zygotes.running
+    starts.hangs = False
+    clock.run_until(clock.now() + RETRY + 1)
+    await settle()
+    assert starts.worker.primed() == {"fake": 1}
+    await starts.close()
+
+
+async def test_a_changed_environment_renews_what_waits(tmp_path: Path) -> None:
+    starts = Starts(tmp_path)
+    starts.worker.prime([CHAT], {"llamacpp": 1})
+    await settle()
+    (old,) = starts.zygotes.running
+    starts.worker.renew()
+    await settle()
+    assert old.gone and starts.zygotes.ended == 1
     assert starts.worker.primed() == {"fake": 1}
     await starts.close()

@@ -51,7 +51,9 @@ class LocalProcess:
         self.number = number
         self._control = control
         self._lost = lost
-        self._zygote = zygote
+        self.zygote = zygote
+        self._outlived = zygote
+        """What was forked from it goes on below its keeper when it has ended."""
         self._loop = asyncio.get_running_loop()
         self._inbox = b""
         self._first: asyncio.Future[Report | None] = self._loop.create_future()
@@ -94,7 +96,9 @@ class LocalProcess:
             return ()
         if not proc.LINUX:
             return _pids_elsewhere(self._keeper)
-        found = ((pid, proc.stat(pid)) for pid in proc.descendants(self._keeper))
+        # The keeper of a fork is one too, and shares the zygote's pages: without it, its part of them counts nowhere.
+        keepers = () if self.command.preload is None else (self._keeper,)
+        found = ((pid, proc.stat(pid)) for pid in (*proc.descendants(self._keeper), *keepers))
         return tuple(pid for pid, stat in found if stat is not None and stat.alive)
 
     # -- for the substrate ----------------------------------------------------------------------------------
@@ -127,9 +131,12 @@ class LocalProcess:
             self._control.send(msgspec.json.encode({"stop": grace}) + b"\n")
         if self._watchdog is not None:
             self._watchdog.cancel()
-        if self._zygote:
-            return  # its keeper stays for as long as anything that was forked from it
         self._watchdog = self._loop.call_later(grace + _KEEPER_LIMIT, self._kill_keeper)
+
+    def end_for_good(self) -> None:
+        """At once, and nothing that was forked from it may outlive it."""
+        self._outlived = False
+        self.ask_to_stop(0.0)
 
     @property
     def keeper(self) -> int:
@@ -153,6 +160,8 @@ class LocalProcess:
         _settle(self._exit, exit)
 
     def _kill_keeper(self) -> None:
+        if self._outlived and self._ended.done():
+            return  # its keeper stays for as long as anything that was forked from it
         if self._control.fileno() >= 0 and self._keeper:
             proc.send(self._keeper, 9)
 

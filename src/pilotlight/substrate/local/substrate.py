@@ -5,7 +5,7 @@ import functools
 import itertools
 import logging
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -60,8 +60,12 @@ class LocalSubstrate:
     def zygotes(self) -> Sequence[Zygote]:
         return self._zygotes.all()
 
-    def end_zygotes(self) -> None:
+    def keep_zygotes(self, preloads: Collection[Preload]) -> None:
+        self._zygotes.keep(preloads)
+
+    async def end_zygotes(self) -> None:
         self._zygotes.end()
+        await asyncio.gather(*(process.ended() for process in self._processes if process.zygote))
 
     async def _fork(self, command: Command) -> LocalProcess:
         assert command.preload is not None
@@ -69,8 +73,8 @@ class LocalSubstrate:
             raise EngineError(f"cmd {command.argv[0]!r} is not started: the server is stopping")
         async with self._zygotes.answering(command.preload) as source:
             process = await self._spawn_below(source, command)
-        if process is None:
-            raise ZygoteUnavailable("it ended when it was to fork")
+            if process is None:
+                raise ZygoteUnavailable("it ended when it was to fork")
         return process
 
     async def _spawn(self, command: Command, zygote: bool = False) -> LocalProcess:
@@ -93,7 +97,7 @@ class LocalSubstrate:
     async def close(self) -> None:
         self._closed = True
         for process in self._processes:
-            process.ask_to_stop(0.0)
+            process.end_for_good()
         await self._zygotes.close()
         while self._processes or self._tasks:
             await asyncio.gather(*(p.wait() for p in self._processes), *map(asyncio.shield, self._tasks))

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -129,9 +129,15 @@ class Zygotes:
             line.failed(f"it did not answer within {_ANSWER_LIMIT:g} s", was_ready=True)
             line.let_go(line.why)
             raise ZygoteUnavailable(line.why) from None
+        except ZygoteUnavailable:
+            raise
         except EngineError as error:
             raise ZygoteUnavailable(f"it could not fork: {error}") from error
         line.failures = 0
+
+    def keep(self, preloads: Collection[Preload]) -> None:
+        for other in [each for each in self._lines if each not in preloads]:
+            self._lines.pop(other).let_go("nothing uses it any more")
 
     def end(self, why: str = "it was let go of") -> None:
         for line in self._lines.values():
