@@ -191,7 +191,10 @@ async def test_close_does_not_wait_for_a_keeper_that_does_not_act(
         await local.end_zygotes()
     monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 0.3)
     os.kill(keeper, signal.SIGSTOP)
-    await asyncio.wait_for(local.close(), 10)
+    try:
+        await asyncio.wait_for(local.close(), 10)
+    finally:
+        proc.send(keeper, signal.SIGCONT)  # or the fixture waits for ever
     assert process._exit.done()
     assert not any(map(alive, (pid, keeper, *pids)))
 

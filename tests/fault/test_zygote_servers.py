@@ -58,8 +58,11 @@ def test_nothing_survives_a_kill_in_the_middle_of_forking(
 
 async def test_the_next_server_sweeps_zygotes_and_forks(tmp_path: Path, with_a_zygote: None) -> None:
     toy = preload(tmp_path)
-    server = Server(tmp_path / "state", *[fork(tmp_path, toy, FAMILY_OF_A_FORK) for _ in range(2)])
-    pids = members(tmp_path, *EVASIVE)
+    second = tmp_path / "second"  # two families in one folder would trip over each other's files
+    second.mkdir()
+    families = [fork(tmp_path, toy, FAMILY_OF_A_FORK, env={"FOLDER": str(f)}) for f in (tmp_path, second)]
+    server = Server(tmp_path / "state", *families)
+    pids = [pid for folder in (tmp_path, second) for pid in members(folder, *EVASIVE)]
     watchers = {server.process.pid, *marked(tmp_path, commands=False)}
     names = {Path(f"/proc/{pid}/comm").read_text().strip() for pid in watchers - {server.process.pid}}
     assert names == {"pl-guardian", "pl-keeper", "pl-zygote"}, "a mark tells who watches, also of a fork"
