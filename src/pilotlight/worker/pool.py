@@ -49,6 +49,8 @@ class Pool:
         self._clock = clock
         self._settings = settings
         self._wanted: Wanted = {}
+        self._kinds: set[Preload] | None = None
+        """All that a start may use; None before anything was declared."""
         self._waiting: list[Primed] = []
         self._coming: list[Primed] = []
         """Whose imports still run."""
@@ -84,7 +86,8 @@ class Pool:
 
     def _make_good(self, preload: Preload | None, techniques: Collection[str]) -> None:
         trimmed = self._clock.now() < self._trimmed_until
-        if preload is not None and "zygote" in techniques and not trimmed and not self._closed:
+        declared = self._kinds is None or preload in self._kinds  # a reload may have come since
+        if preload is not None and declared and "zygote" in techniques and not trimmed and not self._closed:
             log_file = self._folder("zygotes") / f"{preload.engine}.log"
             self._substrate.warm_zygote(preload, log_file, self._settings.env)
             self._overhead.watch()
@@ -94,7 +97,7 @@ class Pool:
 
     def want(self, wanted: Wanted, kinds: Collection[Preload]) -> None:
         """`kinds` are all that a start may use; zygotes of others go, and processes beyond what is wanted."""
-        self._wanted = dict(wanted)
+        self._wanted, self._kinds = dict(wanted), set(kinds)
         self._substrate.keep_zygotes(kinds)
         if any(primed.preload not in self._wanted for primed in self._coming):
             self._stop_filling()
