@@ -166,7 +166,8 @@ class Keeper:
     def _turn(self, timeout: float | None) -> None:
         """Waits for something to happen, at most `timeout` seconds, and takes note of it."""
         wait = None if timeout is None else min(max(timeout, 0.0), _HOUR) * 1000
-        for fd, _ in self._poll.poll(wait):
+        # Output last: an order to log elsewhere holds for what is read after it.
+        for fd, _ in sorted(self._poll.poll(wait), key=lambda event: event[0] == self._output):
             if fd == self._output:
                 self._pump()
             elif fd == self._children:

@@ -12,6 +12,7 @@ monotonic clock, which all processes of a machine share.
                       {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
     server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one;
                                                                                 to one that has waited also env, cwd
+                      {"take": true}                                              to one that waits: told as a stage
                       {"sleep": level}                                            once it is ready; all levels are one
                       {"wake": true}                                              once it is asleep
 
@@ -153,7 +154,12 @@ def receive() -> dict[str, Any]:
         if not part:
             os._exit(0)
         line += part
-    return json.loads(line)
+    first, _, rest = line.partition(b"\n")
+    order = json.loads(first)
+    if "take" in order:
+        tell_stage("take", time.monotonic())
+        return json.loads(rest) if rest else receive()
+    return order
 
 
 def wait_for(word: str) -> None:

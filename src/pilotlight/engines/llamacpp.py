@@ -45,7 +45,8 @@ _ENV: Mapping[str, str] = {
     # llama.cpp writes zeros to its whole context when it loads. In pages of 2 MiB, where the system offers them on
     # demand, a start with 50 MB of context takes 17 ms less and one with 256 MB 100 ms less, unless the machine is a
     # virtual one and its host has not given it that memory yet. It costs 13 MB, for heaps grow by 2 MiB too.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    # One arena: else each wake makes new threads, new threads new arenas, and a sleeper keeps 25 MB more for each.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1",
 }
 _GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest" / "llamacpp_server.py"
 

@@ -11,9 +11,14 @@ from pilotlight.ports import Command, Exit, Process, Substrate
 from pilotlight.worker.channel import Channel
 from pilotlight.worker.plan_runner import cancel
 from pilotlight.worker.priming import Primed
+from pilotlight.worker.waiting import within
 
 _FORK_WITHIN = 10.0
 """Seconds for a fork to run its first instruction; it takes milliseconds."""
+
+
+_TAKE_WITHIN = 3.0
+"""Seconds for one that waits to say that it is there; it takes less than a millisecond."""
 
 
 class EngineProcess:
@@ -55,14 +60,21 @@ class EngineProcess:
         self.channel = self._coming = None
         raise ZygoteUnavailable("the fork ended before it began")
 
-    def take(self, primed: Primed, log: Path) -> None:
-        """One that has waited, which logs there from now on."""
+    async def take(self, primed: Primed, log: Path) -> None:
+        """One that has waited, which logs there from now on. Raises ZygoteUnavailable when it does not answer."""
         self.ordered_at = self._clock.now()
         self._coming = asyncio.get_running_loop().create_future()
         self._coming.set_result(primed.process)
         primed.process.log_to(log)
-        primed.log.unlink(missing_ok=True)
         self.channel = primed.channel
+        await self.channel.send({"take": True})
+        try:
+            await within(self._clock, _TAKE_WITHIN, self.channel.stage(Stage.TAKE.value))
+        except TimeoutError:
+            await primed.end()
+            self.channel = self._coming = None
+            raise ZygoteUnavailable(f"it did not answer within {_TAKE_WITHIN:g} s") from None
+        primed.log.unlink(missing_ok=True)
         self._watch(primed.process)
 
     async def process(self) -> Process | None:

@@ -246,7 +246,11 @@ class Starting:
             self._primed = None
             self._context.pool.put_back(primed)
             raise ZygoteUnavailable("the process that waited has ended")
-        self.engine_process.take(primed, self.log)
+        try:
+            await self.engine_process.take(primed, self.log)
+        except ZygoteUnavailable:
+            self._primed = None
+            raise
 
     async def _start_plainly(self, why: str) -> None:
         self.fell_back, self.techniques = f"{self.techniques[0]}: {why}", ()

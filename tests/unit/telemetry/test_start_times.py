@@ -32,6 +32,12 @@ def table(folder: Path, clock: VirtualClock | None = None) -> StartTimes:
     return times
 
 
+@pytest.fixture(autouse=True)
+def warnings_are_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever level an earlier test has left the root logger at."""
+    caplog.set_level(logging.WARNING)
+
+
 async def written(times: StartTimes, clock: VirtualClock) -> None:
     clock.run_until(clock.now() + WRITE_AFTER)
     assert times._writing is not None

@@ -62,8 +62,14 @@ async def play(far: socket.socket, forked: bool, received: list[dict[str, Any]],
     await tell(event="begin", at=1.0)
     if not forked:
         await tell(event="stage", name="import", start=-2.0, end=-1.0)
-    received.append(json.loads(await loop.sock_recv(far, 65536)))
-    if refuses:
+    order = json.loads(await loop.sock_recv(far, 65536))
+    if "take" in order:
+        if refuses == "frozen":
+            await asyncio.Event().wait()
+        await tell(event="stage", name="take", start=0.0, end=0.0)
+        order = json.loads(await loop.sock_recv(far, 65536))
+    received.append(order)
+    if refuses and refuses != "frozen":
         await tell(event="error", message=refuses)
         return
     await tell(event="stage", name="kv_cache", start=1e9, end=2e9)
@@ -260,6 +266,25 @@ async def test_a_start_that_fails_does_not_drain_the_pool(tmp_path: Path) -> Non
         await starts.until(StartFailed, f"bad-{number}")
     await settle()
     assert starts.worker.primed() == {"fake": 2} and len(starts.zygotes.running) == 2
+    await starts.close()
+
+
+async def test_one_that_does_not_answer_when_it_is_taken_is_ended_and_the_start_is_plain(
+    tmp_path: Path,
+) -> None:
+    clock = VirtualClock()
+    starts = Starts(tmp_path, clock)
+    starts.refuses = "frozen"
+    starts.worker.prime([CHAT], {"llamacpp": 1})
+    await settle()
+    (frozen,) = starts.zygotes.running
+    up = asyncio.create_task(starts.up())
+    await settle()
+    clock.run_until(clock.now() + 3)
+    replica = await up
+    assert frozen.gone and starts.stages(replica) == PLAIN
+    assert starts.worker.report(replica).fell_back == "warm_pool: it did not answer within 3 s"
+    assert "env" not in starts.received[0], "it has its own"
     await starts.close()
 
 
