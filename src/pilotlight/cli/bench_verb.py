@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     config, model, folder = _subject(args)
     engine = _engine(config, model)
     chosen = variants.variants(engine.techniques(model), args.wanted, args.without)
+    if args.plot is not None and args.plot.is_dir():
+        raise PilotlightError(f"--plot {args.plot}: is a folder; name the file to be written in it")
     if args.plot is not None and not os.access(args.plot.absolute().parent, os.W_OK):
         raise PilotlightError(f"--plot {args.plot}: its folder cannot be written")
     _fetch(config, model, engine)

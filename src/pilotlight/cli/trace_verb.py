@@ -45,6 +45,10 @@ def render(trace: dict[str, Any]) -> str:
     ):
         if trace.get(key) is not None:
             lines.append(f"  {name:12}{_ms(trace[key]):>10}")
+    if trace.get("techniques"):
+        lines.append(f"  by {', '.join(trace['techniques'])}")
+    if trace.get("fell_back"):
+        lines.append(f"  not used: {trace['fell_back']}")
     return "\n".join(lines)
 
 

@@ -43,7 +43,8 @@ def states(fleet: Fleet, deployment: str) -> dict[str, int]:
 def row(fleet: Fleet, r: Replica, now: float, leaves_at: float) -> dict[str, Any]:
     """A replica as GET /running shows it; `leaves_at`: when it goes if nobody asks."""
     d = fleet.deployments[r.deployment]
-    kept = len(d.current()) <= d.spec.min_replicas or leaves_at == float("inf")
+    there = len(d.current()) + len(d.resting())  # one that sleeps leaves at its ttl, too
+    kept = there <= d.spec.min_replicas or leaves_at == float("inf")
     return {
         "model": r.deployment,
         "replica": r.id,

