@@ -29,13 +29,9 @@ class CappedLog:
                 data = data[self._append(data) :]
             except OSError:  # disk full, folder gone or read-only
                 self._dropped += len(data)
-                self._close()
+                self.close()
                 self._retry_at = time.monotonic() + _RETRY
                 return
-
-    def close(self) -> None:
-        """It may be written to again."""
-        self._close()
 
     def _append(self, data: bytes) -> int:
         self._open()
@@ -68,9 +64,10 @@ class CappedLog:
             os.replace(self._path, self._path + b".1")
         except OSError:
             os.ftruncate(self._fd, 0)  # the size holds even where nothing can be renamed
-        self._close()
+        self.close()
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """It may be written to again."""
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1

@@ -25,6 +25,7 @@ from fault.guardian_kit import (
 )
 from pilotlight.ports import Command, Exit
 from pilotlight.substrate.local import LocalSubstrate
+from pilotlight_guest import guardian_proc as proc
 
 __all__ = ["local", "nothing_is_left"]  # fixtures
 pytestmark = linux_only
@@ -139,7 +140,9 @@ async def test_what_is_not_read_yet_when_the_log_changes_is_in_the_new_one(
     process = await local.spawn(command(tmp_path, "sh", "-c", f"mkfifo go; exec <>go; {script}"))
     old, new = tmp_path / "engine.log", tmp_path / "new.log"
     await until_async(lambda: old.exists() and old.read_text(), "it waits")
-    os.kill(keeper_of(process), signal.SIGSTOP)
+    keeper = keeper_of(process)
+    os.kill(keeper, signal.SIGSTOP)
+    await until_async(lambda: (found := proc.stat(keeper)) and found.state == b"T", "it stands still")
     (tmp_path / "go").write_text("\n")
     await until_async((tmp_path / "said").exists, "it has spoken")
     process.log_to(new)
