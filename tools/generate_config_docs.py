@@ -11,7 +11,20 @@ import msgspec
 from msgspec import inspect as mi
 
 from pilotlight.spec.diff import OF_REPLICA, RESTART
-from pilotlight.spec.model import ApiKey, Config, EngineSettings, Gpu, Model, Objective
+from pilotlight.spec.model import (
+    ApiKey,
+    Config,
+    EngineSettings,
+    Gpu,
+    Hosts,
+    Model,
+    Objective,
+    Prices,
+    Scaling,
+    Simulation,
+    Warmer,
+    Window,
+)
 from pilotlight.spec.schema import as_written, default_of, schema
 from pilotlight.spec.wants import Want, required, unwrap
 
@@ -50,6 +63,7 @@ More in [examples/](../examples). Editors that know JSON schemas complete and ch
 
 - **Durations** are `250ms`, `30s`, `5m`, `1h30m`, `2d`, or a number of seconds. `-1` means for ever, where the
   table says so.
+- **Parts of a whole** are `5%` or `0.05`. **Rates** are `0.5/s`, `2/m`, `30/h` or `100/d`.
 - **Sizes** are `512MiB`, `16GiB`, `1.5GB` or a number of bytes. `16G` is 16 GiB.
 - **Names** of models and aliases are 1 to 128 letters, digits and `. _ - :`, in parts divided by `/`. Each name
   may mean one model only.
@@ -71,6 +85,52 @@ pilotlight.yaml:7: models.chat.max_replicas: expected a whole number, found text
 ```
 """
 
+DEFAULTS = """
+## defaults
+
+What stands here holds for every model that does not say otherwise: any key of a model but `aliases`. A model's key
+replaces the one here as a whole; mappings such as `env` and `engine_args` are not merged. What is not for a model's
+engine is left out there: a model with `engine: command` gets no `source`, `engine_args`, `techniques`,
+`sleep_after`, `sleep_level` and `warmer`, every other engine none of the keys of a command.
+
+```yaml
+defaults:
+  source: hf://Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q8_0.gguf
+  scaling: {ttl: auto, max_replicas: 4}
+models:
+  chat: {}
+  code: {ttl: 10m}             # its own ttl, and 4 replicas as above
+```
+"""
+
+SCALING = """
+### scaling
+
+How a model scales. Each of these keys stands in the model or under its `scaling:`, which means the same; the same key
+in both places is a mistake.
+
+```yaml
+models:
+  chat:
+    source: hf://Qwen/Qwen2.5-0.5B-Instruct-GGUF/qwen2.5-0.5b-instruct-q8_0.gguf
+    scaling:
+      ttl: auto
+      max_replicas: 4
+      schedule:
+        - {cron: "0 8 * * 1-5", until: "0 18 * * 1-5", timezone: Europe/Berlin, min_replicas: 2}
+      warmer: {max_requests: 1, engine_args: {n_ctx: 1024}, below: 30/h}
+```
+
+"""
+
+CRON = """
+Both times are five fields: minute (0 to 59), hour (0 to 23), day of the month (1 to 31), month (1 to 12 or `jan` to
+`dec`), day of the week (0 to 7 or `sun` to `sat`; 0 and 7 are Sunday). A field is `*`, a number, a range `1-5`, any of
+these with a step (`*/15`), or a list of such; when both days begin with something else than `*`, either is enough.
+`@hourly`, `@daily`, `@weekly`, `@monthly` and `@yearly` are short for what they say. YAML wants quotes around text
+that begins with `*` or `@`.
+"""
+
 RELOAD = """
 ## What a reload applies
 
@@ -88,6 +148,17 @@ nothing.
 """
 
 
+SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "objective": Objective,
+    "prices": Prices,
+    "simulation": Simulation,
+    "simulation.hosts": Hosts,
+    "api_keys": ApiKey,
+    "gpus, when listed": Gpu,
+    "engines, by the name of each": EngineSettings,
+}
+
+
 def page() -> str:
     """docs/configuration.md."""
     return "".join(_page())
@@ -98,17 +169,20 @@ def _page() -> Iterator[str]:
     assert isinstance(model, mi.StructType)
     yield TOP
     yield "\n## The file\n\n" + _table(Config)
-    yield "\n## objective\n\n" + _intro(Objective) + _table(Objective)
-    yield "\n## api_keys\n\n" + _intro(ApiKey) + _table(ApiKey)
-    yield "\n## gpus, when listed\n\n" + _intro(Gpu) + _table(Gpu)
-    yield "\n## engines, by the name of each\n\n" + _intro(EngineSettings) + _table(EngineSettings)
+    for title, struct in SECTIONS.items():
+        yield f"\n## {title}\n\n" + _intro(struct) + _table(struct)
+    yield DEFAULTS
     yield "\n## models\n\n" + _intro(Model)
     engines = {"llamacpp:": "For every engine but `command`", "command:": "Only for `engine: command`"}
     rows = {prefix: [f for f in model.fields if unwrap(f.type).text.startswith(prefix)] for prefix in engines}
-    special = [f for fields in rows.values() for f in fields]
-    yield _rows([f for f in model.fields if f not in special])
+    special = [f.encode_name for fields in rows.values() for f in fields]
+    special += Scaling.__struct_fields__
+    yield _rows([f for f in model.fields if f.encode_name not in special])
     for prefix, title in engines.items():
         yield f"\n### {title}\n\n" + _rows(rows[prefix], prefix)
+    yield SCALING + _table(Scaling)
+    yield "\n### schedule, each window\n\n" + _intro(Window) + _table(Window) + CRON
+    yield "\n### warmer\n\n" + _intro(Warmer) + _table(Warmer)
     yield _wrapped(RELOAD.format(replica=_keys(OF_REPLICA, "or"), restart=_keys(RESTART, "and")))
 
 
@@ -158,21 +232,45 @@ def _default(field: mi.Field, want: Want) -> str:
     return f"`{written if isinstance(written, str) else json.dumps(written)}`"
 
 
-_PLURAL = {"text": "names", "key": "keys", "whole number or {id, memory}": "numbers or {id, memory}"}
+_KINDS = {
+    "duration": "duration",
+    "size": "size",
+    "percent": "part",
+    "rate": "rate",
+    "cron": "time",
+    "technique": "technique",
+    "engine": "engine",
+}
+_PLURAL = {
+    "text": "names",
+    "technique": "techniques",
+    "window": "windows",
+    "key": "keys",
+    "whole number or {id, memory}": "numbers or {id, memory}",
+}
 
 
 def _words(want: Want) -> str:
-    if want.kind in ("duration", "size"):
-        return want.kind
+    if want.kind in _KINDS:
+        return _KINDS[want.kind]
     match want.type:
         case mi.VarTupleType(item_type=item):
             return f"list of {_PLURAL[_words(unwrap(item))]}"
+        case mi.TupleType(item_types=items):
+            return f"[{', '.join(_words(unwrap(item)) for item in items)}]"
+        case mi.LiteralType(values=values):
+            return ", ".join(f"`{value}`" for value in values)
+        case mi.StrType(pattern="^auto$"):
+            return "`auto`"
         case mi.DictType(value_type=value):
             return f"mapping of name to {_words(unwrap(value))}"
         case mi.StructType(cls=cls):
-            return {"ApiKey": "key", "EngineSettings": "settings", "Gpu": "{id, memory}"}.get(
-                cls.__name__, cls.__name__.lower()
-            )
+            return {
+                "ApiKey": "key",
+                "EngineSettings": "settings",
+                "Gpu": "{id, memory}",
+                "Model": "keys of a model",
+            }.get(cls.__name__, cls.__name__.lower())
         case mi.UnionType(types=types):
             words = [_words(unwrap(t)) for t in types]
             return " or ".join(w for w in words if w != "whole number" or "number" not in words)

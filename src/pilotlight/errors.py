@@ -7,6 +7,7 @@ PilotlightError
 │   ├── StartFailed       a start plan ended before the replica was ready; carries the engine's last log lines
 │   └── ZygoteUnavailable a process was to be forked and no zygote can; a plain start will do
 ├── ServerError           the server cannot run as asked: port in use, open address without keys
+├── TraceError            a request trace cannot be read, or synthetic traffic is asked for in words that mean nothing
 └── RequestError          a request is refused: an HTTP status and an OpenAI error body
 
 A message says what was wrong, where, and what to do. The CLI prints it and exits 1 (2 for ConfigError);
@@ -68,6 +69,14 @@ class ZygoteUnavailable(EngineError):
 
 class ServerError(PilotlightError):
     pass
+
+
+class TraceError(PilotlightError):
+    """`faults` are the bad rows it is about, `FILE:LINE: what is wrong`; the first of them, where there are many."""
+
+    def __init__(self, message: str, faults: Sequence[str] = ()) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join([message, *self.faults]))
 
 
 class RequestError(PilotlightError):

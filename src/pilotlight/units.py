@@ -1,6 +1,7 @@
-"""Seconds, bytes and counts as people write them.
+"""Seconds, bytes, parts and rates as people write them.
 
-Durations are floats in seconds, sizes are ints in bytes, everywhere. Text is parsed here and nowhere else.
+Durations are floats in seconds, sizes are ints in bytes, parts of a whole are floats from 0 to 1, rates are per
+second, everywhere. Text is parsed here and nowhere else.
 """
 
 import math
@@ -17,6 +18,7 @@ _BYTES = {
     "G": 2**30, "GIB": 2**30, "GI": 2**30, "GB": 10**9,
     "T": 2**40, "TIB": 2**40, "TI": 2**40, "TB": 10**12,
 }  # fmt: skip
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|d)", re.ASCII)
 
 FOREVER = float("inf")
 """A duration that never ends, written -1 in a config and in Ollama's `keep_alive`."""
@@ -66,6 +68,36 @@ def parse_size(value: str | int) -> int:
     if not math.isfinite(size):
         raise ValueError(f"{value!r} is not a size; write it like 512MiB, 16GiB, 1.5GB or a number of bytes")
     return int(size)
+
+
+def parse_fraction(value: str | float) -> float:
+    """A part of one from `"5%"`, `0.05`, `"0.05"`. Whether it is at most one is for the caller to say.
+
+    Raises ValueError, with the allowed forms, for anything else.
+    """
+    text = str(value).strip()
+    number = text.removesuffix("%").rstrip()
+    part = math.inf if isinstance(value, bool) or not _NUMBER.fullmatch(number) else float(number)
+    if not math.isfinite(part):
+        raise ValueError(f"{value!r} is not a part of a whole; write it like 5% or 0.05")
+    return part / 100 if text.endswith("%") else part
+
+
+def parse_rate(value: str) -> float:
+    """Per second from `"0.5/s"`, `"2/m"`, `"30/h"`, `"100/d"`.
+
+    Raises ValueError, with the allowed forms, for anything else; also for a number without its unit of time.
+    """
+    match = _RATE.fullmatch(value.strip())
+    rate = float(match[1]) / _SECONDS[match[2]] if match else math.inf
+    if not math.isfinite(rate):
+        raise ValueError(f"{value!r} is not a rate; write it like 0.5/s, 2/m, 30/h or 100/d")
+    return rate
+
+
+def format_fraction(part: float) -> str:
+    """`5%`, `0.5%`, at most four digits."""
+    return f"{part * 100:.4g}%"
 
 
 def format_size(n: float) -> str:

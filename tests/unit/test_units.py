@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes, parts and rates as people write them."""
 
 import math
 import re
@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotlight.units import FOREVER, format_duration, format_size, parse_duration, parse_size
+from pilotlight.units import (
+    FOREVER,
+    format_duration,
+    format_fraction,
+    format_size,
+    parse_duration,
+    parse_fraction,
+    parse_rate,
+    parse_size,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,3 +113,45 @@ def test_formatting() -> None:
         "1.5 GiB",
         "3.0 TiB",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("5%", 0.05),
+        (" 5 % ", 0.05),
+        ("0.05", 0.05),
+        (0.05, 0.05),
+        (1, 1.0),
+        ("100%", 1.0),
+        ("-3%", -0.03),
+        ("0%", 0.0),
+    ],
+)
+def test_parts_of_a_whole(text: str | float, part: float) -> None:
+    assert parse_fraction(text) == pytest.approx(part)
+
+
+@pytest.mark.parametrize("text", ["", "%", "five", "5%%", "% 5", True, math.nan, math.inf, "9" * 400])
+def test_what_is_no_part_says_how_to_write_one(text: str | float) -> None:
+    with pytest.raises(ValueError, match=r"is not a part of a whole; write it like 5% or 0\.05"):
+        parse_fraction(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("0.5/s", 0.5), ("2/m", 2 / 60), (" 30 / h ", 30 / 3600), ("100/d", 100 / 86400), ("0/s", 0.0)],
+)
+def test_rates(text: str, rate: float) -> None:
+    assert parse_rate(text) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("text", ["", "30", "/h", "30/", "-1/h", "30/w", "30/ms", "3 0/h", "9" * 400 + "/s"])
+def test_what_is_no_rate_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a rate; write it like 0\.5/s, 2/m, 30/h or 100/d"):
+        parse_rate(text)
+
+
+@given(st.integers(0, 1000))
+def test_a_part_that_is_written_is_read_as_the_same(thousandths: int) -> None:
+    assert parse_fraction(format_fraction(thousandths / 1000)) == pytest.approx(thousandths / 1000)

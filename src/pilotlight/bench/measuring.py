@@ -150,6 +150,11 @@ def _config(subject: Subject, variant: Variant, folder: str) -> Config:
         ttl=FOREVER,
         ttl_to_zero=None,
         sleep_after=FOREVER,
+        base=0,
+        predictive=False,
+        schedule=(),
+        warmer=None,
+        stand_in=None,
     )
     pool = 1 if "warm_pool" in variant.techniques else 0
     return Config(

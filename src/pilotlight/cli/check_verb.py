@@ -13,6 +13,11 @@ from pilotlight.spec.load import load
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", nargs="?", default="pilotlight.yaml", help="default: pilotlight.yaml")
     parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--simulated",
+        action="store_true",
+        help="as `pilotlight simulate` reads it, which needs no models, sources, engines and keys",
+    )
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of the file instead")
 
 
@@ -26,9 +31,10 @@ def run(args: argparse.Namespace) -> int:
     problems: list[Problem] = []
     models: list[str] = []
     try:
-        config = load(path, os.environ)
+        config = load(path, os.environ, simulated=args.simulated)
         models = list(config.models)
-        problems = [*not_installed(path, config), *wrong_args(path, config)]
+        if not args.simulated:
+            problems = [*not_installed(path, config), *wrong_args(path, config)]
     except ConfigError as e:
         problems = list(e.problems)
     if args.json:
@@ -37,5 +43,6 @@ def run(args: argparse.Namespace) -> int:
         return 2 if problems else 0
     if problems:
         raise ConfigError(problems)
-    print(f"{path}: no problems; {len(models)} model{'s' if len(models) != 1 else ''}: {', '.join(models)}")
+    named = f": {', '.join(models)}" if models else ""
+    print(f"{path}: no problems; {len(models)} model{'s' if len(models) != 1 else ''}{named}")
     return 0

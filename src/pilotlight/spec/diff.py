@@ -24,7 +24,8 @@ OF_REPLICA = (
 A replica keeps the `probe_interval` and `probe_timeout` it was started under, and is not replaced for them: a
 change applies to the next one. All else of a model applies at once. That includes `memory`, which is a budget and
 not a limit of the process, and `stop_cmd` and `served_name`, which a running server does not see; a replica that
-is being replaced for another reason keeps the ones it was started under.
+is being replaced for another reason keeps the ones it was started under. A `warmer` is another replica with a
+fingerprint of its own: what it is started with says nothing of a full one.
 """
 
 RESTART = ("host", "port", "client_max_size", "cache_dir", "state_dir", "log_max_size", "objective")
@@ -95,11 +96,15 @@ def fingerprint(model: Model) -> str:
 
 
 def _differing(old: msgspec.Struct, new: msgspec.Struct) -> tuple[str, ...]:
-    return tuple(key for key in new.__struct_fields__ if not _same(getattr(old, key), getattr(new, key)))
+    """Keys as the file has them."""
+    fields = zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True)
+    return tuple(key for field, key in fields if not _same(getattr(old, field), getattr(new, field)))
 
 
 def _same(old: Any, new: Any) -> bool:
     """Equal, and of one type all the way down: to an engine `1` and `true` are not the same."""
     if isinstance(old, dict) and isinstance(new, dict):
         return old.keys() == new.keys() and all(_same(old[k], new[k]) for k in old)
+    if isinstance(old, msgspec.Struct) and type(old) is type(new):
+        return all(_same(getattr(old, k), getattr(new, k)) for k in old.__struct_fields__)
     return type(old) is type(new) and old == new

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pilotlight.errors import ConfigError, Problem
+from pilotlight.spec.flatten import flatten
 from pilotlight.spec.model import Config
 from pilotlight.spec.read import Reader
 from pilotlight.spec.rules import check
@@ -14,17 +15,23 @@ MAX_BYTES = 512 * 1024
 """A file of a thousand models has some 300 KB; anything much larger is not a config file."""
 
 
-def load(path: Path, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES) -> Config:
+def load(
+    path: Path, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES, *, simulated: bool = False
+) -> Config:
     """The config in the file at `path`. `env` fills `${NAME}` and tells which keys are set.
+
+    One that is only `simulated` may be without models, and its models without what they run: nothing is asked
+    about sources, commands, folders and the keys in the environment.
 
     Raises ConfigError with every problem found.
     """
-    return parse(_read(path), str(path), env, engines)
+    return parse(_read(path), str(path), env, engines, simulated=simulated)
 
 
 def line_of(path: Path, *keys: str) -> int:
     """Where a key stands in a file that loads, for faults that only an engine can find; 0 when it is not there."""
-    node, _ = read_tree(_read(path), str(path))
+    root, _ = read_tree(_read(path), str(path))
+    node, _ = flatten(root, str(path), {})
     line = 0
     for key in keys:
         entry = node.entries.get(key) if isinstance(node, Table) else None
@@ -34,18 +41,27 @@ def line_of(path: Path, *keys: str) -> int:
     return line
 
 
-def parse(text: str, file: str, env: Mapping[str, str], engines: tuple[str, ...] = ENGINES) -> Config:
+def parse(
+    text: str,
+    file: str,
+    env: Mapping[str, str],
+    engines: tuple[str, ...] = ENGINES,
+    *,
+    simulated: bool = False,
+) -> Config:
     """The config in `text`. `file` is what problems call it; its folder is where relative paths start.
 
     Raises ConfigError with every problem found.
     """
     root, problems = read_tree(text, file)
-    reader = Reader(file, env, engines)
-    config = reader.config(root)
-    problems += reader.problems
-    problems += check(config, reader.written, file, env)
+    flat, faults = flatten(root, file, env)
+    reader = Reader(file, env, engines, simulated)
+    config = reader.config(flat)
+    problems += [*faults, *reader.problems]
+    problems += check(config, reader.written, file, env, simulated)
     if problems:
-        raise ConfigError(sorted(problems, key=lambda p: p.line))
+        # What `defaults` say is read with each model, so the same problem is found many times.
+        raise ConfigError(sorted(dict.fromkeys(problems), key=lambda p: p.line))
     return config
 
 

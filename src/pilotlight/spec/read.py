@@ -6,40 +6,36 @@ What a type allows is read off the structs of model.py, so this file knows no ke
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec import inspect as mi
 
 from pilotlight.errors import Problem
+from pilotlight.spec import cron
 from pilotlight.spec.model import Config
 from pilotlight.spec.sources import is_repository
 from pilotlight.spec.tree import Items, Node, Scalar, Table, dotted
 from pilotlight.spec.types import TECHNIQUES
 from pilotlight.spec.variables import LATER, fill
-from pilotlight.spec.wants import Want, config_type, member, required, unwrap
+from pilotlight.spec.wants import QUANTITIES, Want, config_type, group_of, member, quantity, required, unwrap
 from pilotlight.spec.wording import instead, range_fault, text_fault, unknown, wrong
-from pilotlight.units import FOREVER, parse_duration, parse_size
-
-Where = tuple[str | int, ...]
-"""Where a value stands, such as ("models", "chat", "aliases", 0)."""
+from pilotlight.spec.written import Where, Written
+from pilotlight.units import FOREVER, parse_duration, parse_fraction, parse_rate, parse_size
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _UNFIT = re.compile("[\x00\ud800-\udfff]")
 _LATER_KINDS = frozenset({"template", "command"})
+_OF_RUNNING = frozenset({"template", "command", "source", "path"})
+"""Kinds of text that only matter to a replica that is started."""
 
-
-class Written(NamedTuple):
-    """What is in the file, beside the values: for rules that look at more than one key."""
-
-    lines: dict[Where, int]
-    bad: set[Where]
-    """Keys whose value could not be read and was replaced by its default."""
-    texts: dict[Where, str]
-    """Scalars as written, before variables were filled in, so that no message shows a secret."""
-    items: dict[Where, list[Where]]
-    """Of each list, where the items that could be read stand."""
+_PARSERS: Mapping[str, Callable[[str], float]] = {
+    "duration": parse_duration,
+    "size": parse_size,
+    "percent": parse_fraction,
+    "rate": parse_rate,
+}
 
 
 class _Bad:
@@ -50,15 +46,18 @@ _BAD = _Bad()
 
 
 class Reader:
-    """One reading of one file."""
+    """One reading of one file. One that is `simulated` needs no models and may hold variables that are not set."""
 
-    def __init__(self, file: str, env: Mapping[str, str], engines: tuple[str, ...]) -> None:
+    def __init__(
+        self, file: str, env: Mapping[str, str], engines: tuple[str, ...], simulated: bool = False
+    ) -> None:
         self._file = file
         self._env = env
         self._engines = engines
+        self._simulated = simulated
         self._base = Path(file).absolute().parent
         self.problems: list[Problem] = []
-        self.written = Written({}, set(), {}, {})
+        self.written = Written({}, set(), {}, {}, {})
 
     def config(self, root: Node | None) -> Config:
         """Best effort: where a value cannot be read its default stands, and a problem is noted."""
@@ -86,8 +85,7 @@ class Reader:
     def _typed(self, want: Want, node: Node, at: Where, line: int) -> Any:
         type_ = want.type
         if isinstance(type_, mi.UnionType):
-            one = member(type_, node)
-            return self._typed(unwrap(one), node, at, line) if one else self._wrong(want, node, at, line)
+            return self._union(want, type_, node, at, line)
         if isinstance(node, Table):
             if isinstance(type_, mi.StructType):
                 return self._struct(type_, node, at, line)
@@ -96,20 +94,48 @@ class Reader:
         elif isinstance(node, Items):
             if isinstance(type_, mi.VarTupleType):
                 return self._list(type_, node, at)
-        elif not isinstance(type_, mi.StructType | mi.DictType | mi.VarTupleType):
+            if isinstance(type_, mi.TupleType):
+                return self._row(type_, node, at, line)
+        elif not isinstance(type_, mi.StructType | mi.DictType | mi.VarTupleType | mi.TupleType):
             return self._scalar(want, node, at, line)
         return self._wrong(want, node, at, line)
+
+    def _union(self, want: Want, type_: mi.UnionType, node: Node, at: Where, line: int) -> Any:
+        amount, one = quantity(type_), member(type_, node)
+        if isinstance(node, Scalar) and amount and not (node.plain and node.kind in ("null", "bool")):
+            return self._word_or_quantity(type_, amount, node, at, line)
+        if one is None or (isinstance(node, Scalar) and self._is_other_word(unwrap(one), node)):
+            return self._wrong(want, node, at, line)
+        return self._typed(unwrap(one), node, at, line)
+
+    def _is_other_word(self, want: Want, node: Scalar) -> bool:
+        """Whether a word such as `auto` is wanted, and this is another one: then all that is allowed is said."""
+        fixed = isinstance(want.type, mi.StrType) and want.type.pattern and "$" not in node.text
+        return bool(fixed) and self._fault(want, node.text) is not None
+
+    def _word_or_quantity(self, type_: mi.UnionType, amount: Want, node: Scalar, at: Where, line: int) -> Any:
+        text = self._filled(node, at, line, frozenset())
+        if text is None:
+            return _BAD
+        words = [want for want in map(unwrap, type_.types) if isinstance(want.type, mi.StrType)]
+        if any(self._fault(want, text) is None for want in words):
+            return text
+        forms = "".join(f", or {want.extra['form']}" for want in words if "form" in want.extra)
+        return self._quantity(amount, node, at, line, forms)
 
     def _struct(self, type_: mi.StructType, node: Table, at: Where, line: int) -> Any:
         fields = {f.encode_name: f for f in type_.fields}
         values: dict[str, Any] = {}
         for key, entry in node.entries.items():
             field = fields.get(key)
+            if entry.path:
+                self.written.paths[(*at, key)] = entry.path
             if field is not None:
                 values[field.name] = self._value(field.type, entry.value, (*at, key), entry.line)
             elif at or not key.startswith("x-"):  # x- keys of the file itself are a place for anchors
-                self._note((*at, key), entry.line, unknown(key, list(fields)))
-        missing = [n for n, f in fields.items() if n not in node.entries and required(f)]
+                self._note((*at, key), entry.line, unknown(key, [*fields, *group_of(type_)]))
+        needed = [n for n, f in fields.items() if (f.required if self._simulated else required(f))]
+        missing = [n for n in needed if n not in node.entries]
         for name in missing:
             self._note(at, line, f"`{name}` is missing")
         values = {name: v for name, v in values.items() if v is not _BAD}
@@ -128,7 +154,7 @@ class Reader:
                 self.written.bad.add(at)
             else:
                 values[key] = value
-        if len(node.entries) < (type_.min_length or 0):
+        if len(node.entries) < (type_.min_length or 0) and not self._simulated:
             self._note(at, line, f"needs at least {type_.min_length} entry")
         return values
 
@@ -142,12 +168,21 @@ class Reader:
             self.written.bad.add(at)
         return tuple(good.values())
 
+    def _row(self, type_: mi.TupleType, node: Items, at: Where, line: int) -> Any:
+        wanted = len(type_.item_types)
+        if len(node.values) != wanted:
+            self._note(at, line, f"has {len(node.values)} entries; it needs {wanted}")
+            return _BAD
+        pairs = enumerate(zip(type_.item_types, node.values, strict=True))
+        values = [self._value(item, v, (*at, i), v.line) for i, (item, v) in pairs]
+        return _BAD if any(v is _BAD for v in values) else tuple(values)
+
     # -- scalars ---------------------------------------------------------------------------------------------
 
     def _scalar(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
-        if want.kind in ("duration", "size"):
+        if want.kind in QUANTITIES:
             return self._quantity(want, node, at, line)
-        if isinstance(want.type, mi.StrType):
+        if isinstance(want.type, mi.StrType | mi.LiteralType):
             return self._text(want, node, at, line)
         if isinstance(want.type, mi.BoolType):
             return node.text.lower() == "true" if node.kind == "bool" else self._wrong(want, node, at, line)
@@ -161,16 +196,17 @@ class Reader:
         value = math.inf if len(node.text) > 30 and whole else int(node.text) if whole else float(node.text)
         return self._within(want, value, node, at, line)
 
-    def _quantity(self, want: Want, node: Scalar, at: Where, line: int) -> Any:
+    def _quantity(self, want: Want, node: Scalar, at: Where, line: int, forms: str = "") -> Any:
+        """`forms`: what else may be written, said of a value that is no quantity."""
         if node.plain and node.kind in ("null", "bool"):
             return self._wrong(want, node, at, line)
         text = self._filled(node, at, line, frozenset())
         if text is None:
             return _BAD
         try:
-            value = parse_duration(text) if want.kind == "duration" else parse_size(text)
+            value = _PARSERS[want.kind or ""](text)
         except ValueError as e:
-            self._note(at, line, str(e))
+            self._note(at, line, f"{e}{forms}")
             return _BAD
         if value == FOREVER:
             if want.extra.get("never"):
@@ -189,9 +225,13 @@ class Reader:
         if node.kind != "text":
             return self._wrong(want, node, at, line)
         kind = want.kind
+        if self._simulated and kind in _OF_RUNNING and fill(node.text, self._env, LATER)[1]:
+            return node.text
         text = self._filled(node, at, line, LATER if kind in _LATER_KINDS else frozenset())
         if text is None:
             return _BAD
+        if kind == "cron":
+            return self._cron(text, at, line)
         if fault := self._fault(want, text):
             self._note(at, line, f"{node.text!r} {fault}")
             return _BAD
@@ -200,6 +240,14 @@ class Reader:
         if kind == "path" or (kind == "source" and not _URL.match(text)):
             where = self._absolute(text)
             return text if kind == "source" and is_repository(text, Path(where)) else where
+        return text
+
+    def _cron(self, text: str, at: Where, line: int) -> Any:
+        try:
+            cron.parse(text)
+        except ValueError as e:
+            self._note(at, line, str(e))
+            return _BAD
         return text
 
     def _filled(self, node: Scalar, at: Where, line: int, later: frozenset[str]) -> str | None:
@@ -230,4 +278,4 @@ class Reader:
         return _BAD
 
     def _note(self, at: Where, line: int, message: str) -> None:
-        self.problems.append(Problem(self._file, line, dotted(at), message))
+        self.problems.append(Problem(self._file, line, dotted(self.written.shown(at)), message))

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from pilotlight.errors import Problem
-from pilotlight.spec import model_rules
+from pilotlight.spec import model_rules, scaling_rules
 from pilotlight.spec.model import Config, Gpu
 from pilotlight.spec.model_rules import Faults, Here
-from pilotlight.spec.read import Where, Written
 from pilotlight.spec.tree import dotted
+from pilotlight.spec.wants import DEFAULTS
 from pilotlight.spec.wording import instead
-from pilotlight.units import format_size
+from pilotlight.spec.written import Where, Written
+from pilotlight.units import format_fraction, format_size
 
 LOCAL_KEY = "local-cli"
 """What the server calls the token by which this machine's command line speaks to it."""
@@ -38,7 +39,7 @@ class File(NamedTuple):
             yield from ((where, name, alias) for where, alias in zip(places, model.aliases, strict=True))
 
     def place(self, where: Where) -> str:
-        return f"{dotted(where)} on line {self.written.lines[where]}"
+        return f"{dotted(self.written.shown(where))} on line {self.written.lines[where]}"
 
 
 def names_are_given_once(file: File) -> Faults:
@@ -124,35 +125,82 @@ def kept_replicas_fit(file: File) -> Faults:
         )
 
 
+def stand_ins_are_other_models(file: File) -> Faults:
+    known = set(file.models())
+    default = file.config.default_model.stand_in
+    if default is not None and default not in known:
+        yield (DEFAULTS, "stand_in"), _no_model(default, known)
+    for name, model in file.config.models.items():
+        where: Where = ("models", name, "stand_in")
+        if model.stand_in == name:
+            yield where, "is the model itself; name another one, or write `stand_in: null` here for none"
+        elif model.stand_in is not None and model.stand_in not in known:
+            yield where, _no_model(model.stand_in, known)
+
+
+def _no_model(name: str, known: set[str]) -> str:
+    return f"{name!r} is not a model of this file{instead(name, known)}"
+
+
+def the_band_has_a_width(file: File) -> Faults:
+    low, high = file.config.objective.cold_rate or (0.0, 1.0)
+    if low >= high:
+        text = f"the lower edge {format_fraction(low)} is not below the upper one {format_fraction(high)}"
+        yield ("objective", "cold_rate"), f"{text}; write it like [2%, 5%]"
+
+
 FILE_RULES: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = (
     (names_are_given_once, ()),
     (devices_are_listed_once, ()),
-    (keys_are_set, ()),
     (keys_differ, ()),
     (keys_name_models, ()),
     (kept_replicas_fit, (("memory",),)),
+    (stand_ins_are_other_models, ()),
+    (the_band_has_a_width, (("objective", "cold_rate"),)),
 )
+"""Each with the keys it reads; it is left out where one of them could not be read."""
+
+RUNNING: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = ((keys_are_set, ()),)
+"""Rules that only matter where the file is served and not simulated."""
 
 
-def check(config: Config, written: Written, file: str, env: Mapping[str, str]) -> list[Problem]:
-    """Every fault that the rules find."""
-    return [
-        Problem(file, _line(written, where), dotted(where), text)
-        for where, text in _faults(config, written, env)
-    ]
+def check(
+    config: Config, written: Written, file: str, env: Mapping[str, str], simulated: bool = False
+) -> list[Problem]:
+    """Every fault that the rules find.
 
-
-def _faults(config: Config, written: Written, env: Mapping[str, str]) -> Faults:
-    whole = File(config, written, env)
-    for rule, reads in FILE_RULES:
-        if written.bad.isdisjoint(reads):
-            yield from rule(whole)
+    A fault that lies in `defaults` alone is told there; one that a model has only together with a default is told
+    at the model.
+    """
+    faults = list(_of_file(File(config, written, env), simulated))
     for name, model in config.models.items():
-        here = Here(name, model, config, written)
-        for rule, keys in model_rules.RULES:
-            if written.bad.isdisjoint(("models", name, key) for key in keys):
-                for where, text in rule(here):
-                    yield ("models", name, *where), text
+        faults += _of_model(Here(("models", name), model, config, written), simulated)
+    alone = _of_model(Here((DEFAULTS,), config.default_model, config, written), simulated=True)
+    if simulated:  # also models that the file does not name get its defaults
+        faults += alone
+    known = {(where[1:], text) for where, text in [*alone, *faults] if where[:1] == (DEFAULTS,)}
+    return [_problem(written, file, where, text, known) for where, text in faults]
+
+
+def _of_file(whole: File, simulated: bool) -> Faults:
+    for rule, reads in (*FILE_RULES, *(() if simulated else RUNNING)):
+        if whole.written.bad.isdisjoint(reads):
+            yield from rule(whole)
+
+
+def _of_model(here: Here, simulated: bool) -> list[tuple[Where, str]]:
+    rules = (*model_rules.RULES, *scaling_rules.RULES, *(() if simulated else model_rules.RUNNING))
+    good = (rule for rule, keys in rules if here.written.bad.isdisjoint((*here.at, key) for key in keys))
+    return [((*here.at, *where), text) for rule in good for where, text in rule(here)]
+
+
+def _problem(written: Written, file: str, where: Where, text: str, known: set[tuple[Where, str]]) -> Problem:
+    line, shown = _line(written, where), written.shown(where)
+    if shown != where and shown[0] == DEFAULTS and (where[2:], text) not in known:
+        text = f"`{dotted(where[2:])}`, from `defaults` on line {line}: {text}"
+        where = where[:2]
+        line, shown = _line(written, where), where
+    return Problem(file, line, dotted(shown), text)
 
 
 def _line(written: Written, where: Where) -> int:

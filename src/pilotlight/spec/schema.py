@@ -9,10 +9,20 @@ from typing import Any
 import msgspec
 from msgspec import inspect as mi
 
-from pilotlight.spec.model_rules import OF_COMMAND, OF_LLAMACPP
-from pilotlight.spec.types import ENGINES, TECHNIQUES
-from pilotlight.spec.wants import LARGEST, LONGEST, Want, config_type, required, unwrap
-from pilotlight.units import FOREVER
+from pilotlight.spec.types import ENGINES, OF_COMMAND, OF_LLAMACPP, TECHNIQUES
+from pilotlight.spec.wants import (
+    DEFAULTS,
+    LARGEST,
+    LONGEST,
+    Want,
+    config_type,
+    group_of,
+    quantity,
+    required,
+    struct_type,
+    unwrap,
+)
+from pilotlight.units import FOREVER, format_fraction
 
 Schema = dict[str, Any]
 
@@ -21,6 +31,7 @@ _VARIABLE: Schema = {"type": "string", "pattern": r"\$"}
 
 _NUMBER = r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
 _PARTS = r"([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+"
+_RATE = r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(s|m|h|d)\s*$"
 _SIZE = r"^\s*[0-9]+(\.[0-9]+)?\s*([bB]|[kKmMgGtT][iI]?[bB]?)?\s*$"
 
 
@@ -32,6 +43,7 @@ def schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pilotlight config",
         **root,
+        **_of_the_file(),
         "patternProperties": {"^x-": {"description": "Not read; a place for YAML anchors."}},
         "$defs": defs,
     }
@@ -39,6 +51,10 @@ def schema() -> Schema:
 
 def as_written(want: Want, value: Any) -> Any:
     """A value as a person would write it in YAML: 300.0 seconds as `5m`, bytes as `64MiB`."""
+    if isinstance(want.type, mi.UnionType) and isinstance(value, float):
+        want = quantity(want.type) or want
+    if want.kind == "percent" and isinstance(value, float):
+        return format_fraction(value)
     if want.kind == "duration" and isinstance(value, int | float):
         return _duration_text(value)
     if want.kind == "size" and isinstance(value, int):
@@ -59,7 +75,7 @@ def _duration_text(seconds: float) -> str | int:
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds and seconds % length == 0:
             return f"{seconds / length:.0f}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds * 1000:g}ms" if 0 < seconds < 1 else f"{seconds:g}s"
 
 
 def _size_text(n: int) -> str:
@@ -77,11 +93,34 @@ def _struct(type_: mi.Type, defs: dict[str, Schema]) -> Schema:
         "properties": {field.encode_name: _field(field, defs) for field in type_.fields},
         "additionalProperties": False,
     }
-    if needed := [field.encode_name for field in type_.fields if required(field)]:
+    for key, group in group_of(type_).items():
+        text = (group.__doc__ or "").strip()
+        out["properties"][key] = {"description": text, **_bare(unwrap(struct_type(group)), defs)}
+    if needed := [field.encode_name for field in type_.fields if field.required]:
         out["required"] = needed
-    if type_.cls.__name__ == "Model":
-        out |= _by_engine()
     return out
+
+
+def _of_the_file() -> Schema:
+    """A file that is only simulated needs no models; what a model runs may stand in `defaults`, too."""
+    elsewhere: Schema = {"anyOf": [{"required": [DEFAULTS]}, {"required": ["simulation"]}]}
+    needed = [field.encode_name for field in _fields(config_type()) if required(field)]
+    return {
+        "allOf": [
+            {
+                "if": {"not": {"required": ["simulation"]}},
+                "then": {"required": needed, "properties": {"models": {"minProperties": 1}}},
+            },
+            {
+                "if": {"not": elsewhere},
+                "then": {"properties": {"models": {"additionalProperties": _by_engine()}}},
+            },
+        ]
+    }
+
+
+def _fields(type_: mi.Type) -> tuple[mi.Field, ...]:
+    return type_.fields if isinstance(type_, mi.StructType) else ()
 
 
 def _by_engine() -> Schema:
@@ -95,7 +134,10 @@ def _by_engine() -> Schema:
                 "if": command,
                 "then": {
                     "required": ["cmd"],
-                    "properties": {"cmd": {"type": "string"}, **dict.fromkeys(OF_LLAMACPP, none)},
+                    "properties": {
+                        "cmd": {"type": "string"},
+                        **dict.fromkeys((*OF_LLAMACPP, "warmer"), none),
+                    },
                 },
             },
             {
@@ -135,18 +177,22 @@ def _bare(want: Want, defs: dict[str, Schema]) -> Schema:
                 defs[name] = _struct(struct, defs)
             return {"$ref": f"#/$defs/{name}"}
         case mi.DictType() as table:
-            out: Schema = {
+            return {
                 "type": "object",
                 "propertyNames": _key(unwrap(table.key_type)),
                 "additionalProperties": _type(unwrap(table.value_type), defs),
             }
-            return out | ({"minProperties": table.min_length} if table.min_length else {})
         case mi.VarTupleType() as items:
             return {"type": "array", "items": _type(unwrap(items.item_type), defs)}
+        case mi.TupleType() as row:
+            each = [_type(unwrap(item), defs) for item in row.item_types]
+            return {"type": "array", "prefixItems": each, "items": False, "minItems": len(each)}
         case mi.UnionType() as union:
             return {"anyOf": [_type(unwrap(t), defs) for t in union.types]}
         case mi.BoolType():
             return {"type": "boolean"}
+        case mi.LiteralType() as words:
+            return {"anyOf": [{"type": "string", "enum": list(words.values)}, _VARIABLE]}
         case mi.StrType():
             return _text(want)
         case _:
@@ -169,12 +215,19 @@ def _text(want: Want) -> Schema:
         return {"anyOf": [{"type": "string", "enum": list(ENGINES)}, _VARIABLE]}
     if want.kind == "technique":
         return {"anyOf": [{"type": "string", "enum": list(TECHNIQUES)}, _VARIABLE]}
+    if want.kind == "cron":
+        return {"type": "string", "examples": ["0 8 * * 1-5", "@daily"]}
     out: Schema = {"type": "string", **_name(want)}
     return {"anyOf": [out, _VARIABLE]} if want.type.pattern else out
 
 
 def _quantity(want: Want) -> Schema:
+    if want.kind == "rate":
+        return {"anyOf": [{"type": "string", "pattern": _RATE}, _VARIABLE], "examples": ["2/m", "30/h"]}
     number = _number(want)
+    if want.kind == "percent":
+        part: Schema = {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*%?\s*$"}
+        return {"anyOf": [part, number, _VARIABLE], "examples": ["5%", 0.05]}
     if want.kind == "size":
         text: Schema = {"type": "string", "pattern": _SIZE}
         return {"anyOf": [text, number, _VARIABLE], "examples": ["512MiB", "16GiB"]}

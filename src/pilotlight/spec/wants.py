@@ -4,15 +4,24 @@ import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import inspect as mi
 
-from pilotlight.spec.model import Config
+from pilotlight.spec.model import Config, Model, Scaling
 from pilotlight.spec.tree import Items, Node, Table
 
 LONGEST = 100 * 365 * 86400.0
 """Seconds. A longer wait is written -1; timers overflow on numbers such as 1e300."""
 
 LARGEST = 2**63 - 1
+
+GROUP = "scaling"
+"""Where the keys of Scaling may stand in a model; flatten.py takes them out of it."""
+
+DEFAULTS = "defaults"
+
+QUANTITIES = frozenset({"duration", "size", "percent", "rate"})
+"""Kinds of a number that is written as text, with its unit."""
 
 
 class Want(NamedTuple):
@@ -32,8 +41,17 @@ class Want(NamedTuple):
 
 
 @functools.cache
+def struct_type(struct: type[msgspec.Struct]) -> mi.Type:
+    return mi.type_info(struct)
+
+
 def config_type() -> mi.Type:
-    return mi.type_info(Config)
+    return struct_type(Config)
+
+
+def group_of(type_: mi.StructType) -> dict[str, type[msgspec.Struct]]:
+    """Keys that are no field of the struct, since what stands in them counts as if it stood beside them."""
+    return {GROUP: Scaling} if type_.cls is Model else {}
 
 
 def unwrap(type_: mi.Type) -> Want:
@@ -62,7 +80,7 @@ def member(union: mi.UnionType, node: Node) -> mi.Type | None:
     if isinstance(node, Table):
         fits: tuple[type[mi.Type], ...] = (mi.StructType, mi.DictType)
     elif isinstance(node, Items):
-        fits = (mi.VarTupleType,)
+        fits = (mi.VarTupleType, mi.TupleType)
     else:
         fits = _SCALARS.get(node.kind, ())
     for fit in fits:
@@ -70,6 +88,11 @@ def member(union: mi.UnionType, node: Node) -> mi.Type | None:
             if isinstance(unwrap(candidate).type, fit):
                 return candidate
     return None
+
+
+def quantity(union: mi.UnionType) -> Want | None:
+    """The one of its types that is a number with a unit."""
+    return next((want for want in map(unwrap, union.types) if want.kind in QUANTITIES), None)
 
 
 _SCALARS: dict[str, tuple[type[mi.Type], ...]] = {

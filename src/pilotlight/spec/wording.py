@@ -8,15 +8,23 @@ from msgspec import inspect as mi
 
 from pilotlight.spec.tree import Items, Node, Scalar, Table
 from pilotlight.spec.wants import LARGEST, LONGEST, Want, unwrap
-from pilotlight.units import format_size
+from pilotlight.units import format_fraction, format_size
 
 _FOUND = {"null": "no value", "bool": "true or false", "int": "a number", "float": "a number", "text": "text"}
+_QUANTITIES = {
+    "duration": "a duration like 250ms, 30s, 5m, 1h30m",
+    "size": "a size like 512MiB or 16GiB",
+    "percent": "a part like 5% or 0.05",
+    "rate": "a rate like 0.5/s, 2/m, 30/h",
+}
 _EXPECTED: dict[type[mi.Type], str] = {
     mi.BoolType: "true or false",
     mi.IntType: "a whole number",
     mi.FloatType: "a number",
     mi.StrType: "text",
+    mi.LiteralType: "text",
     mi.VarTupleType: "a list",
+    mi.TupleType: "a list",
     mi.StructType: "a mapping",
     mi.DictType: "a mapping",
 }
@@ -39,6 +47,8 @@ def instead(word: str, allowed: Iterable[str]) -> str:
 def text_fault(want: Want, text: str) -> str | None:
     """Why `text` is not what a text key wants."""
     type_ = want.type
+    if isinstance(type_, mi.LiteralType):
+        return None if text in type_.values else "is not known" + instead(text, map(str, type_.values))
     if not isinstance(type_, mi.StrType):
         return None
     if type_.min_length and len(text) < type_.min_length:
@@ -53,14 +63,15 @@ def range_fault(want: Want, value: float, text: str) -> str | None:
     type_ = want.type
     if not isinstance(type_, mi.IntType | mi.FloatType):
         return None
-    shown = format_size if want.kind == "size" else str
+    shown = {"size": format_size, "percent": format_fraction}.get(want.kind or "", str)
     if type_.ge is not None and value < type_.ge:
         aside = "; a number without a unit is bytes" if want.kind == "size" and text.isdigit() else ""
         return f"{text} is too small: at least {shown(type_.ge)}{aside}"
     if type_.gt is not None and value <= type_.gt:
         return f"{text} is too small: more than {shown(type_.gt)}"
     if type_.le is not None and value > type_.le:
-        return f"{text} is too large: at most {shown(type_.le)}"
+        aside = f"; write {text}% for a percentage" if want.kind == "percent" and "%" not in text else ""
+        return f"{text} is too large: at most {shown(type_.le)}{aside}"
     if want.kind == "duration" and value > LONGEST:
         return f"{text} is too long: at most 100 years (36500d)"
     if not math.isfinite(value) or (isinstance(type_, mi.IntType) and abs(value) > LARGEST):
@@ -74,10 +85,8 @@ def wrong(want: Want, node: Node) -> str:
 
 def expected(want: Want) -> str:
     """What a key wants, in words."""
-    if want.kind == "duration":
-        return "a duration like 250ms, 30s, 5m, 1h30m"
-    if want.kind == "size":
-        return "a size like 512MiB or 16GiB"
+    if want.kind in _QUANTITIES:
+        return _QUANTITIES[want.kind]
     if isinstance(want.type, mi.UnionType):
         words = dict.fromkeys(expected(unwrap(t)) for t in want.type.types)
         if _EXPECTED[mi.FloatType] in words:
@@ -87,6 +96,8 @@ def expected(want: Want) -> str:
         return f"a mapping with the keys {', '.join(f.encode_name for f in want.type.fields)}"
     if isinstance(want.type, mi.StrType) and "form" in want.extra and not want.type.min_length:
         return f"text ({want.extra['form']})"
+    if isinstance(want.type, mi.TupleType):
+        return f"a list of {len(want.type.item_types)}"
     return _EXPECTED.get(type(want.type), "something else")
 
 
@@ -110,7 +121,8 @@ def _advice(want: Want, node: Node) -> str:
     if node.kind == "null":
         inside = isinstance(want.type, mi.StructType | mi.DictType)
         return "; write its keys below it, indented" if inside else "; leave the key out for its default"
-    types = [unwrap(t).type for t in want.type.types] if isinstance(want.type, mi.UnionType) else [want.type]
+    wants = [unwrap(t) for t in want.type.types] if isinstance(want.type, mi.UnionType) else [want]
+    types = [want.type for want in wants]
     if not node.plain:
         bare = Scalar(node.line, node.text, True)
         fits = {"bool": mi.BoolType, "int": mi.IntType | mi.FloatType, "float": mi.FloatType}.get(bare.kind)
@@ -122,7 +134,7 @@ def _advice(want: Want, node: Node) -> str:
             advice.append("write true or false")
         if not word and any(isinstance(t, mi.IntType | mi.FloatType) for t in types):
             advice.append("write a plain decimal number")
-    if any(isinstance(t, mi.StrType) for t in types):
+    if any(isinstance(w.type, mi.StrType) and text_fault(w, node.text) is None for w in wants):
         advice.append(f'put it in quotes: "{_short(node.text)}"')
     return "; " + ", or ".join(advice) if advice else ""
 

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from pilotlight.spec.diff import OF_REPLICA, RESTART, changes, fingerprint
-from pilotlight.spec.model import ApiKey, Config, Gpu, Model, Objective
+from pilotlight.spec.model import ApiKey, Config, Gpu, Model, Objective, Prices, Simulation, Warmer, Window
 from pilotlight.units import FOREVER
 
 CHAT = Model(source="demo://50m", engine_args={"n_ctx": 2048})
@@ -22,6 +22,14 @@ OTHER: dict[str, Any] = {
     "max_requests": 16,
     "ttl": FOREVER,
     "ttl_to_zero": 1.0,
+    "base": "auto",
+    "predictive": True,
+    "schedule": (Window("@daily", lasts=60.0),),
+    "warmer": Warmer(engine_args={"n_ctx": 512}),
+    "scale_up_delay": 1.0,
+    "scale_down_delay": 1.0,
+    "batch_deadline": 1.0,
+    "stand_in": "other",
     "startup_timeout": 1.0,
     "request_timeout": 1.0,
     "drain_timeout": 1.0,
@@ -78,6 +86,8 @@ def test_models_that_come_go_and_stay() -> None:
         ("memory", 2**30),
         ("gpus", (0, Gpu(1, 2**30))),
         ("objective", Objective(1.0)),
+        ("prices", Prices(1.0)),
+        ("simulation", Simulation(1.0)),
         ("api_keys", (ApiKey("a", "A"),)),
         ("client_max_size", 2**20),
         ("cache_dir", "/c"),
@@ -90,6 +100,17 @@ def test_settings_of_the_server(key: str, value: object) -> None:
     assert (found.restart, found.applied) == (((key,), ()) if key in RESTART else ((), (key,)))
     assert found.unchanged == ("a",)
     assert found
+
+
+def test_what_is_told_of_defaults_has_the_name_that_the_file_has() -> None:
+    found = changes(Config({"a": CHAT}), Config({"a": CHAT}, default_model=Model(ttl=1.0)))
+    assert (found.applied, found.restart, found.unchanged) == (("defaults",), (), ("a",))
+
+
+def test_a_warmer_with_another_type_of_argument_is_another() -> None:
+    one, true = (replace(CHAT, warmer=Warmer(engine_args={"x": x})) for x in (1, True))
+    assert changes(Config({"a": one}), Config({"a": true})).adjusted == ("a",)
+    assert fingerprint(one) == fingerprint(true) == fingerprint(CHAT)
 
 
 def test_a_fingerprint_is_short_and_stays() -> None:

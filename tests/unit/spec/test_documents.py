@@ -27,7 +27,8 @@ def test_the_starter_serves_as_it_stands() -> None:
 
 
 def test_the_starter_loads_with_everything_in_it_switched_on() -> None:
-    keys = r"chat|big|api_keys|source|aliases|max_replicas|target_requests|engine_args|engine|cmd|served_name|gpus|ttl"
+    keys = "chat|big|defaults|objective|api_keys|"
+    keys += "source|aliases|max_replicas|target_requests|engine_args|engine|cmd|served_name|gpus|ttl"
     on = re.sub(rf"(?m)^( *)# ( *(?:(?:{keys}):|- \{{))", r"\1\2", starter())
     config = parse(on, "/etc/pilotlight.yaml", ENV)
     assert list(config.models) == ["chat", "demo", "big"]

@@ -21,11 +21,18 @@ ENV = {"V": "x", "HOME": "/home/u", "ODD": "\udcff", "TEAM_A_KEY": "k", "ADMIN_K
 MAIN = """\
 host: 127.0.0.1
 gpus: [0, {id: 1, memory: 40GiB}]
-objective: {wait: 2s}
-api_keys: [{name: team-a, key_env: TEAM_A_KEY, models: [chat], requests_per_minute: 600}]
+objective: {wait: 2s, cold_rate: [2%, 5%]}
+api_keys: [{name: team-a, key_env: TEAM_A_KEY, models: [chat], requests_per_minute: 600, class: batch}]
+defaults: {scaling: {ttl: auto, schedule: [{cron: 0 8 * * 1-5, for: 1h}]}, stand_in: null}
+simulation: {hosts: {gpus: 4}}
 x-base: &base {ttl: 5m, aliases: []}
 models:
-  chat: {<<: *base, source: demo://50m, engine_args: {n_ctx: 2048}, env: {A: "${V}"}}
+  chat:
+    <<: *base
+    source: demo://50m
+    engine_args: {n_ctx: 2048}
+    env: {A: "${V}"}
+    scaling: {base: auto, max_replicas: 3, warmer: {below: 30/h, env: {}}}
   big:
     engine: command
     cmd: |
@@ -34,6 +41,10 @@ models:
     gpus: 1
     gpu_memory: 20GiB
 """
+
+
+def test_the_one_that_is_mutated_loads() -> None:
+    assert outcome(MAIN) is not None
 
 
 def outcome(text: str) -> Config | None:
@@ -58,7 +69,8 @@ def sound(config: Config) -> None:
     assert all(len(fingerprint(m)) == 12 for m in config.models.values())
 
 
-WORDS = """models chat source demo://50m engine command cmd ttl gpus env aliases << a -1 0 1e9 5m 1GiB yes null 1:30
+WORDS = """models chat source demo://50m engine command cmd ttl gpus env aliases scaling defaults schedule cron auto
+5% 2/m @daily << a -1 0 1e9 5m 1GiB yes null 1:30
 0x1 .nan ${V} ${NOPE} ${ $$ ${ODD} ${PORT} http://[ \\ud800 \\0 é *a &a : - ? [ ] { } , \t ' " > # ! !x --- ... @ `
 \\ / .."""
 BREAKS = [": ", "- ", "? ", "\n", "\n  ", "\n    ", "\t", "|\n", "!!int ", "%YAML 1.1\n", "  "]

@@ -107,9 +107,10 @@ def test_every_fault_is_told_at_once_in_the_order_of_the_file() -> None:
 
 def test_an_unknown_key_names_the_nearest_and_all() -> None:
     said = model_problem("tll: 5m")
-    assert said.startswith("tll: is not a key here; did you mean `ttl`? Allowed: aliases, cmd, cwd, ")
+    assert said.startswith("tll: is not a key here; did you mean `ttl`? Allowed: aliases, base, ")
     assert problem("objective: {wat: 1}\nmodels: {a: {source: demo://50m}}") == (
-        "1: objective.wat: is not a key here; did you mean `wait`? Allowed: wait, window"
+        "1: objective.wat: is not a key here; did you mean `wait`? Allowed: cold_rate, "
+        "cold_request_cost_usd, per_model_max, wait, window"
     )
     assert "is not a key here. Allowed" in model_problem("zzzz: 1")
 
@@ -141,7 +142,7 @@ def test_an_unknown_key_names_the_nearest_and_all() -> None:
         ("aliases: chat", "expected a list, found text (chat)"),
         ("env: [A]", "expected a mapping, found a list"),
         ("ttl: 1:30", "'1:30' is not a duration; write it like 250ms, 30s, 5m"),
-        ("ttl: true", "expected a duration like 250ms, 30s, 5m, 1h30m, found true or false (true)"),
+        ("drain_timeout: true", "expected a duration like 250ms, 30s, 5m, 1h30m, found true or false (true)"),
         ("ttl: .inf", "'.inf' is not a duration"),
         ("ttl: 5 m", "'5 m' is not a duration"),
         ("ttl: 1000000d", "1000000d is too long: at most 100 years"),

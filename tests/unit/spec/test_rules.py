@@ -148,7 +148,7 @@ def test_models_that_hold(keys: str) -> None:
             "memory: 4GiB",
             "min_replicas of all models need, 6.0 GiB",
         ),
-        ("gpus: 1", "gpus: all", "gpus: 'all' is not allowed; write `auto`"),
+        ("gpus: 1", "gpus: all", "gpus: expected text (`auto`) or a list, found text (all)"),
         ("gpus: 1", "gpus: 1", "gpus: expected text (`auto`) or a list, found a number (1)"),
         ("gpus: 1", "gpus: [0, 0]", "gpus[1]: device 0 is listed already: gpus[0]"),
         ("gpus: 1", "gpus: [1, {id: 1, memory: 1GiB}]", "gpus[1]: device 1 is listed already"),
@@ -228,7 +228,8 @@ api_keys:
         ("{name: a}\n  - {name: b, key_env: K}", "[0]: `key_env` is missing"),
         (
             "a",
-            "[0]: expected a mapping with the keys name, key_env, models, requests_per_minute, admin, found text",
+            "[0]: expected a mapping with the keys name, key_env, models, requests_per_minute, admin, class, stand_in, "
+            "found text",
         ),
     ],
 )

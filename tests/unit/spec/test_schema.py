@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 
 from pilotlight.errors import ConfigError
 from pilotlight.spec.load import parse
-from pilotlight.spec.model import ApiKey, Config, Gpu, Model, Objective
+from pilotlight.spec.model import (
+    ApiKey,
+    Config,
+    Gpu,
+    Hosts,
+    Model,
+    Objective,
+    Prices,
+    Scaling,
+    Simulation,
+    Warmer,
+    Window,
+)
 from pilotlight.spec.schema import schema
 from pilotlight.spec.starter import starter
 from pilotlight.spec.tree import Items, Node, Scalar, Table, read_tree
@@ -51,10 +63,14 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("struct", [Config, Model, ApiKey, Gpu, Objective])
+STRUCTS = [Config, Model, ApiKey, Gpu, Objective, Scaling, Window, Warmer, Prices, Simulation, Hosts]
+
+
+@pytest.mark.parametrize("struct", STRUCTS)
 def test_it_has_every_key_with_a_description(struct: type[msgspec.Struct]) -> None:
     part = SCHEMA if struct is Config else SCHEMA["$defs"][struct.__name__]
-    assert list(part["properties"]) == list(struct.__struct_fields__)
+    group = ["scaling"] if struct is Model else []
+    assert list(part["properties"]) == [*struct.__struct_encode_fields__, *group]
     assert all(p["description"].endswith((".", "`.", ")")) for p in part["properties"].values())
 
 
@@ -132,6 +148,22 @@ COMMAND: dict[str, Any] = {"engine": "command", "cmd": "serve ${PORT}"}
         {"models": {"a": MODEL}, "api_keys": [{"name": "a"}]},
         {"models": {"a": MODEL}, "api_keys": [{"name": "a", "key_env": "no-dash"}]},
         {"models": {"a": MODEL}, "objective": {"window": 0}},
+        {"models": {"a": MODEL}, "objective": {"cold_rate": ["2%"]}},
+        {"models": {"a": MODEL}, "objective": {"cold_rate": ["2%", "5%", "9%"]}},
+        {"models": {"a": MODEL}, "objective": {"cold_rate": [2, 5]}},
+        {"models": {"a": MODEL}, "objective": {"per_model_max": "5 percent"}},
+        {"models": {"a": MODEL}, "prices": {"serverless_premium": 0.5}},
+        {"models": {"a": MODEL}, "simulation": {"hosts": {}}},
+        {"models": {"a": MODEL}, "defaults": {"ttll": 1}},
+        {"models": {"a": {**MODEL, "ttl": "automatic"}}},
+        {"models": {"a": {**MODEL, "base": "2"}}},
+        {"models": {"a": {**MODEL, "scaling": None}}},
+        {"models": {"a": {**MODEL, "scaling": {"source": "x"}}}},
+        {"models": {"a": {**MODEL, "scaling": {"ttl": "x"}}}},
+        {"models": {"a": {**MODEL, "schedule": [{"for": "1h"}]}}},
+        {"models": {"a": {**MODEL, "warmer": {"below": 30}}}},
+        {"models": {"a": {**COMMAND, "warmer": {}}}},
+        {"models": {"a": MODEL}, "api_keys": [{"name": "a", "key_env": "V", "class": "urgent"}]},
     ],
 )
 def test_both_refuse(data: Any) -> None:
@@ -158,6 +190,33 @@ def test_both_refuse(data: Any) -> None:
         {"models": {"a": MODEL}, "gpus": [0, {"id": 1, "memory": "40GiB"}]},
         {"models": {"a": MODEL}, "api_keys": [{"name": "a", "key_env": "TEAM_A_KEY", "models": []}]},
         {"models": {"a": MODEL}, "objective": {}},
+        {
+            "models": {"a": MODEL},
+            "objective": {
+                "cold_rate": ["2%", 0.05],
+                "per_model_max": "${P:-20%}",
+                "cold_request_cost_usd": 0,
+            },
+        },
+        {"models": {"a": MODEL}, "prices": {"commitment": "1h"}, "simulation": {"hosts": {"gpus": 4}}},
+        {"models": {"a": {}}, "defaults": {"source": "demo://50m", "scaling": {"ttl": "auto"}}},
+        {"models": {"a": {**MODEL, "ttl": "auto", "base": "auto", "schedule": [], "warmer": {}}}},
+        {"models": {"a": {**MODEL, "ttl": "${T:-auto}", "base": "${B:-auto}"}}},
+        {
+            "models": {
+                "a": {
+                    **MODEL,
+                    "scaling": {
+                        "schedule": [
+                            {"cron": "@daily", "for": "1h"},
+                            {"cron": "0 8 * * 1-5", "until": "@hourly"},
+                        ],
+                        "warmer": {"below": "30/h", "engine_args": {"n_ctx": 512}},
+                    },
+                }
+            }
+        },
+        {"models": {"a": MODEL}, "api_keys": [{"name": "a", "key_env": "V", "class": "${K:-batch}"}]},
     ],
 )
 def test_both_take(data: Any) -> None:
@@ -171,17 +230,38 @@ ODD = st.one_of(
     st.integers(-3, 3) | st.sampled_from([2**20, 2**70]),
     st.sampled_from([0.5, -0.5, 1e300]),
     st.sampled_from(
-        ["", "a", "auto", "5m", "-1", "1GiB", "2", "${V}", "llamacpp", "command", "/x", "demo://50m"]
+        [
+            "",
+            "a",
+            "auto",
+            "5m",
+            "5%",
+            "30/h",
+            "@daily",
+            "0 8 * * 1-5",
+            "-1",
+            "1GiB",
+            "2",
+            "${V}",
+            "llamacpp",
+            "command",
+            "/x",
+            "demo://50m",
+        ]
     ),
     st.lists(st.sampled_from(["a", 1, None]), max_size=2),
     st.dictionaries(
-        st.sampled_from(["a", "A", "id", "wait", "/"]), st.sampled_from(["x", 1, None]), max_size=2
+        st.sampled_from(["a", "A", "id", "wait", "/", "ttl", "cron", "for", "below", "gpus"]),
+        st.sampled_from(["x", 1, None, "auto", "@daily", "30/h"]),
+        max_size=2,
     ),
 )
 
 
 def some(struct: type[msgspec.Struct], most: int = 4) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.sampled_from([*struct.__struct_fields__, "x-y"]), ODD, max_size=most)
+    return st.dictionaries(
+        st.sampled_from([*struct.__struct_encode_fields__, "scaling", "x-y"]), ODD, max_size=most
+    )
 
 
 @given(some(Config, 2), some(Model), st.sampled_from([MODEL, COMMAND, {}]))
@@ -197,6 +277,7 @@ def test_what_the_loader_takes_the_schema_takes(top: dict[str, Any], keys: dict[
 AGREED = sorted(
     set(Model.__struct_fields__)
     - {"source", "cmd", "cwd", "proxy", "health", "stop_cmd", "gpus", "gpu_memory", "min_replicas"}
+    - {"base", "stand_in", "sleep_after", "techniques", "schedule"}
 )
 PLAIN = st.one_of(
     st.none(),

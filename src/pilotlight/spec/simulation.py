@@ -1,0 +1,57 @@
+"""What capacity costs, and what the simulator assumes."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from pilotlight.spec.types import Duration, Fraction, Memory, Positive, PositiveDuration
+from pilotlight.spec.types import doc as _doc
+
+
+class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What capacity costs. The defaults are examples; set what you pay."""
+
+    gpu_month_usd: Annotated[
+        Annotated[float, Meta(gt=0)],
+        _doc("US dollars for one dedicated GPU for a month; an example until you set it."),
+    ] = 2500.0
+    serverless_premium: Annotated[
+        Annotated[float, Meta(ge=1)],
+        _doc("How many times the dedicated price on-demand capacity costs; an example until you set it."),
+    ] = 2.5
+    commitment: Annotated[
+        PositiveDuration,
+        _doc("The shortest time that dedicated capacity is rented for; an example until you set it."),
+    ] = 3600.0
+
+
+class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pool of GPUs that are always on and that all models share."""
+
+    gpus: Annotated[Positive, _doc("How many there are.")]
+    gpu_memory: Annotated[Memory, _doc("Memory of each.")] = 80 * 2**30
+    memory: Annotated[Memory, _doc("Host memory of all together.")] = 2**40
+    models_per_gpu: Annotated[
+        Positive | None, _doc("Models awake on one GPU at most. Default: as many as its memory holds.")
+    ] = None
+
+
+class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `pilotlight simulate` assumes where it has not been measured."""
+
+    start_time: Annotated[
+        PositiveDuration | None,
+        _doc("How long a replica takes to start. Default: what was learned here, else 40 s."),
+    ] = None
+    wake_time: Annotated[
+        Duration | None,
+        _doc("How long one that sleeps takes to wake. Default: what was learned here, else nothing sleeps."),
+    ] = None
+    first_token: Annotated[Duration, _doc("From a request's start on a replica to its first token.")] = 0.05
+    per_token: Annotated[Duration, _doc("From one token to the next.")] = 0.03
+    warm_up: Annotated[Fraction, _doc("The first part of a trace, which is played but not counted.")] = 0.1
+    hosts: Annotated[
+        Hosts | None,
+        _doc("A pool that all models share. Default: dedicated replicas, as many as are asked for."),
+    ] = None
