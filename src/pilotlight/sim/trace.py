@@ -1,0 +1,92 @@
+"""A request trace as columns: who asked when, for how much."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+NO_SESSION = -1
+
+
+class Trace:
+    """Requests in order of time; about 24 bytes each. The arrays are all of the same length and read-only.
+
+    Times are seconds. They start where the file starts: at or near 0 where it counts from its own beginning; where
+    it has Unix times or dates the first one is subtracted and kept as `epoch`.
+    """
+
+    __slots__ = (
+        "epoch", "faults", "model", "models", "name", "notes", "output_tokens", "prompt_tokens", "session",
+        "skipped", "t",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        models: Sequence[str],
+        t: Floats,
+        model: Ints,
+        prompt_tokens: Ints,
+        output_tokens: Ints,
+        session: Ints | None = None,
+        *,
+        epoch: float | None = None,
+        faults: Sequence[str] = (),
+        skipped: int = 0,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        """The file's name without its endings, or the text of synthetic traffic."""
+        self.models = tuple(models)
+        self.t = t
+        self.model = model
+        """Indexes into `models`."""
+        self.prompt_tokens = prompt_tokens
+        self.output_tokens = output_tokens
+        self.session = session
+        """Which requests belong together: equal numbers; NO_SESSION for one that has none. None: none has."""
+        self.epoch = epoch
+        """Unix seconds of t = 0, where the file tells."""
+        self.faults = tuple(faults)
+        """The first bad rows, `FILE:LINE: what is wrong`."""
+        self.skipped = skipped
+        """How many rows were bad in all. They are not in the arrays."""
+        self.notes = tuple(notes)
+        """What else a reader of the figures should know, such as that rows were not in order."""
+        for array in (t, model, prompt_tokens, output_tokens, session):
+            if array is not None:
+                array.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @property
+    def span(self) -> float:
+        """Seconds from the first arrival to the last; 0 for an empty trace."""
+        return float(self.t[-1] - self.t[0]) if len(self.t) else 0.0
+
+    @classmethod
+    def from_rows(
+        cls,
+        name: str,
+        rows: Iterable[tuple[float, str, int, int]],
+        *,
+        sessions: Sequence[int] | None = None,
+        epoch: float | None = None,
+    ) -> "Trace":
+        """From (t, model, prompt tokens, output tokens), in any order. The values are taken as they are."""
+        listed = list(rows)
+        codes: dict[str, int] = {}
+        model = np.array([codes.setdefault(row[1], len(codes)) for row in listed], np.int32)
+        t = np.array([row[0] for row in listed], np.float64)
+        prompt = np.array([row[2] for row in listed], np.int32)
+        output = np.array([row[3] for row in listed], np.int32)
+        session = None if sessions is None else np.array(sessions, np.int32)
+        order = np.argsort(t, kind="stable")
+        session = None if session is None else session[order]
+        return cls(
+            name, list(codes), t[order], model[order], prompt[order], output[order], session, epoch=epoch
+        )

@@ -1,0 +1,221 @@
+"""From raw columns, block by block, to a Trace: checks every row, keeps what is good, and says what is not."""
+
+import math
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from pilotlight.errors import TraceError
+from pilotlight.sim.trace import NO_SESSION, Floats, Ints, Trace
+from pilotlight.sim.traces.values import (
+    ABSOLUTE,
+    good_times,
+    good_tokens,
+    name_of,
+    numbers,
+    time_fault,
+    times,
+    tokens_fault,
+)
+
+KEPT_FAULTS = 20
+MOST_MODELS = 100_000
+"""Above it the column is no model's name but something of each request [G]."""
+
+
+class Block(msgspec.Struct):
+    """Some rows as columns of one length, values as the format has them: text, numbers, None, or worse."""
+
+    lines: Sequence[int]
+    """Where each row stands in the file, from 1."""
+    t: Sequence[Any] | Floats
+    prompt_tokens: Sequence[Any] | Floats
+    output_tokens: Sequence[Any] | Floats
+    model: Sequence[Any] | None = None
+    """None: all are for the model that is called like the file."""
+    session: Sequence[Any] | None = None
+
+
+class Gather:
+    """Takes the blocks of one file. While it reads it needs some 40 bytes for each good row."""
+
+    def __init__(self, path: Path, *, scale: float = 1.0) -> None:
+        self.path = path
+        self.rows = 0
+        self.skipped = 0
+        self.faults: list[str] = []
+        self.notes: list[str] = []
+        self._scale = scale
+        self._stem = stem(path)
+        self._codes: dict[str, int] = {}
+        self._blocks: list[tuple[npt.NDArray[Any], ...]] = []
+
+    def fault(self, line: int, what: str) -> None:
+        """`line` holds no good row."""
+        self.skipped += 1
+        if len(self.faults) < KEPT_FAULTS:
+            self.faults.append(f"{self.path}:{line}: {what}")
+
+    def add(self, block: Block) -> None:
+        """Raises TraceError when there are more models than can be."""
+        self.rows += len(block.lines)
+        t = times(block.t) * self._scale
+        prompt, output = numbers(block.prompt_tokens), numbers(block.output_tokens)
+        model = self._models(block)
+        good = good_times(t) & good_tokens(prompt) & good_tokens(output) & (model >= 0)
+        for i in np.flatnonzero(~good).tolist():
+            self.fault(int(block.lines[i]), self._what(block, i, float(t[i])))
+        lines = np.asarray(block.lines, np.int64)[good]
+        session = _sessions(block)[good] if block.session is not None else np.zeros(0, np.int64)
+        whole = (prompt[good].astype(np.int32), output[good].astype(np.int32))
+        self._blocks.append((t[good], model[good], *whole, lines, session))
+
+    def trace(self, *, strict: bool, ordered: bool = True) -> Trace:
+        """All that was added. `ordered`: the format promises rows in order of time, so it is said when they are not.
+
+        Raises TraceError when no row is good, or, where it is to be strict, when one is bad.
+        """
+        t, model, prompt, output, lines, session = self._columns()
+        kept = self._of_one_clock(t, lines)
+        if kept is not None:
+            t, model, prompt, output, lines = (c[kept] for c in (t, model, prompt, output, lines))
+            session = session[kept] if len(session) else session
+        self._refuse(strict, len(t))
+        late = np.flatnonzero(np.diff(t) < 0)
+        if len(late):
+            if ordered:
+                self.notes.append(
+                    f"{self.path}: not in order of time, first at line {lines[late[0] + 1]}; sorted"
+                )
+            order = np.argsort(t, kind="stable")
+            t, model, prompt, output = (c[order] for c in (t, model, prompt, output))
+            session = session[order] if len(session) else session
+        names, model = self._asked_for(model)
+        epoch = float(t[0]) if t[0] >= ABSOLUTE else None
+        return Trace(
+            self._stem, names, t if epoch is None else t - epoch, model, prompt, output,
+            _numbered(session), epoch=epoch, faults=self.faults, skipped=self.skipped, notes=self.notes,
+        )  # fmt: skip
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def _models(self, block: Block) -> Ints:
+        """The index of each row's model; -1 where the name is none."""
+        if block.model is None:
+            return np.full(len(block.lines), self._code(self._stem), np.int32)
+        codes = self._codes
+        try:
+            return np.array([codes[name] for name in block.model], np.int32)
+        except (KeyError, TypeError):  # one that is new, has spaces around it, is no text, or cannot be a key
+            return np.array([self._code(name) for name in block.model], np.int32)
+
+    def _code(self, raw: Any) -> int:
+        try:
+            code = self._codes.setdefault(name_of(raw), len(self._codes))
+        except ValueError:
+            return -1
+        if code >= MOST_MODELS:
+            raise TraceError(
+                f"{self.path}: more than {MOST_MODELS:,} models; is `model` a model's name in it?"
+            )
+        return code
+
+    def _what(self, block: Block, i: int, t: float) -> str:
+        """What is wrong with row `i`, the first thing that is."""
+        if len(self.faults) >= KEPT_FAULTS:
+            return ""
+        raw = _at(block.t, i) if self._scale == 1.0 or math.isnan(t) else t
+        if fault := time_fault(raw):
+            return f"the time {fault}"
+        if block.model is not None:
+            try:
+                name_of(_at(block.model, i))
+            except ValueError as e:
+                return f"the model's name {e}"
+        for what, column in (("prompt", block.prompt_tokens), ("output", block.output_tokens)):
+            if fault := tokens_fault(_at(column, i)):
+                return f"the number of {what} tokens {fault}"
+        raise AssertionError(f"row {i} has no fault")
+
+    # -- the whole -------------------------------------------------------------------------------------------
+
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64)
+        blocks, self._blocks = self._blocks, []
+        return tuple(
+            np.concatenate([block[i] for block in blocks]) if blocks else np.zeros(0, kind)
+            for i, kind in enumerate(kinds)
+        )
+
+    def _asked_for(self, model: Ints) -> tuple[list[str], Ints]:
+        """The models that a good row asks for, and `model` in indexes of those."""
+        names = list(self._codes)
+        used = np.flatnonzero(np.bincount(model, minlength=len(names)))
+        if len(used) == len(names):
+            return names, model
+        return [names[i] for i in used.tolist()], np.searchsorted(used, model).astype(np.int32)
+
+    def _of_one_clock(self, t: Floats, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
+        """Rows whose time counts from where most of the file's times do; None when all are.
+
+        One Unix time among times that count from 0 would make a trace of fifty years, most of it silence.
+        """
+        absolute = t >= ABSOLUTE
+        n = int(absolute.sum())
+        if n in (0, len(t)):
+            return None
+        odd = absolute if 2 * n < len(t) else ~absolute
+        has, most = ("Unix time", "do not") if odd is absolute else ("no Unix time", "do")
+        for i in np.flatnonzero(odd).tolist():
+            self.fault(int(lines[i]), f"the time has {has} ({t[i]:.15g}), most rows {most}")
+        return ~odd
+
+    def _refuse(self, strict: bool, good: int) -> None:
+        if not self.rows:
+            raise TraceError(f"{self.path}: holds no requests")
+        if strict and self.skipped:
+            rows = "1 bad row" if self.skipped == 1 else f"{self.skipped:,} bad rows"
+            raise TraceError(f"{self.path}: {rows}, and strict reading allows none", self.faults)
+        if not good:
+            raise TraceError(f"{self.path}: none of its {self.rows:,} rows can be used", self.faults)
+
+
+def stem(path: Path) -> str:
+    """The file's name without .gz and its last ending."""
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    name = Path(name).stem.strip()
+    return name if name.isprintable() and 0 < len(name) <= 256 else "trace"
+
+
+def _at(column: Sequence[Any] | Floats, i: int) -> Any:
+    value = column[i]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _sessions(block: Block) -> npt.NDArray[np.int64]:
+    assert block.session is not None
+    return np.fromiter((_session(s) for s in block.session), np.int64, len(block.lines))
+
+
+def _session(raw: Any) -> int:
+    """62 bits that stand for it, so that a trace in which each request has its own needs no table of texts."""
+    text = str(raw).strip() if isinstance(raw, str | int | float | tuple) else ""
+    if not text:
+        return NO_SESSION
+    return int.from_bytes(blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big") >> 2
+
+
+def _numbered(session: npt.NDArray[np.int64]) -> Ints | None:
+    """Small numbers in the place of the large ones; None when no request has a session."""
+    has = session != NO_SESSION
+    if not has.any():
+        return None
+    numbers = np.unique(session[has], return_inverse=True)[1]
+    small = np.full(len(session), NO_SESSION, np.int32)
+    small[has] = numbers.astype(np.int32)
+    return small

@@ -1,0 +1,5 @@
+"""pilotlight's own columns, for CSV and Parquet."""
+
+from pilotlight.sim.traces.layout import Layout
+
+OWN = Layout("pilotlight", "t", "prompt_tokens", "output_tokens", model="model", session="session")
