@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from pilotlight.errors import SourceError
+from pilotlight.fleet.declared import deployment, goal
 from pilotlight.fleet.deployment import Deployment, Host, Need
 from pilotlight.fleet.events import Configured
 from pilotlight.ports import Engine, WeightsInfo
@@ -36,35 +37,14 @@ def declare(
     """Every model as a deployment, with what one replica is thought to need until it has been measured."""
     found: list[Deployment] = []
     for name, model in config.models.items():
+        engine = engines[model.engine]
         need = known.get((name, fingerprint(model)))
         if need is None:
-            need = engines[model.engine].need(model, _size(weights, model))
-        d = _deployment(name, model, engines[model.engine], need)
+            need = engine.need(model, _size(weights, model))
+        d = deployment(name, model, engine.plan(model), need, _techniques(model, engine))
         start, wake = (learned(name, model, host.id, kind) for kind in ("start", "wake"))
         found.append(msgspec.structs.replace(d, start_seconds=start, wake_seconds=wake))
-    return Configured(at, tuple(found), (host,))
-
-
-def _deployment(name: str, model: Model, engine: Engine, need: Need) -> Deployment:
-    return Deployment(
-        id=name,
-        fingerprint=fingerprint(model),
-        plan=engine.plan(model),
-        need=need,
-        min_replicas=model.min_replicas,
-        max_replicas=model.max_replicas,
-        target_requests=model.target_requests,
-        slots=model.slots,
-        ttl=model.ttl,
-        ttl_to_zero=model.ttl_for(last=True),
-        startup_timeout=model.startup_timeout,
-        drain_timeout=model.drain_timeout,
-        max_pending_requests=model.max_pending_requests,
-        pinned=model.pinned,
-        techniques=_techniques(model, engine),
-        sleep_after=model.sleep_after,
-        sleep_level=model.sleep_level,
-    )
+    return Configured(at, tuple(found), (host,), goal(config))
 
 
 def _techniques(model: Model, engine: Engine) -> tuple[str, ...]:

@@ -4,7 +4,20 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, Sleep, Start, Stop, Trim, Wake
+from pilotlight.fleet.actions import (
+    Assign,
+    Hold,
+    Moved,
+    Note,
+    Probe,
+    Refuse,
+    Rented,
+    Sleep,
+    Start,
+    Stop,
+    Trim,
+    Wake,
+)
 from pilotlight.fleet.records import StartRecord
 from pilotlight.fleet.states import COMING, FAILED, Cause, State
 from pilotlight.spec.model import Model
@@ -93,6 +106,9 @@ class LiveEffects:
             self._told.died(action.deployment)
         level = logging.WARNING if action.cause in UNWANTED else logging.INFO
         log.log(level, "%s is %s: %s", action.replica, action.state.value.replace("_", " "), action.because)
+
+    def rented(self, action: Rented) -> None:
+        log.info("%s: %d always up: %s", action.deployment, action.replicas, action.because)
 
     def note(self, action: Note) -> None:
         log.warning("%s: %s", action.deployment, action.because)

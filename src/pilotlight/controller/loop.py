@@ -19,6 +19,7 @@ from pilotlight.fleet.actions import (
     Note,
     Probe,
     Refuse,
+    Rented,
     Sleep,
     Start,
     Stop,
@@ -46,6 +47,7 @@ class Effects(Protocol):
     def wake(self, action: Wake) -> None: ...
     def trim(self, action: Trim) -> None: ...
     def moved(self, action: Moved) -> None: ...
+    def rented(self, action: Rented) -> None: ...
     def note(self, action: Note) -> None: ...
 
 
@@ -73,6 +75,7 @@ class Controller:
             Wake: effects.wake,
             Trim: effects.trim,
             Moved: effects.moved,
+            Rented: effects.rented,
             Note: effects.note,
             WakeAt: self._wake_at,
         }

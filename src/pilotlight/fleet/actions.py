@@ -98,6 +98,15 @@ class Moved(msgspec.Struct, frozen=True):
     because: str
 
 
+class Rented(msgspec.Struct, frozen=True):
+    """So many of a deployment's replicas are dedicated from now on: always up, and billed as such."""
+
+    at: float
+    deployment: str
+    replicas: int
+    because: str
+
+
 class Note(msgspec.Struct, frozen=True):
     """Nothing to do, worth knowing: why a deployment does not get what it wants."""
 
@@ -112,4 +121,4 @@ class WakeAt(msgspec.Struct, frozen=True):
     because: str
 
 
-Action = Assign | Hold | Refuse | Start | Stop | Probe | Sleep | Wake | Trim | Moved | Note | WakeAt
+Action = Assign | Hold | Refuse | Start | Stop | Probe | Sleep | Wake | Trim | Moved | Rented | Note | WakeAt

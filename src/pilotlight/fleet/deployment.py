@@ -48,9 +48,18 @@ class Deployment(msgspec.Struct, frozen=True):
     sleep_after: float = math.inf
     """Idle time before a replica is put to sleep."""
     sleep_level: int = 1
+    ttl_is_auto: bool = False
+    """How long it is kept is learned from its traffic, in place of `ttl` and `ttl_to_zero`."""
+    base: int | None = 0
+    """Replicas that are rented for long and always up; None sizes it from the traffic."""
     start_seconds: float | None = None
     """How long a start takes, as far as it was known when this was declared."""
     wake_seconds: float | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether its traffic is remembered for the sake of its policies."""
+        return self.ttl_is_auto or self.base is None
 
     @property
     def can_sleep(self) -> bool:
@@ -68,3 +77,24 @@ class Host(msgspec.Struct, frozen=True):
     memory: int = 2**63
     """Bytes that replicas may use."""
     devices: tuple[Device, ...] = ()
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """What all deployments together are to be kept to, and what capacity costs. Money in USD."""
+
+    wait: float = 2.0
+    """Seconds; a request is cold that waits longer for a replica."""
+    low: float = 0.02
+    """Share of cold requests below which less is spent."""
+    high: float = 0.05
+    """Share of cold requests above which more is spent."""
+    per_model_max: float | None = None
+    """The same of any one deployment."""
+    cold_usd: float | None = None
+    """What a cold request costs; None has it follow from the band."""
+    dedicated: float = 2500.0 / (730 * 3600)
+    """A second of one device that is rented for long."""
+    on_demand: float = 2.5 * 2500.0 / (730 * 3600)
+    """A second of one device that comes and goes."""
+    commitment: float = 3600.0
+    """Seconds for which a dedicated device is rented at least."""

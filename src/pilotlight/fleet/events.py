@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pilotlight.fleet.deployment import Deployment, Host, Need
+from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
 from pilotlight.fleet.plan import Stage
 
 
@@ -145,6 +145,7 @@ class Configured(msgspec.Struct, frozen=True):
     at: float
     deployments: tuple[Deployment, ...]
     hosts: tuple[Host, ...]
+    goal: Goal = Goal()
 
 
 class WarmAsked(msgspec.Struct, frozen=True):

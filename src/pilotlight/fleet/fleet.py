@@ -8,7 +8,8 @@ import heapq
 
 import msgspec
 
-from pilotlight.fleet.deployment import Deployment, Host, Need
+from pilotlight.fleet.demand import Demand, Prices, first_prices
+from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
 from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import RESTING, SERVING, State
 
@@ -125,6 +126,20 @@ class DeploymentState(msgspec.Struct, eq=False):
     removed: bool = False
     """No longer declared; its replicas drain and it is forgotten with the last one."""
     timer_at: float = NEVER
+    demand: Demand | None = None
+    """What is remembered of its traffic, where its policies learn."""
+
+    @property
+    def floor(self) -> int:
+        """Replicas that are up in any case."""
+        rented = (
+            self.spec.base
+            if self.spec.base is not None
+            else self.demand.base
+            if self.demand is not None
+            else 0
+        )
+        return max(self.spec.min_replicas, rented)
 
     def current(self) -> list[Replica]:
         """Replicas that are as declared and serve or will."""
@@ -175,6 +190,8 @@ class Fleet(msgspec.Struct, eq=False):
     order: int = 0
     wake_at: float = NEVER
     """The Tick that is already asked for."""
+    goal: Goal = Goal()
+    prices: Prices = msgspec.field(default_factory=first_prices)
     closing: bool = False
 
     def timer(self, when: float, kind: str, key: str) -> None:

@@ -3,6 +3,7 @@
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
 from pilotlight.fleet.states import COMING, RESTING, State
+from pilotlight.policy import demand as traffic
 from pilotlight.policy import effects, eviction, placement, room, routing, scaling, wishes
 from pilotlight.policy.placement import Claims, Wish
 
@@ -11,7 +12,7 @@ def balance(
     fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None = None
 ) -> None:
     """`claims`: of those who have waited longer than it, where they are summed up already."""
-    dispatch(fleet, d, out)
+    dispatch(fleet, d, now, out)
     if fleet.closing or d.removed:
         _content(fleet, d)
         return
@@ -19,7 +20,7 @@ def balance(
     shrink(fleet, d, now, out)
     # One that is going to sleep is woken as soon as it sleeps.
     live = len(d.current()) + sum(r.state is State.GOING_TO_SLEEP for r in d.resting())
-    want = max(scaling.wanted(d), 1 if d.outdated() else 0)
+    want = max(scaling.wanted(fleet, d, now), 1 if d.outdated() else 0)
     if live >= want:
         _content(fleet, d)
     elif now < d.retry_at:
@@ -31,7 +32,7 @@ def balance(
                 break
 
 
-def dispatch(fleet: Fleet, d: DeploymentState, out: list[Action]) -> None:
+def dispatch(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
     """Held requests to replicas with a free slot, first come first served."""
     while d.held:
         r = routing.pick(d)
@@ -39,6 +40,9 @@ def dispatch(fleet: Fleet, d: DeploymentState, out: list[Action]) -> None:
             return
         h = next(iter(d.held.values()))
         del d.held[h.id], fleet.holding[h.id]
+        if now - h.at > fleet.goal.wait:
+            traffic.was_cold(fleet, d)
+        traffic.began(d, h.id, now)
         effects.assign(fleet, d, r, h.id, h.keep_alive, out, "was held until a replica had room")
 
 
@@ -55,7 +59,7 @@ def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
             effects.stop(r, now, out, "the configuration changed while it was starting")
     old = [r for r in outdated if r.state is not State.STOPPING]
     ready = sum(r.state is State.READY for r in d.current())
-    if old and ready >= min(len(old), max(1, scaling.wanted(d))):
+    if old and ready >= min(len(old), max(1, scaling.wanted(fleet, d, now))):
         for r in old:
             effects.drain(fleet, r, now, out, "replaced after a reload", NEVER)
 

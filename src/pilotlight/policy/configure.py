@@ -6,13 +6,15 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
-from pilotlight.policy import effects, rest
+from pilotlight.policy import base, effects, rest
+from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
 from pilotlight.units import format_duration
 
 
 def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
+    fleet.goal = e.goal
     for host in e.hosts:
         known = fleet.hosts.get(host.id)
         if known is None:
@@ -32,6 +34,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             d.sleep_failures, d.no_sleep_before = 0, 0.0
             d.asleep = d.start_took = d.wake_took = None
         d.spec, d.removed = spec, False
+        base.declared(fleet, d, e.at, out)
     for spec in e.deployments:
         d = fleet.deployments[spec.id]
         for r in list(d.replicas.values()):
@@ -101,7 +104,16 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
             d = fleet.deployments.get(key)
             if d is not None:
                 d.timer_at = NEVER
-                balance(fleet, d, e.at, out)
+                _look_at_deployment(fleet, d, e.at, out)
+
+
+def _look_at_deployment(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    if d.demand is not None:
+        base.look(fleet, d, now, out)
+        traffic.follow(fleet, d, now)
+    balance(fleet, d, now, out)
+    if d.demand is not None and d.held:
+        effects.look_again(fleet, d, now + traffic.LASTS * fleet.goal.wait)
 
 
 def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:

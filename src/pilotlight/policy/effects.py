@@ -192,7 +192,7 @@ def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: lis
     if r.in_flight or r.state not in (State.READY, State.ASLEEP) or _is_kept(d, r):
         return
     there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
-    leaves = keep_alive.leaves_at(r, d.spec, last=there <= 1)
+    leaves = keep_alive.learned(fleet, d, r, last=there <= 1)
     sleeps = max(keep_alive.sleeps_at(r, d.spec), d.no_sleep_before)
     if leaves <= now:
         stop(r, now, out, f"idle for {now - r.idle_since:.3g} s, its keep-alive")
@@ -209,9 +209,10 @@ def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: lis
 
 def _is_kept(d: DeploymentState, r: Replica) -> bool:
     """For the sake of min_replicas, towards which those count that an operator has put aside."""
-    if d.removed or not d.spec.min_replicas:
+    floor = d.floor
+    if d.removed or not floor:
         return False
     counted = [o for o in d.replicas.values() if o.state is State.READY or o.is_put_aside]
     if r not in counted:  # one that sleeps by itself is woken where too few are up
-        return len(counted) < d.spec.min_replicas
-    return len(counted) <= d.spec.min_replicas
+        return len(counted) < floor
+    return len(counted) <= floor

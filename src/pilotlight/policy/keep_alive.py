@@ -1,8 +1,10 @@
 """How long an idle replica stays, and how long it stays awake."""
 
 from pilotlight.fleet.deployment import Deployment
-from pilotlight.fleet.fleet import NEVER, Replica
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import State
+from pilotlight.policy import demand as traffic
+from pilotlight.policy import gaps
 
 
 def leaves_at(replica: Replica, spec: Deployment, last: bool) -> float:
@@ -16,6 +18,43 @@ def leaves_at(replica: Replica, spec: Deployment, last: bool) -> float:
     if ttl is None:
         ttl = spec.ttl_to_zero if last else spec.ttl
     return replica.idle_since + ttl
+
+
+def learned(fleet: Fleet, d: DeploymentState, r: Replica, last: bool) -> float:
+    """The same where it is learned how long a replica is worth keeping: longest for the one that is used most."""
+    if r.in_flight:
+        return NEVER
+    if r.keep_alive is not None or not d.spec.ttl_is_auto or d.demand is None:
+        return leaves_at(r, d.spec, last)
+    k = 0
+    for other in d.replicas.values():
+        if other is r:
+            break
+        k += other.state in (State.READY, State.ASLEEP)
+    return needed(d, k, r) + stay(fleet, d, k)
+
+
+def needed(d: DeploymentState, k: int, r: Replica) -> float:
+    """When there was work for it last; that it was used does not count where others had a slot free soon."""
+    levels = d.demand.levels if d.demand is not None else []
+    if k >= len(levels) or levels[k].busy or levels[k].idle_since == NEVER:
+        return r.idle_since
+    return min(r.idle_since, max(levels[k].idle_since, r.ready_at))
+
+
+def stay(fleet: Fleet, d: DeploymentState, k: int) -> float:
+    """Idle seconds for which it pays to keep the replica of the k-th level (from 0)."""
+    demand = d.demand
+    assert demand is not None
+    if not demand.levels:
+        return UNTRIED
+    level = demand.levels[min(k, len(demand.levels) - 1)]
+    f = traffic.frontier(fleet, level)
+    return f.stays[gaps.best(f, traffic.worth(fleet, d, level))]
+
+
+UNTRIED = 300.0
+"""Idle seconds for a replica that was started before anybody asked [G]."""
 
 
 def sleeps_at(replica: Replica, spec: Deployment) -> float:

@@ -4,7 +4,8 @@ from pilotlight.fleet.actions import Action, Hold, Probe, Refuse
 from pilotlight.fleet.events import Arrived, Bounced, Finished
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held
 from pilotlight.fleet.states import Cause, State
-from pilotlight.policy import effects, routing, value
+from pilotlight.policy import base, cold_rate, effects, routing, value
+from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, dispatch, settle
 
 FULL_RETRY_AFTER = 2.0
@@ -24,6 +25,10 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
         r = routing.pick(d)
         if r is not None:
             effects.assign(fleet, d, r, e.request, e.keep_alive, out, "a replica is ready")
+            if d.demand is not None:
+                traffic.began(d, e.request, e.at)
+                _counts(fleet, d, e.at, out)
+                return
             # It was the least busy one; and another start is possible at all.
             if r.in_flight > d.spec.target_requests and len(d.current()) < d.spec.max_replicas:
                 balance(fleet, d, e.at, out)
@@ -35,9 +40,23 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     d.held[e.request] = Held(e.request, e.at, e.keep_alive)
     fleet.holding[e.request] = d.spec.id
     out.append(Hold(e.request, _why(d, e.at)))
+    if d.demand is not None:
+        _counts(fleet, d, e.at, out)
     # One that waits for room gets none by one more request, and is looked at again anyway.
-    if NEVER in (d.waiting_since, d.timer_at):
+    if d.demand is not None and d.current():
+        effects.look_again(fleet, d, e.at + traffic.LASTS * fleet.goal.wait)
+    elif NEVER in (d.waiting_since, d.timer_at):
         balance(fleet, d, e.at, out)
+
+
+def _counts(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    """For the policies that learn from traffic."""
+    demand = d.demand
+    assert demand is not None
+    cold_rate.came(fleet, demand)
+    if d.in_flight + len(d.held) > demand.above:
+        traffic.follow(fleet, d, now)
+        base.look(fleet, d, now, out)
 
 
 def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
@@ -52,7 +71,13 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         r.served += 1
         d.failures = 0
     if d.held and r.state is State.READY:
-        dispatch(fleet, d, out)
+        dispatch(fleet, d, e.at, out)
+    demand = d.demand
+    if demand is not None:
+        if demand.timed == e.request:
+            traffic.ended(demand, e.at)
+        if d.in_flight + len(d.held) <= demand.until:
+            traffic.follow(fleet, d, e.at)
     if r.in_flight:
         return
     if r.state is State.DRAINING:
@@ -70,6 +95,8 @@ def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         return
     d = fleet.deployments[name]
     del d.held[e.request]
+    if d.demand is not None and d.in_flight + len(d.held) <= d.demand.until:
+        traffic.follow(fleet, d, e.at)
     if name in fleet.waiting:
         balance(fleet, d, e.at, out)
 

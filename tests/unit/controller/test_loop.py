@@ -14,6 +14,7 @@ from pilotlight.fleet.actions import (
     Note,
     Probe,
     Refuse,
+    Rented,
     Sleep,
     Start,
     Stop,
@@ -66,6 +67,9 @@ class Notes:
 
     def moved(self, action: Moved) -> None:
         self._take(action)
+
+    def rented(self, action: Rented) -> None:
+        self.actions.append(action)
 
     def note(self, action: Note) -> None:
         self._take(action)

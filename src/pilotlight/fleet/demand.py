@@ -1,0 +1,148 @@
+"""What is remembered of a deployment's traffic: how many replicas it had work for, and how long it had none.
+
+Level k of a deployment is busy while its requests, running and held, are more than k-1 full replicas take. Between
+two busy spells of a level lies a gap; a replica kept over the gap meets the next spell warm.
+"""
+
+import msgspec
+
+PER_OCTAVE = 4
+"""Bins per doubling of a gap's length; a bin's edges lie 19 % apart."""
+
+SHORTEST = 0.25
+"""Seconds; shorter gaps are in bin 0."""
+
+BINS = 22 * PER_OCTAVE + 1
+"""The last one ends at 2^22 quarters of a second, twelve days, and takes all that is longer."""
+
+EDGES = tuple(SHORTEST * 2 ** (i / PER_OCTAVE) for i in range(BINS))
+"""Upper edges of the bins, in seconds."""
+
+
+class Gaps(msgspec.Struct, eq=False):
+    """A histogram of gaps by length, in which older gaps count for less."""
+
+    counts: list[float]
+    seconds: list[float]
+    """Sum of the lengths of those in each bin."""
+    total: float = 0.0
+
+
+def empty_gaps() -> Gaps:
+    return Gaps([0.0] * BINS, [0.0] * BINS)
+
+
+class Frontier(msgspec.Struct, frozen=True):
+    """The keep-alives worth choosing: what each costs and saves, from none to the longest.
+
+    `worth[i]` is the number of idle seconds that one spell met cold must be worth for `stays[i+1]` to be better than
+    `stays[i]`; ascending.
+    """
+
+    stays: tuple[float, ...]
+    """Seconds."""
+    worth: tuple[float, ...]
+    idle: tuple[float, ...]
+    """Idle seconds that each keep-alive costs per gap."""
+    missed: tuple[float, ...]
+    """Share of the gaps that outlast it."""
+
+
+class Level(msgspec.Struct, eq=False):
+    """One more replica's worth of traffic."""
+
+    gaps: Gaps
+    idle_since: float
+    """When its latest busy spell ended; while it is busy, when the one before did."""
+    busy_since: float = 0.0
+    busy: bool = False
+    guessed: bool = False
+    """It began when nobody knew how long the deployment's requests run: nothing is learned of it."""
+    unmet: bool = False
+    """The spell began with no replica for it."""
+    busy_seconds: float = 0.0
+    """Of its busy spells that are over; counts for less the longer ago, as `spells` and `over` do."""
+    spells: float = 0.0
+    over: float = 0.0
+    """Seconds that `busy_seconds` and `spells` are of."""
+    as_of: float = 0.0
+    missed: float = 0.0
+    """Spells that began with no replica for them, older ones counting for less."""
+    cold: float = 0.0
+    """Requests that waited too long in those."""
+    frontier: Frontier | None = None
+    stale: float = 0.0
+    """Gaps that have come since `frontier` was drawn."""
+
+
+class Demand(msgspec.Struct, eq=False):
+    """Of a deployment."""
+
+    levels: list[Level] = []
+    busy: int = 0
+    """Levels that are busy: 1 to this."""
+    above: int = 0
+    """With more requests than this the next level is busy too."""
+    until: int = -1
+    """With this many requests, or fewer, the highest busy level is no longer."""
+    service: float | None = None
+    """Seconds that its requests run; None while none has."""
+    timed: str | None = None
+    """The request that is timed at present, and since when."""
+    timed_at: float = 0.0
+    base: int = 0
+    """Replicas rented for long, because on demand they would cost more."""
+    rented_at: float = 0.0
+    """When the base last grew."""
+    looked_at: float = 0.0
+    """When the base was last thought about."""
+    requests: int = 0
+    """Since its own cold rate was last looked at, and how many of them were cold."""
+    cold: int = 0
+    boost: float = 1.0
+    """By which a cold request of this deployment counts for more than others', because it has too many."""
+
+
+class Hindsight(msgspec.Struct, eq=False):
+    """What the requests of late would have met; older ones count for less."""
+
+    spells: list[float]
+    """Cold requests by the price of a cold request that would have spared them."""
+    requests: float = 0.0
+    cold: float = 0.0
+    """Requests that were cold in truth."""
+
+
+class Prices(msgspec.Struct, eq=False):
+    """What the controller of the cold rate knows."""
+
+    usd: float
+    """What a cold request counts for now."""
+    past: Hindsight
+    young: Gaps
+    """First gaps of all deployments: what a new one is taken to be like."""
+    trim: float = 1.0
+    """What the price is multiplied by, because too many or too few requests have been cold."""
+    since: int = 0
+    """Requests since it was last thought about."""
+
+
+PRICE_BINS = 92
+"""Of the histogram over prices; see policy/cold_rate.py."""
+
+FIRST_USD = 1e-3
+
+
+def nothing_known() -> Gaps:
+    """Every length between a second and a day and a half alike, by order of magnitude [G]."""
+    gaps = empty_gaps()
+    spread = range(2 * PER_OCTAVE, 19 * PER_OCTAVE)
+    for i in spread:
+        gaps.counts[i] = 1.0 / len(spread)
+        gaps.seconds[i] = EDGES[i] / len(spread)
+    gaps.total = 1.0
+    return gaps
+
+
+def first_prices() -> Prices:
+    return Prices(FIRST_USD, Hindsight([0.0] * PRICE_BINS), nothing_known())

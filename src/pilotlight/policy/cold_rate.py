@@ -1,0 +1,116 @@
+"""The controller of the cold rate: what a cold request must cost for the band to hold.
+
+Every spell of demand tells at what price of a cold request its replica would have been kept for it. The share of
+cold requests that any price would have brought of late is then a sum over a histogram, and the controller takes the
+lowest price that keeps it inside the band, trimmed by how far the cold rate itself has been off. One price for all
+deployments is what makes a given cold rate cheapest: nowhere is more paid to spare a request than elsewhere.
+
+Below the band nothing is made cold on purpose: at a price of zero a replica is still kept for as long as that costs
+less than its next start, and what is rented for long stays.
+"""
+
+from math import exp, inf, log2
+
+from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices
+from pilotlight.fleet.fleet import Fleet
+
+PER_OCTAVE = 3
+"""Bins per doubling of the price; the last bin is for what no price would have spared."""
+
+LOWEST = 1e-5
+"""USD."""
+
+MEMORY = 50_000.0
+"""Requests over which it looks back [G]: a price that changes often pays more for the same cold rate, and one that
+was learned over a few days holds for the next."""
+
+AIM = 0.6
+"""Between the band's edges, 0 the lower and 1 the upper [G]."""
+
+EVERY = 50
+"""Requests after which it thinks again."""
+
+WINDOW = 1000.0
+"""Requests that the band is judged by: with fewer it takes those to come for free of cold ones."""
+
+PULL = 0.1
+"""By which share the price follows a cold rate that is off by as much as its aim, for every 1,000 requests [G]."""
+
+MOST = 30.0
+"""The trim stays between this and its inverse."""
+
+LOOK = 20
+"""Requests of a deployment after which its own share of cold ones is looked at [G]."""
+
+BOOST, RELAX, UTMOST = 1.5, 0.9, 30.0
+"""What a deployment's price is multiplied by while it has too many cold ones, then while it has not, and at most."""
+
+
+def spared(p: Prices, usd: float, colds: float) -> None:
+    """A spell that was met warm, and would have been at this price or a higher one, and the requests that it would
+    else have kept waiting."""
+    p.past.spells[bin_of(usd)] += colds
+
+
+def was_cold(p: Prices, usd: float) -> None:
+    """A request that would have been warm at this price."""
+    p.past.cold += 1.0
+    p.past.spells[bin_of(usd)] += 1.0
+
+
+def bin_of(usd: float) -> int:
+    if usd <= LOWEST:
+        return 0
+    if usd == inf:
+        return PRICE_BINS - 1
+    return min(PRICE_BINS - 2, int(PER_OCTAVE * log2(usd / LOWEST)) + 1)
+
+
+def came(fleet: Fleet, d: Demand) -> None:
+    """A request has come."""
+    d.requests += 1
+    if d.requests >= LOOK:
+        _guard(fleet, d)
+    p = fleet.prices
+    p.since += 1
+    if p.since >= EVERY:
+        think(fleet)
+
+
+def _guard(fleet: Fleet, d: Demand) -> None:
+    """Rare deployments are not always the ones that are sacrificed."""
+    limit = fleet.goal.per_model_max
+    if limit is not None:
+        d.boost = min(UTMOST, d.boost * BOOST) if d.cold > limit * d.requests else max(1.0, d.boost * RELAX)
+    d.requests = d.cold = 0
+
+
+def think(fleet: Fleet) -> None:
+    p, goal = fleet.prices, fleet.goal
+    _pass(p.past, p.since)
+    p.since = 0
+    if goal.cold_usd is not None:
+        p.usd = goal.cold_usd
+        return
+    aim = goal.low + AIM * (goal.high - goal.low)
+    is_off = (p.past.cold + 0.5 * aim * WINDOW) / (aim * (p.past.requests + 0.5 * WINDOW)) - 1.0
+    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * EVERY / WINDOW * max(-1.0, min(1.0, is_off)))))
+    p.usd = lowest(p.past, aim) * p.trim
+
+
+def _pass(h: Hindsight, requests: int) -> None:
+    keep = 1.0 - requests / MEMORY
+    h.requests = h.requests * keep + requests
+    h.spells = [keep * n for n in h.spells]
+    h.cold *= keep
+
+
+def lowest(h: Hindsight, share: float) -> float:
+    """The lowest price, in USD, at which at most this share of the requests would have been cold."""
+    left = share * max(h.requests, WINDOW)
+    left -= min(h.spells[-1], 0.5 * left)  # what no price spares is made up for elsewhere, up to a point
+    for i in range(PRICE_BINS - 2, -1, -1):
+        left -= h.spells[i]
+        if left < 0.0:
+            return LOWEST * 2 ** (i / PER_OCTAVE)
+    return 0.0
