@@ -109,6 +109,7 @@ async def test_admin_routes_need_an_admin_key(server: Server, client: Client):
         ("GET", "/running"), ("GET", "/metrics"), ("GET", "/traces"), ("GET", "/traces/x"),
         ("POST", "/models/chat/warm"), ("POST", "/models/chat/stop"), ("POST", "/reload"),
         ("POST", "/models/chat/sleep"), ("POST", "/models/chat/wake_up"), ("GET", "/models/chat/is_sleeping"),
+        ("GET", "/models/chat/explain"),
     ):  # fmt: skip
         async with client.session.request(
             method, server.url + path, headers=bearer("TEAM_A_KEY")

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
+from pilotlight.fleet.classes import BATCH, CRITICAL
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.states import RESTING, SERVING, State
 
@@ -16,6 +17,9 @@ class Invariants:
     def __init__(self) -> None:
         self.waiting: dict[str, str] = {}
         """Requests that arrived and were neither refused nor finished."""
+        self.came: dict[str, ev.Arrived] = {}
+        self.aged: set[str] = set()
+        """Batch requests past their deadline; a reload may have moved it since."""
         self.states: dict[str, State] = {}
         self.last_moment = 0.0
 
@@ -23,6 +27,7 @@ class Invariants:
         assert event.at >= self.last_moment
         self.last_moment = event.at
         self._requests(fleet, event, actions)
+        self._classes(fleet, event, actions)
         self._replicas(fleet, event, actions)
         self._room(fleet, event, actions)
         self._starts(fleet, event, actions)
@@ -30,6 +35,7 @@ class Invariants:
     def _requests(self, fleet, event, actions) -> None:
         if isinstance(event, ev.Arrived):
             self.waiting[event.request] = event.deployment
+            self.came[event.request] = event
         if isinstance(event, ev.Finished):
             self.waiting.pop(event.request, None)
         for a in actions:
@@ -43,8 +49,29 @@ class Invariants:
         for d in fleet.deployments.values():
             if isinstance(event, ev.Arrived) and any(isinstance(a, ac.Hold) for a in actions):
                 asked = fleet.deployments[event.deployment]
-                assert len(asked.held) <= asked.spec.max_pending_requests
-            assert all(fleet.holding[h] == d.spec.id for h in d.held)
+                assert len(asked.held) + len(asked.patient) <= asked.spec.max_pending_requests
+            assert all(fleet.holding[h] == d.spec.id for h in [*d.held, *d.patient])
+        queued = sum(len(d.held) + len(d.patient) for d in fleet.deployments.values())
+        assert queued == len(fleet.holding), "a request waits twice, or for nobody"
+        assert set(fleet.asides) <= set(fleet.assigned)
+
+    def _classes(self, fleet, event, actions) -> None:
+        for d in fleet.deployments.values():
+            critical = [h.id for h in d.held.values() if h.rank == CRITICAL]
+            assert set(critical) == set(d.urgent)
+            assert all(h.rank == BATCH for h in d.patient.values())
+            due = [h.at + d.spec.batch_deadline for h in d.patient.values()]
+            assert all(event.at <= moment for moment in due), "a batch request waits past its deadline"
+        for a in actions:
+            if not isinstance(a, ac.Assign) or isinstance(event, ev.Arrived):
+                continue
+            rank, r = self.came[a.request].rank, fleet.assigned[a.request]
+            d = fleet.deployments[r.deployment]
+            assert rank == CRITICAL or not d.urgent, "a critical request waits behind another"
+            young = self.came[a.request].at + d.spec.batch_deadline > event.at and a.request not in self.aged
+            assert not (rank == BATCH and young and d.held), "a batch request was served before its time"
+        for d in fleet.deployments.values():
+            self.aged |= {h.id for h in d.held.values() if h.rank == BATCH}
 
     def _replicas(self, fleet, event, actions) -> None:
         for a in actions:
@@ -53,15 +80,27 @@ class Invariants:
             if isinstance(a, ac.Assign):
                 assert self.states[a.replica] is State.READY, "assigned to a replica that is not ready"
                 r = fleet.assigned[a.request]
-                slots = fleet.deployments[r.deployment].spec.slots
+                asked = self.came[a.request]
+                assert (r.deployment == asked.deployment) is (a.stands_in is None)
+                assert a.stands_in in (None, asked.stand_in), "a stand-in that was not allowed"
+                spec = fleet.deployments[r.deployment].spec
+                slots = spec.warmer.slots if r.small else spec.slots
                 assert slots is None or r.in_flight <= slots, "more requests than slots"
             if isinstance(a, ac.Stop | ac.Probe):
                 assert self.states[a.replica] is not State.FAILING, "asked something of what has ended"
+            if isinstance(a, ac.Stop) and "its warmer" in a.because:
+                d = fleet.deployments[fleet.replicas[a.replica].deployment]
+                gone = any(
+                    isinstance(o, ac.Stop | ac.Sleep) and o.because.startswith("least") for o in actions
+                )
+                assert gone or any(r.state is State.READY for r in d.small), "a gap between it and its warmer"
             if isinstance(a, ac.Stop) and a.because.startswith(("idle", "least", "makes")):
                 d = fleet.deployments[fleet.replicas[a.replica].deployment]
                 up = sum(r.state in SERVING or r.is_put_aside for r in d.replicas.values())
                 up += sum(isinstance(o, ac.Stop) and o.because.startswith("goes before") for o in actions)
-                assert up >= d.spec.min_replicas, "below min_replicas by its own choice"
+                assert up >= d.spec.min_replicas or fleet.replicas[a.replica].small, (
+                    "below min_replicas by its own choice"
+                )
                 assert not d.spec.pinned or a.because.startswith("idle"), "a pinned replica was evicted"
                 assert not fleet.replicas[a.replica].in_flight, "a busy replica was stopped"
             if isinstance(a, ac.Sleep):
@@ -72,12 +111,16 @@ class Invariants:
         for d in fleet.deployments.values():
             if not d.removed and not fleet.closing:
                 assert len(d.current()) + len(d.resting()) <= d.spec.max_replicas, "more than max_replicas"
-            for r in d.replicas.values():
+            coming = [r for r in d.small if r.state in SERVING and d.is_current(r)]
+            assert len(coming) <= 1, "more than one warmer"
+            for r in d.every:
                 assert r.in_flight >= 0
                 assert not r.in_flight or r.state not in RESTING, "a request on a replica that sleeps"
                 assert r.awake is not None or r.state not in RESTING
                 assert r.awake is None or r.state not in SERVING
-            assert d.in_flight == sum(r.in_flight for r in d.replicas.values())
+            assert d.in_flight == sum(r.in_flight for r in d.every) + d.away
+            asked = [a for a in fleet.asides.values() if a.asked is d]
+            assert d.away == len(asked)
 
     def _room(self, fleet, event, actions) -> None:
         for host in fleet.hosts.values():
@@ -102,12 +145,16 @@ class Invariants:
             if not isinstance(a, ac.Start):
                 continue
             d = fleet.deployments[a.deployment]
+            assert d.spec.warmer is not None or not a.small
             needed = (
-                d.held
-                or any(r.in_flight for r in d.replicas.values() if r.state in SERVING)
+                a.small
+                or d.held
+                or any(r.in_flight for r in d.every if r.state in SERVING)
+                or d.away
+                or (d.demand is not None and d.in_flight)  # also on one that is to go
                 or d.warm_asked
                 or a.because == "the configuration changed"
-                or len(d.current()) <= d.spec.min_replicas
+                or len(d.current()) <= max(d.spec.min_replicas, d.floor)
             )
             assert needed, "a start that nobody needs"
 

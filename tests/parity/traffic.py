@@ -5,12 +5,15 @@ by one makes an example fifty times dearer, and what finds faults here is many e
 """
 
 from random import Random
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
 
 from pilotlight.fleet import events as ev
-from pilotlight.fleet.deployment import Deployment, Device, Host, Need
+from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
+from pilotlight.fleet.deployment import Deployment, Device, Host, Need, Warmer
+from pilotlight.spec.scaling import Window
 
 GIB = 2**30
 NAMES = ("a", "b", "c")
@@ -44,14 +47,66 @@ def _deployment(rng: Random, name: str) -> Deployment:
         startup_timeout=rng.choice([5.0, 100.0]),
         drain_timeout=rng.choice([1.0, 60.0]),
         max_pending_requests=rng.choice([0, 3, 50]),
+        batch_deadline=rng.choice([0.0, 1.0, 20.0, 300.0]),
         pinned=rng.random() < 0.2,
         techniques=rng.choice([(), ("zygote",), ("zygote", "sleep"), ("sleep",)]),
         sleep_after=rng.choice([0.0, 0.4, 3.0, 30.0, INF]),
         sleep_level=rng.choice([1, 2]),
+        warmer=_warmer(rng),
+        **_scaling(rng),
     )
 
 
-KINDS = ["burst"] * 6 + ["leave", "warm", "stop", "sleep", "reload", "measure", "sized", "crash", "overhead"]
+def _scaling(rng: Random) -> dict[str, Any]:
+    """Policies that are up ahead, learn, or take their time."""
+    windows = [
+        Window(cron="* * * * *", lasts=20.0),
+        Window(cron="1-59/3 * * * *", lasts=90.0, min_replicas=2, timezone="Europe/Berlin"),
+        Window(cron="*/2 * * * *", until="1-59/2 * * * *"),
+    ]
+    return {
+        "schedule": tuple(rng.sample(windows, rng.choice([0, 0, 0, 1, 2]))),
+        "predictive": rng.random() < 0.2,
+        "ttl_is_auto": rng.random() < 0.2,
+        "base": rng.choice([0, 0, 0, 0, 1, None]),
+        "scale_up_delay": rng.choice([0.0, 0.0, 0.5, 8.0]),
+        "scale_down_delay": rng.choice([0.0, 0.0, 1.0, 40.0]),
+        "start_seconds": rng.choice([None, 5.0, 70.0]),
+    }
+
+
+def _warmer(rng: Random) -> Warmer | None:
+    if rng.random() < 0.6:
+        return None
+    gpus, gpu_memory = rng.choice([(0, None), (0, None), (1, None), (1, 5 * GIB), (1, 20 * GIB)])
+    estimated = rng.random() < 0.5
+    need = Need(rng.randint(1, 4) * GIB, gpus, gpu_memory, estimated, gpu_estimated=estimated)
+    return Warmer(rng.choice("xswt"), need, rng.choice([None, 1, 2]), rng.choice([None, None, 0.002, 0.5]))
+
+
+def _arrived(rng: Random, at: float, request: str, name: str) -> ev.Arrived:
+    return ev.Arrived(
+        at,
+        request,
+        name,
+        rng.choice([None, None, None, 0.0, 3.0, INF]),
+        rng.choice([STANDARD, STANDARD, CRITICAL, BATCH]),
+        rng.choice([None, None, *NAMES]),
+    )
+
+
+KINDS = ["burst"] * 6 + [
+    "leave",
+    "warm",
+    "stop",
+    "sleep",
+    "reload",
+    "measure",
+    "sized",
+    "crash",
+    "overhead",
+    "clock",
+]
 
 
 def events(seed: int, length: int) -> list[ev.Event]:
@@ -60,7 +115,7 @@ def events(seed: int, length: int) -> list[ev.Event]:
     gpus = rng.randint(0, 3)
     hosts = (Host("local", rng.randint(4, 20) * GIB, tuple(Device(i, 40 * GIB) for i in range(gpus))),)
     declared = deployments(rng)
-    found: list[ev.Event] = [ev.Configured(0.0, declared, hosts)]
+    found: list[ev.Event] = [ev.Configured(0.0, declared, hosts, unix=1.8e9)]
     at, requests = 0.0, 0
     for _ in range(length):
         at += rng.choice([0.0, 0.01, 0.3, 2.0, 40.0]) + len(found) * 1e-6
@@ -69,9 +124,7 @@ def events(seed: int, length: int) -> list[ev.Event]:
             for _ in range(rng.randint(1, 8)):
                 requests += 1
                 at += 1e-6
-                found.append(
-                    ev.Arrived(at, f"r{requests}", name, rng.choice([None, None, None, 0.0, 3.0, INF]))
-                )
+                found.append(_arrived(rng, at, f"r{requests}", name))
         elif kind == "leave":
             found.append(ev.Finished(at, f"r{rng.randint(1, max(1, requests))}", ok=False))
         elif kind == "warm":
@@ -80,11 +133,13 @@ def events(seed: int, length: int) -> list[ev.Event]:
             found.append(ev.StopAsked(at, name))
         elif kind == "sleep":
             found.append(ev.SleepAsked(at, name, rng.choice([None, 1, 2])))
+        elif kind == "clock":
+            found.append(ev.ClockSet(at, 1.8e9 + rng.choice([-1e8, -3600.0, 0.0, 30.0, 86400.0, 1e7])))
         elif kind == "overhead":
             found.append(ev.Overhead(at, "local", rng.randint(0, 6) * GIB))
         elif kind == "reload":
             declared = deployments(rng)
-            found.append(ev.Configured(at, declared, hosts))
+            found.append(ev.Configured(at, declared, hosts, unix=1.8e9))
         elif kind == "measure":
             gpu = rng.choice([None, rng.randint(1, 35) * GIB])
             found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB, gpu))
@@ -96,7 +151,9 @@ def events(seed: int, length: int) -> list[ev.Event]:
             need = next((d.need for d in declared if d.id == name), Need())
             gpu = None if need.gpu_memory is None else rng.randint(1, 35) * GIB
             memory = rng.randint(1, 30) * GIB
-            found.append(ev.Sized(at, name, msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)))
+            small = rng.random() < 0.3
+            need = msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)
+            found.append(ev.Sized(at, name, need, small))
     return sorted(found, key=lambda e: e.at)
 
 

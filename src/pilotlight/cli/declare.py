@@ -33,18 +33,25 @@ def declare(
     at: float,
     known: Known,
     learned: Learned = lambda name, model, host, kind: None,
+    unix: float = 0.0,
 ) -> Configured:
-    """Every model as a deployment, with what one replica is thought to need until it has been measured."""
+    """Every model as a deployment, with what one replica is thought to need until it has been measured.
+
+    `unix`: Unix time at second 0 of the clock that `at` is of.
+    """
     found: list[Deployment] = []
     for name, model in config.models.items():
         engine = engines[model.engine]
-        need = known.get((name, fingerprint(model)))
-        if need is None:
-            need = engine.need(model, _size(weights, model))
-        d = deployment(name, model, engine.plan(model), need, _techniques(model, engine))
+        need, small = (_need(name, m, engine, weights, known) for m in (model, model.small()))
+        d = deployment(name, model, engine.plan(model), need, _techniques(model, engine), small)
         start, wake = (learned(name, model, host.id, kind) for kind in ("start", "wake"))
         found.append(msgspec.structs.replace(d, start_seconds=start, wake_seconds=wake))
-    return Configured(at, tuple(found), (host,), goal(config))
+    return Configured(at, tuple(found), (host,), goal(config), unix)
+
+
+def _need(name: str, model: Model, engine: Engine, weights: WeightCache, known: Known) -> Need:
+    need = known.get((name, fingerprint(model)))
+    return engine.need(model, _size(weights, model)) if need is None else need
 
 
 def _techniques(model: Model, engine: Engine) -> tuple[str, ...]:
@@ -55,9 +62,10 @@ def _techniques(model: Model, engine: Engine) -> tuple[str, ...]:
 
 def refined(
     config: Config, engines: Mapping[str, Engine], weights: WeightCache, known: Known
-) -> Iterator[tuple[str, Need]]:
-    """Better estimates, from the headers of the weights that are here. Reads files: up to 0.2 s each; for a thread."""
-    for name, model in config.models.items():
+) -> Iterator[tuple[str, Need, bool]]:
+    """Better estimates, from the headers of the weights that are here, of each model and of its warmer (True). Reads
+    files: up to 0.2 s each; for a thread."""
+    for name, model, small in _each(config):
         key = (name, fingerprint(model))
         if model.source is None or key in known:
             continue
@@ -70,7 +78,14 @@ def refined(
             # Its start will fail and say so to whoever asks; the other models must not suffer for it.
             log.warning("%s: %s", name, e)
         else:
-            yield name, known[key]
+            yield name, known[key], small
+
+
+def _each(config: Config) -> Iterator[tuple[str, Model, bool]]:
+    for name, model in config.models.items():
+        yield name, model, False
+        if model.warmer is not None:
+            yield name, model.small(), True
 
 
 def _size(weights: WeightCache, model: Model) -> WeightsInfo | None:

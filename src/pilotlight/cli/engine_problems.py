@@ -32,8 +32,12 @@ def wrong_args(path: Path, config: Config) -> list[Problem]:
     for name, model in config.models.items():
         engine = all_engines[model.engine]
         ours = isinstance(engine, VllmEngine | SglangEngine)
-        said = engine.check(model) if ours else _of_llamacpp(model)
+        said = [*(engine.check(model) if ours else _of_llamacpp(model))]
         found += [_problem(path, name, "engine_args", text) for text in said]
+        if model.warmer is not None:
+            small = model.small()
+            of_warmer = engine.check(small) if ours else _of_llamacpp(small)
+            found += [_problem(path, name, "warmer", text) for text in of_warmer if text not in said]
     return found
 
 

@@ -68,7 +68,7 @@ class Forecast:
     def words(self, deployment: str) -> str:
         """What a held request is told."""
         d = self._fleet().deployments.get(deployment)
-        for r in d.replicas.values() if d is not None else ():
+        for r in d.every if d is not None else ():
             if r.state in COMING:
                 report = self._report(r.id)
                 doing = report.doing if report is not None else r.state.value

@@ -18,6 +18,7 @@ VERBS = {
     "check": "say everything that is wrong with a configuration",
     "reload": "have a running server read its configuration again",
     "ps": "show a running server's replicas",
+    "explain": "show why a model has the replicas that it has: decisions, and what each policy asks for",
     "engine": "install engines that do not come with pilotlight, such as vLLM",
     "list": "show models, and weights in the cache",
     "warm": "start a replica before anybody asks",
@@ -27,6 +28,7 @@ VERBS = {
     "logs": "show an engine's log",
     "trace": "show where a request's wait went",
     "bench": "measure what a start from zero costs and what each technique takes off it",
+    "simulate": "replay request traces through the scaling policies, and say what it would have cost",
     "version": "print the version",
 }
 

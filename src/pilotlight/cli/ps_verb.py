@@ -35,6 +35,8 @@ def _row(r: dict[str, Any]) -> list[str]:
         eta = r.get("eta_s")
         left = "" if eta is None else f", about {max(1, round(eta))} s to go"
         state = f"{state} ({r['progress']}{left})"
+    if r.get("warmer"):
+        state = f"{state}, warmer"
     left = r["idle_left_s"]
     return [
         r["model"],

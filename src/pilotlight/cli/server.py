@@ -22,6 +22,7 @@ from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
+from pilotlight.controller.wall import WallClock
 from pilotlight.engines.registry import engines
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet import view
@@ -43,6 +44,7 @@ from pilotlight.spec.model import Config
 from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.telemetry.cold_rate import ColdRate
+from pilotlight.telemetry.decisions import Decisions
 from pilotlight.telemetry.otel import from_env
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.request_log import RequestLog
@@ -116,7 +118,15 @@ class Server:
         )
         self.start_times = StartTimes(self.state / "start_times.json", clock, self.forecast.of)
         book = StartBook(self.metrics, self.start_times)
-        effects = LiveEffects(self.worker, lambda name: self._models[name], self._start_record, book)
+        self._decisions = Decisions(clock, lambda: self.controller.fleet)
+        self._wall = WallClock(clock, self._post)
+        effects = LiveEffects(
+            self.worker,
+            lambda name: self._models[name],
+            self._start_record,
+            book,
+            self._decisions.decided,
+        )
         self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
         self._desk = effects.requests = Desk(clock, self.controller.post)
         self._patience = patience
@@ -171,6 +181,7 @@ class Server:
             primed=self._primed,
             metrics=self.metrics,
             traces=self.traces,
+            decisions=self._decisions.of,
             reload=self.reload,
             version=__version__,
         )
@@ -182,6 +193,7 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
+        self._wall.start()
         if self._reload_due:
             self.reload_and_log()
 
@@ -193,15 +205,17 @@ class Server:
 
     def _declared(self, config: Config) -> Configured:
         host = self._inventory.host(config)
+        now, unix = self.clock.now(), self._wall.unix
         return declare(
-            config, self._engines, self.weights, host, self.clock.now(), self._known, self.forecast.seconds
+            config, self._engines, self.weights, host, now, self._known, self.forecast.seconds, unix
         )
 
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
         self.controller.post(declared)
         pools = {engine: settings.warm_pool for engine, settings in self.config.engines.items()}
-        self.worker.prime(self.config.models.values(), pools)
+        models = self.config.models.values()
+        self.worker.prime([*models, *(m.small() for m in models if m.warmer is not None)], pools)
         if self._refining is not None:
             self._refining.cancel()
         self._refining = asyncio.get_running_loop().create_task(self._refine(self.config))
@@ -209,8 +223,8 @@ class Server:
     async def _refine(self, config: Config) -> None:
         estimates = refined(config, self._engines, self.weights, self._known)
         while (found := await asyncio.to_thread(next, estimates, None)) is not None:
-            name, need = found
-            self.controller.post(Sized(self.clock.now(), name, need))
+            name, need, small = found
+            self.controller.post(Sized(self.clock.now(), name, need, small))
 
     def _announce(self, config_file: str | None) -> None:
         local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
@@ -276,11 +290,19 @@ class Server:
         return {"zygotes": zygotes, "warm_pool": dict(self.worker.primed())}
 
     def _told(self) -> list[Callable[[RequestRecord], None]]:
-        told = [self.metrics.told, self._requests.told, self.traces.told, self._count_cold]
+        told = [
+            self.metrics.told,
+            self._requests.told,
+            self.traces.told,
+            self._decisions.told,
+            self._count_cold,
+        ]
         return [*told, self._otel.told] if self._otel is not None else told
 
     def _count_cold(self, record: RequestRecord) -> None:
         if record.outcome == "refused":  # it was not served, and waited for nothing
+            return
+        if record.request_class == "batch":  # it has asked to wait
             return
         self._cold_rate.add(record.model, self.clock.now(), record.start_wait)
 
@@ -310,6 +332,7 @@ class Server:
             self.worker.renew()
         self._engines.update(engines(new.engines, cache_dir(new)))
         self._models = dict(new.models)
+        self._decisions.keep(new.models)
         self.front.directory = Directory(new.models)
         self.front.keys = self._keys(new, self.front.keys)
         self._apply(declared)
@@ -345,6 +368,7 @@ class Server:
             self._announced.unlink(missing_ok=True)
         if at_once:
             await self.substrate.close()
+        self._wall.stop()
         if self._refining is not None:
             self._refining.cancel()
         if self._runner is not None:

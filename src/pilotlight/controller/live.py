@@ -62,11 +62,13 @@ class LiveEffects:
         model_of: Callable[[str], Model],
         record_of: Callable[[str], StartRecord | None],
         told: Told,
+        decided: Callable[[Moved | Rented | Note], None] = lambda action: None,
     ) -> None:
         self._replicas = replicas
         self._model_of = model_of
         self._record_of = record_of
         self._told = told
+        self._decided = decided
 
     def assign(self, action: Assign) -> None:
         self.requests.assign(action)
@@ -78,7 +80,8 @@ class LiveEffects:
         self.requests.refuse(action)
 
     def start(self, action: Start) -> None:
-        self._replicas.start(action, self._model_of(action.deployment))
+        model = self._model_of(action.deployment)
+        self._replicas.start(action, model.small() if action.small else model)
 
     def stop(self, action: Stop) -> None:
         self._replicas.stop(action.replica, GRACE)
@@ -97,6 +100,7 @@ class LiveEffects:
 
     def moved(self, action: Moved) -> None:
         self._told.moved(action)
+        self._decided(action)
         if action.was in COMING:  # it is over, well or not
             kind = "wake" if action.was is State.WAKING else "start"
             record = self._record_of(action.replica)
@@ -108,7 +112,9 @@ class LiveEffects:
         log.log(level, "%s is %s: %s", action.replica, action.state.value.replace("_", " "), action.because)
 
     def rented(self, action: Rented) -> None:
+        self._decided(action)
         log.info("%s: %d always up: %s", action.deployment, action.replicas, action.because)
 
     def note(self, action: Note) -> None:
+        self._decided(action)
         log.warning("%s: %s", action.deployment, action.because)

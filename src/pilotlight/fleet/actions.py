@@ -12,6 +12,8 @@ class Assign(msgspec.Struct, frozen=True, gc=False):
     request: str
     replica: str
     because: str
+    stands_in: str | None = None
+    """The replica's deployment, where that is not the one that was asked for."""
 
 
 class Hold(msgspec.Struct, frozen=True, gc=False):
@@ -46,6 +48,8 @@ class Start(msgspec.Struct, frozen=True):
     because: str
     techniques: tuple[str, ...] = ()
     """Those that may rewrite the plan, where they are at hand."""
+    small: bool = False
+    """It is the deployment's warmer, with arguments of its own."""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -96,6 +100,8 @@ class Moved(msgspec.Struct, frozen=True):
     state: State
     cause: Cause | None
     because: str
+    small: bool = False
+    """It is a warmer."""
 
 
 class Rented(msgspec.Struct, frozen=True):

@@ -1,6 +1,8 @@
 """From what an operator declared to what the kernel decides on, the same live and simulated."""
 
-from pilotlight.fleet.deployment import Deployment, Goal, Need
+import msgspec
+
+from pilotlight.fleet.deployment import Deployment, Goal, Need, Warmer
 from pilotlight.fleet.plan import Plan
 from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.model import Config, Model
@@ -29,7 +31,15 @@ def goal(config: Config) -> Goal:
     )
 
 
-def deployment(name: str, model: Model, plan: Plan, need: Need, techniques: tuple[str, ...]) -> Deployment:
+def deployment(
+    name: str,
+    model: Model,
+    plan: Plan,
+    need: Need,
+    techniques: tuple[str, ...],
+    small_need: Need | None = None,
+) -> Deployment:
+    """`small_need`: of its warmer; None takes what is declared, and else as much as a full one."""
     return Deployment(
         id=name,
         fingerprint=fingerprint(model),
@@ -44,10 +54,34 @@ def deployment(name: str, model: Model, plan: Plan, need: Need, techniques: tupl
         startup_timeout=model.startup_timeout,
         drain_timeout=model.drain_timeout,
         max_pending_requests=model.max_pending_requests,
+        batch_deadline=model.batch_deadline,
         pinned=model.pinned,
         techniques=techniques,
         sleep_after=model.sleep_after,
         sleep_level=model.sleep_level,
         ttl_is_auto=model.ttl_is_auto,
+        schedule=model.schedule,
+        predictive=model.predictive,
+        scale_up_delay=model.scale_up_delay,
+        scale_down_delay=model.scale_down_delay,
         base=None if isinstance(model.base, str) else model.base,
+        warmer=_warmer(model, need, small_need),
     )
+
+
+def _warmer(model: Model, need: Need, small_need: Need | None) -> Warmer | None:
+    if model.warmer is None:
+        return None
+    small = model.small()
+    if small_need is None:
+        memory = need.memory if small.memory is None else small.memory
+        gpu = small.gpu_memory if small.gpu_memory is not None or small.gpus != need.gpus else need.gpu_memory
+        small_need = msgspec.structs.replace(
+            need,
+            memory=memory,
+            gpus=small.gpus,
+            gpu_memory=gpu,
+            estimated=small.memory is None,
+            gpu_estimated=gpu is not None and small.gpu_memory is None,
+        )
+    return Warmer(fingerprint(small), small_need, small.slots, model.warmer.below)

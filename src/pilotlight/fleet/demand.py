@@ -6,8 +6,8 @@ two busy spells of a level lies a gap; a replica kept over the gap meets the nex
 
 import msgspec
 
-PER_OCTAVE = 4
-"""Bins per doubling of a gap's length; a bin's edges lie 19 % apart."""
+PER_OCTAVE = 3
+"""Bins per doubling of a gap's length; a bin's edges lie 26 % apart."""
 
 SHORTEST = 0.25
 """Seconds; shorter gaps are in bin 0."""
@@ -56,23 +56,32 @@ class Level(msgspec.Struct, eq=False):
     """When its latest busy spell ended; while it is busy, when the one before did."""
     busy_since: float = 0.0
     busy: bool = False
+    waited: int = 0
+    """Requests that were cold for want of it in the present spell, or the latest."""
     guessed: bool = False
     """It began when nobody knew how long the deployment's requests run: nothing is learned of it."""
     unmet: bool = False
     """The spell began with no replica for it."""
     busy_seconds: float = 0.0
-    """Of its busy spells that are over; counts for less the longer ago, as `spells` and `over` do."""
+    """Of its spells; older ones count for less, as in `spells` and `over`."""
     spells: float = 0.0
     over: float = 0.0
-    """Seconds that `busy_seconds` and `spells` are of."""
+    """Seconds that `busy_seconds` and `spells` are of, as of `as_of`."""
     as_of: float = 0.0
+    horizon: float = 7200.0
+    """Seconds over which they are weighted."""
+    new_busy: float = 0.0
+    """Seconds and spells since `as_of`."""
+    new_spells: int = 0
+    met: dict[int, int] = {}
+    """Gaps since `frontier` was drawn over which a replica was kept, by bin."""
     missed: float = 0.0
     """Spells that began with no replica for them, older ones counting for less."""
     cold: float = 0.0
     """Requests that waited too long in those."""
     frontier: Frontier | None = None
-    stale: float = 0.0
-    """Gaps that have come since `frontier` was drawn."""
+    redraw_at: float = 0.0
+    """Total of the gaps from which on `frontier` is drawn anew."""
 
 
 class Demand(msgspec.Struct, eq=False):
@@ -94,9 +103,16 @@ class Demand(msgspec.Struct, eq=False):
     """Replicas rented for long, because on demand they would cost more."""
     rented_at: float = 0.0
     """When the base last grew."""
-    looked_at: float = 0.0
-    """When the base was last thought about."""
+    look_at: float = 0.0
+    """When the base is to be thought about again."""
+    awaited: bool = False
+    """There is a timer for it."""
+    born: float = 0.0
     requests: int = 0
+    """Since they were last worked up."""
+    work_up: int = 1
+    """With so many, they are worked up."""
+    asked: int = 0
     """Since its own cold rate was last looked at, and how many of them were cold."""
     cold: int = 0
     boost: float = 1.0

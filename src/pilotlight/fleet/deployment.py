@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from pilotlight.fleet.plan import Plan
+from pilotlight.spec.scaling import Window
 
 
 class Need(msgspec.Struct, frozen=True):
@@ -22,6 +23,35 @@ class Need(msgspec.Struct, frozen=True):
     """Whether `gpu_memory` is a guess."""
     exclusive: str | None = None
     """An address that only one process on a host can have."""
+
+    def known(self, measured: int, measured_gpu: int) -> "Need":
+        """With what was measured, in bytes of host memory and of a device; 0 where nothing was."""
+        if not measured and not measured_gpu:
+            return self
+        gpu = self.gpu_memory
+        if gpu is not None:
+            gpu = _known(gpu, measured_gpu, self.gpu_estimated)
+        memory = _known(self.memory, measured, self.estimated)
+        return msgspec.structs.replace(self, memory=memory, gpu_memory=gpu)
+
+
+def _known(said: int, measured: int, estimated: bool) -> int:
+    """A measurement replaces an estimate, and can only raise what the operator said."""
+    return measured if estimated and measured else max(said, measured)
+
+
+class Warmer(msgspec.Struct, frozen=True):
+    """A smaller replica that stays in the place of the last full one while traffic is low."""
+
+    fingerprint: str = ""
+    """Of what it is started with; the deployment's own for an engine that cannot be made smaller: then the last full
+    one stays."""
+    need: Need = Need()
+    slots: int | None = None
+    """Requests in flight in it at most; None without limit."""
+    below: float | None = None
+    """Requests a second, as of late, under which it takes the last one's place; None only where that one's keep-alive
+    is over."""
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -42,6 +72,8 @@ class Deployment(msgspec.Struct, frozen=True):
     startup_timeout: float = 600.0
     drain_timeout: float = 120.0
     max_pending_requests: int = 512
+    batch_deadline: float = 600.0
+    """How long a request of the class batch waits for idle capacity before it counts as standard."""
     pinned: bool = False
     techniques: tuple[str, ...] = ()
     """What may rewrite its start plan where it is at hand; `sleep` among them when its engine can sleep."""
@@ -52,14 +84,23 @@ class Deployment(msgspec.Struct, frozen=True):
     """How long it is kept is learned from its traffic, in place of `ttl` and `ttl_to_zero`."""
     base: int | None = 0
     """Replicas that are rented for long and always up; None sizes it from the traffic."""
+    schedule: tuple[Window, ...] = ()
+    """When replicas are up before anybody asks."""
+    predictive: bool = False
+    """One is started ahead of the requests that are forecast, where that pays."""
+    scale_up_delay: float = 0.0
+    """Seconds for which its requests must have asked for more replicas before one is started."""
+    scale_down_delay: float = 0.0
+    """Seconds for which they must have asked for fewer before one goes."""
     start_seconds: float | None = None
     """How long a start takes, as far as it was known when this was declared."""
     wake_seconds: float | None = None
+    warmer: Warmer | None = None
 
     @property
     def learns(self) -> bool:
         """Whether its traffic is remembered for the sake of its policies."""
-        return self.ttl_is_auto or self.base is None
+        return self.ttl_is_auto or self.base is None or self.predictive
 
     @property
     def can_sleep(self) -> bool:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
 from pilotlight.fleet.plan import Stage
 
@@ -14,6 +15,10 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     deployment: str
     keep_alive: float | None = None
     """Seconds the replica shall stay after it, in place of its ttl."""
+    rank: int = STANDARD
+    """Of its class; see fleet/classes.py."""
+    stand_in: str | None = None
+    """The deployment that may answer it while its own has no replica up; None when none may."""
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -137,6 +142,8 @@ class Sized(msgspec.Struct, frozen=True):
     at: float
     deployment: str
     need: Need
+    small: bool = False
+    """Of its warmer."""
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -146,6 +153,15 @@ class Configured(msgspec.Struct, frozen=True):
     deployments: tuple[Deployment, ...]
     hosts: tuple[Host, ...]
     goal: Goal = Goal()
+    unix: float = 0.0
+    """Unix time at second 0 of the controller's clock, for schedules and rhythms of the day."""
+
+
+class ClockSet(msgspec.Struct, frozen=True):
+    """The wall clock was set: Unix time at second 0 of the controller's clock is another now."""
+
+    at: float
+    unix: float
 
 
 class WarmAsked(msgspec.Struct, frozen=True):
@@ -192,6 +208,7 @@ Event = (
     | Measured
     | Sized
     | Configured
+    | ClockSet
     | WarmAsked
     | StopAsked
     | ShutDown

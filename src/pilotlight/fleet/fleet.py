@@ -8,8 +8,11 @@ import heapq
 
 import msgspec
 
+from pilotlight.fleet.ahead import Ahead, Delays
+from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.demand import Demand, Prices, first_prices
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
+from pilotlight.fleet.forecast import Forecast
 from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import RESTING, SERVING, State
 
@@ -22,6 +25,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     id: str
     at: float
     keep_alive: float | None = None
+    rank: int = STANDARD
 
 
 class Replica(msgspec.Struct, eq=False):
@@ -64,7 +68,11 @@ class Replica(msgspec.Struct, eq=False):
     """When a draining replica is stopped all the same."""
     timer_at: float = NEVER
     """The earliest moment in the heap at which this replica is looked at."""
+    rests: float = 0.0
+    """Idle seconds after which it was to be looked at, when that was last thought about."""
     measured: bool = False
+    small: bool = False
+    """It is a warmer."""
 
     @property
     def is_put_aside(self) -> bool:
@@ -86,14 +94,40 @@ class Stays(msgspec.Struct, frozen=True):
     """Bytes on each of its devices; None when that is not known."""
 
 
+class Warming(msgspec.Struct, eq=False):
+    """The warmers of a deployment."""
+
+    replicas: dict[str, Replica] = {}
+    """Those that are not gone; more than one only while one takes another's place."""
+    wanted: bool = False
+    """There is to be one: it has taken, or is to take, the place of the last full one, and was not evicted since."""
+    failures: int = 0
+    """Starts and crashes in a row without a request served in between."""
+    retry_at: float = 0.0
+    """No start before this moment."""
+    no_room: bool = False
+    """It was said that there is no room for one beside the full one."""
+    measured: int = 0
+    """The most host memory that one was measured to take, in bytes."""
+    measured_gpu: int = 0
+    """The same on the device where it takes most."""
+
+
 class DeploymentState(msgspec.Struct, eq=False):
     spec: Deployment
     replicas: dict[str, Replica] = {}
-    """Those that are not gone, of every fingerprint, oldest first."""
+    """Those that are not gone, of every fingerprint, oldest first; without warmers."""
     held: dict[str, Held] = {}
     """In order of arrival; a bounced request comes first."""
+    urgent: dict[str, None] = {}
+    """Of `held`, those that are critical: they leave before the others."""
+    patient: dict[str, Held] = {}
+    """Batch requests that wait for idle capacity, in order of arrival. Nobody starts a replica for them; past their
+    deadline they are among `held`."""
     in_flight: int = 0
-    """On all its replicas that are not gone."""
+    """On all its replicas that are not gone, and on others' that stand in."""
+    away: int = 0
+    """Of those, the ones that a stand-in answers."""
     started: int = 0
     """Replicas ever ordered; numbers them."""
     failures: int = 0
@@ -101,7 +135,8 @@ class DeploymentState(msgspec.Struct, eq=False):
     retry_at: float = 0.0
     """No start before this moment."""
     warm_asked: bool = False
-    """An operator asked for one replica, and it is not up yet."""
+    """One replica is to come up whoever waits, and is not up yet: an operator asked for it, or a stand-in had to
+    answer in its place."""
     waiting_since: float = NEVER
     """Since when it has wanted a replica for which there is no room."""
     measured: int = 0
@@ -128,10 +163,59 @@ class DeploymentState(msgspec.Struct, eq=False):
     timer_at: float = NEVER
     demand: Demand | None = None
     """What is remembered of its traffic, where its policies learn."""
+    warming: Warming | None = None
+    """Its warmers, where it has, or had, any."""
+    ahead: Ahead | None = None
+    """What is to be up before anybody asks, where it has a schedule or is predictive."""
+    forecast: Forecast | None = None
+    """By Unix time; where it is predictive."""
+    delays: Delays | None = None
+    """Where it has any."""
+    floor: int = 0
+    """Replicas that are up in any case, whoever says so; `settle_floor` keeps it true."""
+
+    def __post_init__(self) -> None:
+        self.settle_floor()
+
+    def settle_floor(self) -> None:
+        """After a change of the declaration, the base, or what is to be up ahead."""
+        self.reconsider()
+        self.floor = max(self.rented, self.ahead.replicas if self.ahead is not None else 0)
+
+    def reconsider(self) -> None:
+        """Who is kept may have changed: each is asked again when it is idle next."""
+        for r in self.replicas.values():
+            r.rests = 0.0
 
     @property
-    def floor(self) -> int:
-        """Replicas that are up in any case."""
+    def small(self) -> list[Replica]:
+        """Its warmers that are not gone."""
+        return [] if self.warming is None else [*self.warming.replicas.values()]
+
+    @property
+    def every(self) -> list[Replica]:
+        """Its replicas that are not gone, warmers included."""
+        return [*self.replicas.values(), *self.small]
+
+    @property
+    def has_any(self) -> bool:
+        """Whether a replica as declared, or a warmer, serves or will."""
+        return bool(self.current()) or any(r.state in SERVING for r in self.small)
+
+    def is_current(self, r: Replica) -> bool:
+        """Whether it is as declared."""
+        if r.small:
+            return self.spec.warmer is not None and r.fingerprint == self.spec.warmer.fingerprint
+        return r.fingerprint == self.spec.fingerprint
+
+    @property
+    def reserved(self) -> int:
+        """Of the floor, those whose place is taken for nobody else: not what is only hoped to be of use."""
+        return max(self.spec.min_replicas, self.ahead.scheduled if self.ahead is not None else 0)
+
+    @property
+    def rented(self) -> int:
+        """Of the floor, those that are always up."""
         rented = (
             self.spec.base
             if self.spec.base is not None
@@ -159,6 +243,15 @@ class DeploymentState(msgspec.Struct, eq=False):
         return found
 
 
+class Aside(msgspec.Struct, frozen=True, eq=False):
+    """A running request of which more must be known than where it runs, in case it bounces."""
+
+    held: Held
+    """As it came."""
+    asked: DeploymentState | None = None
+    """Whose stand-in answers it."""
+
+
 class HostState(msgspec.Struct, eq=False):
     spec: Host
     memory: int = 0
@@ -180,6 +273,8 @@ class Fleet(msgspec.Struct, eq=False):
     replicas: dict[str, Replica] = {}
     assigned: dict[str, Replica] = {}
     """Where each running request is; the replica may be gone before the request is over."""
+    asides: dict[str, Aside] = {}
+    """Of those, the ones that are critical or batch, or that a stand-in answers."""
     holding: dict[str, str] = {}
     """The deployment that each held request waits for."""
     hosts: dict[str, HostState] = {}
@@ -190,6 +285,8 @@ class Fleet(msgspec.Struct, eq=False):
     order: int = 0
     wake_at: float = NEVER
     """The Tick that is already asked for."""
+    unix: float = 0.0
+    """Unix time at second 0 of the controller's clock."""
     goal: Goal = Goal()
     prices: Prices = msgspec.field(default_factory=first_prices)
     closing: bool = False
@@ -200,16 +297,9 @@ class Fleet(msgspec.Struct, eq=False):
 
     def need_of(self, d: DeploymentState) -> Need:
         """What its next replica is taken to need: the declaration or estimate, or what was measured if more."""
-        need = d.spec.need
-        if not d.measured and not d.measured_gpu:
-            return need
-        gpu = need.gpu_memory
-        if gpu is not None:
-            gpu = _known(gpu, d.measured_gpu, need.gpu_estimated)
-        memory = _known(need.memory, d.measured, need.estimated)
-        return msgspec.structs.replace(need, memory=memory, gpu_memory=gpu)
+        return d.spec.need.known(d.measured, d.measured_gpu)
 
-
-def _known(said: int, measured: int, estimated: bool) -> int:
-    """A measurement replaces an estimate, and can only raise what the operator said."""
-    return measured if estimated and measured else max(said, measured)
+    def small_need_of(self, d: DeploymentState) -> Need:
+        """The same of its next warmer."""
+        assert d.spec.warmer is not None and d.warming is not None
+        return d.spec.warmer.need.known(d.warming.measured, d.warming.measured_gpu)

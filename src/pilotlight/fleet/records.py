@@ -46,6 +46,10 @@ class RequestRecord(msgspec.Struct, frozen=True):
     outcome: str
     """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout`, `start_failed` or `internal_error`."""
     key: str | None = None
+    request_class: str = "standard"
+    """`critical`, `standard` or `batch`."""
+    served_model: str | None = None
+    """The stand-in that it was sent to, in place of `model`; it did not wait, and is not cold."""
     session: str | None = None
     replica: str | None = None
     assigned_at: float | None = None
@@ -54,7 +58,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     first_byte_at: float | None = None
     """When the first byte of the answer's body came from the replica."""
     replica_ready_at: float | None = None
-    """When it came up: its start, or its latest wake, was over."""
+    """When it came up: its start, or its latest wake, was over. Of a batch request no later than `waiting_since`: it
+    waits for capacity, not for a start."""
     woken: bool = False
     """It came up by a wake."""
     prompt_tokens: int | None = None
@@ -84,7 +89,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
         since = max(self.waiting_since, self.arrived_at)
         if self.replica_ready_at is not None:
             wait = max(0.0, self.replica_ready_at - since)
-        elif self.in_vain or self.outcome == "start_failed":
+        elif self.request_class != "batch" and (self.in_vain or self.outcome == "start_failed"):
             wait = self.ended_at - since
         if self.assigned_at is not None:
             queue = self.assigned_at - since - wait
@@ -94,6 +99,11 @@ class RequestRecord(msgspec.Struct, frozen=True):
         _set(self, "start_wait", wait)
         _set(self, "start", start)
         _set(self, "queue", queue if queue > AT_ONCE else 0.0)
+
+    @property
+    def stood_in(self) -> bool:
+        """Whether another model than the one that was asked for has answered it."""
+        return self.served_model is not None
 
     @property
     def ttft(self) -> float | None:

@@ -21,12 +21,14 @@ def woken(fleet: Fleet, replica: str) -> bool:
 def is_up(fleet: Fleet, deployment: str) -> bool:
     """Whether any replica of it is up."""
     d = fleet.deployments.get(deployment)
-    return d is not None and any(r.state in UP for r in d.replicas.values())
+    return d is not None and any(r.state in UP for r in d.every)
 
 
 def held(fleet: Fleet) -> dict[str, int]:
     """Requests that wait, by deployment."""
-    return {name: len(d.held) for name, d in fleet.deployments.items() if d.held}
+    return {
+        name: len(d.held) + len(d.patient) for name, d in fleet.deployments.items() if d.held or d.patient
+    }
 
 
 def waiting_for_room(fleet: Fleet, now: float) -> dict[str, float]:
@@ -36,7 +38,7 @@ def waiting_for_room(fleet: Fleet, now: float) -> dict[str, float]:
 
 def states(fleet: Fleet, deployment: str) -> dict[str, int]:
     """How many of its replicas are in each state."""
-    found = [r.state.value for r in fleet.deployments[deployment].replicas.values()]
+    found = [r.state.value for r in fleet.deployments[deployment].every]
     return {state: found.count(state) for state in found}
 
 
@@ -44,11 +46,12 @@ def row(fleet: Fleet, r: Replica, now: float, leaves_at: float) -> dict[str, Any
     """A replica as GET /running shows it; `leaves_at`: when it goes if nobody asks."""
     d = fleet.deployments[r.deployment]
     there = len(d.current()) + len(d.resting())  # one that sleeps leaves at its ttl, too
-    kept = there <= d.spec.min_replicas or leaves_at == float("inf")
+    kept = r.small or there <= d.floor or leaves_at == float("inf")
     return {
         "model": r.deployment,
         "replica": r.id,
         "state": r.state.value,
+        "warmer": r.small,
         "stage": None if r.stage is None else r.stage.value,
         "since_s": round(now - r.since, 3),
         "age_s": round(now - r.ordered_at, 3),

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from pilotlight.clock import Clock
@@ -15,6 +16,7 @@ from pilotlight.fleet.states import RESTING, SERVING
 from pilotlight.gateway.front import Front
 from pilotlight.http.errors import json_response
 from pilotlight.http.routes import ID, Handler, Route
+from pilotlight.policy.explain import explain
 from pilotlight.policy.keep_alive import leaves_at
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.stages import trace
@@ -37,6 +39,7 @@ class Admin:
         primed: Callable[[], dict[str, Any]],
         metrics: Metrics,
         traces: Traces,
+        decisions: Callable[[str], list[dict[str, Any]]],
         reload: Callable[[], list[str]],
         version: str,
     ) -> None:
@@ -50,6 +53,7 @@ class Admin:
         self._primed = primed
         self._metrics = metrics
         self._traces = traces
+        self._decisions = decisions
         self._reload = reload
         self._version = version
 
@@ -67,6 +71,7 @@ class Admin:
             Route("POST", "/models/{id}/sleep", guarded(self._sleep)),
             Route("POST", "/models/{id}/wake_up", guarded(self._warm)),
             Route("GET", "/models/{id}/is_sleeping", guarded(self._is_sleeping)),
+            Route("GET", "/models/{id}/explain", guarded(self._explain)),
             Route("POST", "/reload", guarded(self._reloaded)),
         ]
 
@@ -152,8 +157,20 @@ class Admin:
     async def _is_sleeping(self, request: web.BaseRequest) -> web.StreamResponse:
         """As vLLM answers it: of a model with several replicas, when one sleeps and none is up or coming up."""
         d = self._fleet().deployments[self._model(request)]
-        states = {r.state for r in d.replicas.values()}
+        states = {r.state for r in d.every}
         return json_response({"is_sleeping": bool(states & RESTING) and not states & SERVING})
+
+    async def _explain(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Why it has the replicas that it has."""
+        model, fleet = self._model(request), self._fleet()
+        explained = explain(fleet, fleet.deployments[model], self._clock.now())
+        return json_response(
+            {
+                **msgspec.to_builtins(explained),
+                "replicas": view.states(fleet, model),
+                "decisions": self._decisions(model),
+            }
+        )
 
     def _summary(self, model: str) -> dict[str, Any]:
         return {"model": model, "replicas": view.states(self._fleet(), model)}

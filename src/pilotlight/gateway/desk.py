@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pilotlight.clock import Clock
 from pilotlight.errors import RequestError
 from pilotlight.fleet.actions import Assign, Hold, Refuse
+from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.events import Arrived, Bounced, Event, Finished
 
 
@@ -21,6 +22,7 @@ class Ticket:
         "refusal",
         "replica",
         "request",
+        "stands_in",
         "waiting_since",
     )
 
@@ -31,6 +33,8 @@ class Ticket:
         self.waiting_since = arrived_at
         """Its arrival, or when the replica that had it failed it."""
         self.replica: str | None = None
+        self.stands_in: str | None = None
+        """The deployment that the replica is of, where that is not the one that was asked for."""
         self.assigned_at: float | None = None
         self.refusal: Refuse | None = None
         self.because = ""
@@ -67,17 +71,24 @@ class Desk:
         self._post = post
         self._tickets: dict[str, Ticket] = {}
 
-    def open(self, request: str, deployment: str, keep_alive: float | None) -> Ticket:
+    def open(
+        self,
+        request: str,
+        deployment: str,
+        keep_alive: float | None,
+        rank: int = STANDARD,
+        stand_in: str | None = None,
+    ) -> Ticket:
         """The kernel has usually spoken by the time this returns: a warm request never waits for a task switch."""
         now = self._clock.now()
         ticket = Ticket(request, deployment, now)
         self._tickets[request] = ticket
-        self._post(Arrived(now, request, deployment, keep_alive))
+        self._post(Arrived(now, request, deployment, keep_alive, rank, stand_in))
         return ticket
 
     def bounce(self, ticket: Ticket) -> None:
         """Its replica could not be reached; the kernel finds another."""
-        ticket.replica = ticket.assigned_at = None
+        ticket.replica = ticket.assigned_at = ticket.stands_in = None
         ticket.waiting_since = now = self._clock.now()
         self._post(Bounced(now, ticket.request))
 
@@ -91,6 +102,7 @@ class Desk:
         ticket = self._tickets.get(action.request)
         if ticket is not None:
             ticket.replica = action.replica
+            ticket.stands_in = action.stands_in
             ticket.assigned_at = self._clock.now()
             ticket.spoken()
 

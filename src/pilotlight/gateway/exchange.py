@@ -2,37 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
 
 from aiohttp import web
 
 from pilotlight.clock import Timer
 from pilotlight.errors import RequestError
-from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
+from pilotlight.gateway.body import rewrite
 from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.desk import Ticket, refusal_error
 from pilotlight.gateway.kitchen import Kitchen
+from pilotlight.gateway.reply import Reply
+from pilotlight.gateway.terms import Terms
 from pilotlight.gateway.upstream import Answer, Broken, Unreached
 from pilotlight.http import sse
-from pilotlight.http.answer import sent, whole
-from pilotlight.http.errors import as_error, error_bytes, error_headers
-from pilotlight.http.headers import SERVER, Raw, for_client, printable, to_engine
+from pilotlight.http.answer import sent
+from pilotlight.http.errors import as_error
+from pilotlight.http.headers import for_client, to_engine
 from pilotlight.http.routes import OURS
 from pilotlight.spec.model import Model
-from pilotlight.telemetry.stages import server_timing
 
 log = logging.getLogger(__name__)
 
 
 _STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _JSON = {"Content-Type": "application/json"}
-AT_ONCE = 64 * 2**10
-"""Bytes that are handed to the system without waiting for the client to take any."""
 _ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
-class Exchange:
+class Exchange(Reply):
     """Runs once."""
 
     def __init__(
@@ -47,37 +45,19 @@ class Exchange:
         stream: bool,
         keep_alive: float | None,
         key: str | None,
+        terms: Terms,
     ) -> None:
-        self.kitchen = kitchen
-        self.request = request
-        self.id = id
-        self.deployment = deployment
-        self.model = model
+        super().__init__(
+            kitchen, request, id=id, deployment=deployment, model=model, stream=stream, key=key, terms=terms
+        )
         self.body = body
         """Empty once a stream has begun, for then it is not sent again."""
-        self.stream = stream
         self.keep_alive = keep_alive
-        self.key = key
-        self.response: web.StreamResponse | None = None
-        """Set once something was sent to the client."""
-        self.ticket: Ticket
-        self.status = 499
-        self.outcome = "client_left"
-        self.answered = False
-        """The engine answered in full, and did not say that it failed."""
-        self.replica: str | None = None
-        self.replica_ready_at: float | None = None
-        self.woken = False
-        """It came up by a wake, as far as that matters here."""
-        self.sent_at: float | None = None
-        self.first_byte_at: float | None = None
-        self.tokens = usage.NONE
-        self.bytes_out = 0
         self._watch: Timer | None = None
 
     async def run(self) -> web.StreamResponse:
         desk = self.kitchen.desk
-        self.ticket = desk.open(self.id, self.deployment, self.keep_alive)
+        self.ticket = self._open()
         try:
             return await self._serve()
         except RequestError as e:
@@ -94,7 +74,12 @@ class Exchange:
             if self._watch is not None:
                 self._watch.cancel()
             desk.close(self.ticket, self.answered)
-            self.kitchen.tell(self._record())
+            self.kitchen.tell(self.record())
+
+    def _open(self) -> Ticket:
+        stand_in = self.terms.stand_in
+        may = None if stand_in is None else stand_in.deployment
+        return self.kitchen.desk.open(self.id, self.deployment, self.keep_alive, self.terms.rank, may)
 
     # -- hold ------------------------------------------------------------------------------------------------------
 
@@ -120,7 +105,7 @@ class Exchange:
                     )
                     raise RequestError(502, text, code="engine_died") from None
                 tried_before = True
-                self.replica_ready_at = None
+                self.replica_ready_at = self.served_model = None
                 self.kitchen.desk.bounce(self.ticket)
 
     async def _wait(self) -> None:
@@ -156,9 +141,8 @@ class Exchange:
         kitchen = self.kitchen
         replica = self.ticket.replica
         assert replica is not None
-        self.replica = replica
-        self.replica_ready_at = kitchen.ready_at(replica)
-        self.woken = self.ticket.was_held and kitchen.woken(replica)
+        self.sent_to(replica)
+        model = self.serving()
         try:
             url = kitchen.url_of(replica)
         except KeyError:
@@ -170,7 +154,7 @@ class Exchange:
             target = self.request.path_qs
         try:
             answer = await kitchen.upstream.send(
-                url, target, headers, self.body, self.model.request_timeout, fresh=fresh
+                url, target, headers, self._body(), model.request_timeout, fresh=fresh
             )
             try:
                 if self.stream and answer.status == 200 and _is_events(answer):
@@ -180,12 +164,21 @@ class Exchange:
                 answer.close()
         except Silent:
             self.outcome = "timeout"
-            text = f"the engine sent nothing for {self.model.request_timeout:g} s (request_timeout)"
+            text = f"the engine sent nothing for {model.request_timeout:g} s (request_timeout)"
             raise RequestError(504, text, code="engine_timeout") from None
         except Broken as e:
             self.outcome = "engine_died"
-            text = f"the engine of {self.deployment} died in the middle of its answer: {e}"
+            text = (
+                f"the engine of {self.served_model or self.deployment} died in the middle of its answer: {e}"
+            )
             raise RequestError(502, text, code="engine_died") from None
+
+    def _body(self) -> bytes:
+        """As the engine is to read it: a stand-in goes by its own name."""
+        stand_in = self.terms.stand_in
+        if self.served_model is None or stand_in is None:
+            return self.body
+        return rewrite(self.body, stand_in.served_name, drop_keep_alive=False)
 
     async def _pass_on(self, answer: Answer) -> web.StreamResponse:
         """An answer that is read whole before the client gets any of it, so that a cut one is a clean error."""
@@ -197,7 +190,7 @@ class Exchange:
         outcome = "ok" if answer.status < 400 else "engine_error"
         response = self.response
         if response is None:
-            await self._send(answer.status, answer.headers, self._own_headers(), payload, outcome)
+            await self._send(answer.status, answer.headers, self.own_headers(), payload, outcome)
             return sent(self.request)
         self.outcome = outcome
         if answer.status >= 400:
@@ -209,27 +202,6 @@ class Exchange:
         except TimeoutError:
             self._cut()
         return response
-
-    async def _send(
-        self, status: int, headers: Raw, own: Mapping[str, str], body: bytes, outcome: str
-    ) -> None:
-        """A whole answer in one piece. ConnectionResetError when the client has left."""
-        writer = self.request.writer
-        data = whole(self.request, status, headers, own, body)
-        if len(data) <= AT_ONCE:
-            await writer.write(data)
-            self.status, self.outcome = status, outcome
-            return
-        # The engine has done its part: a client that is slow to read keeps nobody else from it.
-        self.kitchen.desk.close(self.ticket, self.answered)
-        try:
-            async with asyncio.timeout(self._patience_for_reader()):
-                await writer.write(data)
-                await writer.drain()
-            self.outcome = outcome
-        except TimeoutError:
-            self._cut()
-        self.status = status
 
     async def _relay(self, answer: Answer) -> web.StreamResponse:
         """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was.
@@ -291,95 +263,6 @@ class Exchange:
             return
         clock, now = self.kitchen.clock, self.bytes_out
         self._watch = clock.call_at(clock.now() + seconds, lambda: self._look_after_reader(answer, now))
-
-    def _patience_for_reader(self) -> float | None:
-        seconds = self.model.request_timeout
-        return None if seconds == float("inf") else seconds
-
-    def _cut(self) -> None:
-        """Lets go a client that does not read."""
-        self.outcome = "client_left"
-        if self.request.transport is not None:
-            self.request.transport.abort()
-
-    async def _commit(self, status: int, headers: Mapping[str, str]) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
-        response.headers.extend(headers)
-        response.headers["Server"] = SERVER
-        response.headers.update(self._own_headers())
-        await response.prepare(self.request)
-        self.response = response
-        self.status = status
-        return response
-
-    # -- tell --------------------------------------------------------------------------------------------------------
-
-    def _own_headers(self) -> dict[str, str]:
-        start = self._start()
-        headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": start}
-        if start in ("cold", "woken") and self.sent_at is not None:
-            headers["Server-Timing"] = server_timing(self._record())
-        return headers
-
-    def _start(self) -> str:
-        """What can be said before it is over, in the words of RequestRecord.start."""
-        if self.replica_ready_at is not None:
-            waited = "woken" if self.woken else "cold"
-            return waited if self.replica_ready_at > self.ticket.waiting_since else "warm"
-        if self.ticket.replica is None and (self._in_vain() or self.outcome == "start_failed"):
-            return "cold"
-        return "none" if self.outcome == "refused" else "warm"
-
-    def _in_vain(self) -> bool:
-        """Whether it waits, or has waited until its end, for nothing but a start."""
-        return self.ticket.was_held and self.outcome != "refused" and not self.kitchen.is_up(self.deployment)
-
-    async def _fail(self, e: RequestError) -> web.StreamResponse:
-        """The error as a status when nothing was sent yet, else as an event or as the object that was promised."""
-        response = self.response
-        try:
-            if response is None:
-                headers = {**error_headers(e), **self._own_headers()}
-                await self._send(e.status, (), headers, error_bytes(e), self.outcome)
-                return sent(self.request)
-            await response.write(sse.error_event(e) if self.stream else error_bytes(e))
-            await response.write_eof()
-        except ConnectionResetError:
-            log.debug("%s left before it could be told: %s", self.id, e)
-        return response or sent(self.request)
-
-    def _record(self) -> RequestRecord:
-        t, ready_at = self.ticket, self.replica_ready_at
-        waited = self.replica is not None and ready_at is not None and ready_at > t.waiting_since
-        report = self.kitchen.report(self.replica) if waited and self.replica else None
-        clock = self.kitchen.clock
-        now = clock.now()
-        return RequestRecord(
-            request_id=self.id,
-            model=self.deployment,
-            path=self.request.path,
-            stream=self.stream,
-            arrived_at=t.arrived_at,
-            waiting_since=t.waiting_since,
-            arrived_unix=clock.wall() - (now - t.arrived_at),
-            ended_at=now,
-            status=self.status,
-            outcome=self.outcome,
-            key=self.key,
-            session=printable(self.request.headers.get("x-session-id")),
-            replica=self.replica,
-            assigned_at=t.assigned_at,
-            sent_at=self.sent_at,
-            first_byte_at=self.first_byte_at,
-            replica_ready_at=ready_at,
-            woken=self.woken,
-            prompt_tokens=self.tokens.prompt,
-            output_tokens=self.tokens.output,
-            tokens_from=self.tokens.source,
-            bytes_out=self.bytes_out,
-            start_record=report,
-            in_vain=t.replica is None and self._in_vain(),
-        )
 
 
 def _is_events(answer: Answer) -> bool:

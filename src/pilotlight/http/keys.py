@@ -21,13 +21,18 @@ def _digest(secret: str) -> bytes:
 class Key:
     """One caller. The key's text is not kept, only its hash is."""
 
-    __slots__ = ("_allowance", "_last", "_rate", "admin", "digest", "models", "name")
+    __slots__ = (
+        "_allowance", "_last", "_rate", "admin", "digest", "models", "name", "request_class", "stand_in",
+    )  # fmt: skip
 
     def __init__(self, spec: ApiKey, secret: str, models: frozenset[str] | None) -> None:
         self.name = spec.name
         self.digest = _digest(secret)
         self.models = models
         self.admin = spec.admin
+        self.request_class = spec.request_class
+        """The class of its requests, and the highest that one may ask for."""
+        self.stand_in = spec.stand_in
         self._rate = spec.requests_per_minute
         self._allowance = max(1.0, spec.requests_per_minute or 0.0)
         self._last = float("-inf")

@@ -1,10 +1,11 @@
 """Brings a deployment to what it wants: held requests to ready replicas, missing replicas started, room made."""
 
 from pilotlight.fleet.actions import Action, Note
+from pilotlight.fleet.classes import BATCH, STANDARD
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
-from pilotlight.fleet.states import COMING, RESTING, State
+from pilotlight.fleet.states import COMING, RESTING, SERVING, State
+from pilotlight.policy import classes, effects, eviction, placement, room, routing, scaling, warming, wishes
 from pilotlight.policy import demand as traffic
-from pilotlight.policy import effects, eviction, placement, room, routing, scaling, wishes
 from pilotlight.policy.placement import Claims, Wish
 
 
@@ -16,6 +17,8 @@ def balance(
     if fleet.closing or d.removed:
         _content(fleet, d)
         return
+    if d.warming is not None:
+        warming.let_go(fleet, d, now, out)
     retire(fleet, d, now, out)
     shrink(fleet, d, now, out)
     # One that is going to sleep is woken as soon as it sleeps.
@@ -30,20 +33,27 @@ def balance(
         for _ in range(want - live):
             if not _order(fleet, d, now, out, claims):
                 break
+    if d.warming is not None:
+        warming.tend(fleet, d, now, out)
 
 
 def dispatch(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
-    """Held requests to replicas with a free slot, first come first served."""
+    """Held requests to replicas with a free slot: critical ones first, then first come first served."""
+    if d.patient:
+        classes.come_of_age(fleet, d, now)
     while d.held:
         r = routing.pick(d)
         if r is None:
-            return
-        h = next(iter(d.held.values()))
-        del d.held[h.id], fleet.holding[h.id]
-        if now - h.at > fleet.goal.wait:
-            traffic.was_cold(fleet, d)
-        traffic.began(d, h.id, now)
+            break
+        h = d.held.pop(next(iter(d.urgent or d.held)))
+        del fleet.holding[h.id]
+        if now - h.at > fleet.goal.wait and h.rank != BATCH:
+            traffic.was_cold(fleet, d, h.at)
         effects.assign(fleet, d, r, h.id, h.keep_alive, out, "was held until a replica had room")
+        if h.rank != STANDARD:
+            classes.assigned(fleet, d, h)
+    if d.patient:
+        classes.serve(fleet, d, now, out)
 
 
 def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
@@ -84,10 +94,10 @@ def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
         if d is None:
             fleet.waiting.pop(name, None)
             continue
-        balance(fleet, d, now, out, of_all if d.current() else of_bare)
+        balance(fleet, d, now, out, of_all if d.has_any else of_bare)
         if name in fleet.waiting:
             of_all = wishes.with_claim(fleet, d, of_all)
-            if not d.current():
+            if not d.has_any:
                 of_bare = wishes.with_claim(fleet, d, of_bare)
 
 
@@ -97,6 +107,7 @@ def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
         if way.gone and placement.exceeds(fleet, way.replica):
             out.append(Note(way.replica.deployment, "more memory is taken than the budget has"))
             effects.stop(way.replica, now, out, "least worth keeping, and the memory budget is exceeded")
+            effects.forgo_warmer(fleet.deployments[way.replica.deployment])
 
 
 def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
@@ -110,7 +121,7 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         if d.last_reason != reason:
             d.last_reason = reason
             out.append(Note(d.spec.id, reason))
-        if not d.current() and not d.outdated():
+        if not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small):
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
@@ -118,6 +129,9 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         claims = wishes.claims_before(fleet, d)
     if any(_come_up(fleet, d, wish, now, out, claims) for wish in found):
         return True
+    if scaling.only_hopes(d):
+        _content(fleet, d)
+        return False
     if d.waiting_since == NEVER:
         d.waiting_since = now
         fleet.waiting[d.spec.id] = None
@@ -165,22 +179,26 @@ def _come_up(
     if place is None:
         return False
     if wish.sleeper is not None:
-        effects.wake(fleet, wish.sleeper, place, now, out, _reason(d))
+        effects.wake(fleet, wish.sleeper, place, now, out, _reason(fleet, d, now))
     else:
-        effects.start(fleet, d, place, now, out, _reason(d))
+        effects.start(fleet, d, place, now, out, _reason(fleet, d, now))
     _content(fleet, d)
     return True
 
 
-def _reason(d: DeploymentState) -> str:
+def _reason(fleet: Fleet, d: DeploymentState, now: float) -> str:
     if d.outdated():
         return "the configuration changed"
     if d.held and not d.current():
         return f"{len(d.held)} held, no replica"
+    if d.away and not d.current():
+        return f"a stand-in answers {d.away} of its requests, no replica"
     if d.warm_asked:
-        return "warm was asked for"
+        return "one was asked for"
     if len(d.current()) < d.spec.min_replicas:
         return f"min_replicas is {d.spec.min_replicas}"
+    if len(d.current()) < d.floor:
+        return scaling.because(fleet, d, now)
     return f"{d.in_flight} in flight and {len(d.held)} held exceed {d.spec.target_requests} a replica"
 
 

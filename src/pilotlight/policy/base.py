@@ -1,18 +1,27 @@
 """How many replicas to rent for long: as many as would cost more on demand."""
 
+from math import inf
+
 from pilotlight.fleet.actions import Action, Rented
-from pilotlight.fleet.demand import Demand, Level
+from pilotlight.fleet.demand import Demand, Frontier, Level
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import demand as traffic
-from pilotlight.policy import effects, gaps
+from pilotlight.policy import effects, gaps, value
+from pilotlight.policy.ask import Ask
 
-UNSEEN = 300.0
+UNSEEN = 150.0
 """Seconds without traffic that every level is taken to have had before it was first seen [G]: a burst is no base."""
+
+TRUSTED = 600.0
+"""Seconds from which on what was seen of a level's gaps counts in full; its work counts at once [G]."""
 
 MARGIN = 1.1
 """By how much on demand must be dearer before a replica is rented, and cheaper before it is given back [G]."""
 
-EVERY = 60.0
+LOOKS = 100.0
+"""Looks in the time over which traffic is weighted, [G]; seldom enough to cost nothing, every ten minutes at least."""
+
+LONGEST, SHORTEST = 600.0, 30.0
 """Seconds between two looks."""
 
 
@@ -22,22 +31,26 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     assert demand is not None
     goal = fleet.goal
     n = 0
-    for level in demand.levels:
-        traffic.pass_time(level, now, busy=level.busy and not level.guessed)
+    for k, level in enumerate(demand.levels):
+        traffic.pass_time(level, now)
         margin = 1 / MARGIN if n < demand.base else MARGIN
-        if on_demand(fleet, d, level) * goal.on_demand <= goal.dedicated * margin:
+        if (
+            on_demand(fleet, d, level, traffic.frontier(fleet, d, k)) * goal.on_demand
+            <= goal.dedicated * margin
+        ):
             break
         n += 1
     return n
 
 
-def on_demand(fleet: Fleet, d: DeploymentState, level: Level) -> float:
+def on_demand(fleet: Fleet, d: DeploymentState, level: Level, f: Frontier) -> float:
     """Replica-seconds a second that the level takes on demand: busy, kept idle, starting, and what waiting is worth."""
     over = level.over + UNSEEN
     worth = traffic.worth(fleet, d, level)
-    f = traffic.frontier(fleet, level)
-    i = gaps.best(f, worth)
-    per_gap = f.idle[i] + f.missed[i] * worth
+    start = value.start_seconds(d)
+    least = gaps.cost(f, start)
+    trust = min(1.0, level.over / TRUSTED)
+    per_gap = least + trust * (gaps.cost(f, worth) - least)
     return (level.busy_seconds + level.spells * per_gap) / over
 
 
@@ -46,26 +59,47 @@ def declared(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) ->
     if not d.spec.learns:
         d.demand = None
     elif d.demand is None:
-        d.demand = Demand()
-    if d.floor:
-        out.append(Rented(now, d.spec.id, d.floor, "declared"))
+        d.demand = Demand(born=now)
+    d.settle_floor()
+    if d.rented:
+        out.append(Rented(now, d.spec.id, d.rented, "declared"))
     if d.demand is None:
         return
     d.demand.above = d.demand.busy * d.spec.target_requests
 
 
-def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
+    if d.spec.base is not None:
+        return Ask("base", d.spec.base, inf, "always up, as declared") if d.spec.base else None
+    n = d.demand.base if d.demand is not None else 0
+    return Ask("base", n, inf, "on demand they would cost more") if n else None
+
+
+def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
+    """Thinks about the base again, if it is time to. Whether it has grown."""
     demand = d.demand
-    if demand is None or d.spec.base is not None or now < demand.looked_at + EVERY:
-        return
-    demand.looked_at = now
+    if demand is None or d.spec.base is not None:
+        return False
+    before = demand.base
+    if now >= demand.look_at:
+        _think(fleet, d, demand, now, out)
+    if demand.base and not demand.awaited:  # it may be too large once nobody comes any more
+        demand.awaited = True
+        fleet.timer(demand.look_at, "base", d.spec.id)
+    return demand.base > before
+
+
+def _think(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
+    horizon = demand.levels[0].horizon if demand.levels else 0.0
+    usual = min(horizon / LOOKS, 0.05 * (now - demand.born))
+    demand.look_at = now + min(LONGEST, max(usual, SHORTEST))
     n = min(wanted(fleet, d, now), d.spec.max_replicas)
-    if n > demand.base or (n < demand.base and now >= demand.rented_at + fleet.goal.commitment):
-        if n > demand.base:
-            demand.rented_at = now
-        demand.base = n
-        out.append(Rented(now, d.spec.id, d.floor, "on demand would cost more"))
-        for r in list(d.replicas.values()):
-            effects.let_leave(fleet, d, r, now, out)
-    if demand.base:
-        effects.look_again(fleet, d, now + 10 * EVERY)
+    if n == demand.base or (n < demand.base and now < demand.rented_at + fleet.goal.commitment):
+        return
+    if n > demand.base:
+        demand.rented_at = now
+    demand.base = n
+    d.settle_floor()
+    out.append(Rented(now, d.spec.id, d.rented, "on demand would cost more"))
+    for r in list(d.replicas.values()):
+        effects.let_leave(fleet, d, r, now, out)

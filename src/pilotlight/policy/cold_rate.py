@@ -27,7 +27,7 @@ was learned over a few days holds for the next."""
 AIM = 0.6
 """Between the band's edges, 0 the lower and 1 the upper [G]."""
 
-EVERY = 50
+EVERY = 200
 """Requests after which it thinks again."""
 
 WINDOW = 1000.0
@@ -66,13 +66,13 @@ def bin_of(usd: float) -> int:
     return min(PRICE_BINS - 2, int(PER_OCTAVE * log2(usd / LOWEST)) + 1)
 
 
-def came(fleet: Fleet, d: Demand) -> None:
-    """A request has come."""
-    d.requests += 1
-    if d.requests >= LOOK:
-        _guard(fleet, d)
+def came(fleet: Fleet, d: Demand, requests: int) -> None:
+    """So many more requests of a deployment have come."""
     p = fleet.prices
-    p.since += 1
+    p.since += requests
+    d.asked += requests
+    if d.asked >= LOOK:
+        _guard(fleet, d)
     if p.since >= EVERY:
         think(fleet)
 
@@ -81,20 +81,21 @@ def _guard(fleet: Fleet, d: Demand) -> None:
     """Rare deployments are not always the ones that are sacrificed."""
     limit = fleet.goal.per_model_max
     if limit is not None:
-        d.boost = min(UTMOST, d.boost * BOOST) if d.cold > limit * d.requests else max(1.0, d.boost * RELAX)
-    d.requests = d.cold = 0
+        d.boost = min(UTMOST, d.boost * BOOST) if d.cold > limit * d.asked else max(1.0, d.boost * RELAX)
+    d.asked = d.cold = 0
 
 
 def think(fleet: Fleet) -> None:
     p, goal = fleet.prices, fleet.goal
-    _pass(p.past, p.since)
+    since = p.since
+    _pass(p.past, since)
     p.since = 0
     if goal.cold_usd is not None:
         p.usd = goal.cold_usd
         return
     aim = goal.low + AIM * (goal.high - goal.low)
     is_off = (p.past.cold + 0.5 * aim * WINDOW) / (aim * (p.past.requests + 0.5 * WINDOW)) - 1.0
-    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * EVERY / WINDOW * max(-1.0, min(1.0, is_off)))))
+    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * max(-1.0, min(1.0, is_off)))))
     p.usd = lowest(p.past, aim) * p.trim
 
 
@@ -103,6 +104,21 @@ def _pass(h: Hindsight, requests: int) -> None:
     h.requests = h.requests * keep + requests
     h.spells = [keep * n for n in h.spells]
     h.cold *= keep
+
+
+def because(fleet: Fleet) -> str:
+    """Why a cold request counts for what it does."""
+    p, goal = fleet.prices, fleet.goal
+    if goal.cold_usd is not None:
+        return "it is objective.cold_request_cost_usd"
+    h = p.past
+    if h.requests < EVERY:
+        return "a first guess, for too few requests have come to learn from"
+    band = f"{100 * goal.low:.3g} to {100 * goal.high:.3g} %"
+    text = f"{100 * h.cold / h.requests:.3g} % of the last {h.requests:.0f} requests were cold, the band is {band}"
+    if p.usd <= 0.0:
+        return f"{text}: nothing more needs to be spent"
+    return f"{text}: the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"
 
 
 def lowest(h: Hindsight, share: float) -> float:

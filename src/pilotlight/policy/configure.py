@@ -3,10 +3,11 @@
 import heapq
 
 from pilotlight.fleet.actions import Action, Note
-from pilotlight.fleet.events import Configured, ShutDown, StopAsked, Tick, WarmAsked
+from pilotlight.fleet.demand import Demand
+from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
-from pilotlight.policy import base, effects, rest
+from pilotlight.policy import base, effects, rest, scaling, warming
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
@@ -14,7 +15,7 @@ from pilotlight.units import format_duration
 
 
 def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
-    fleet.goal = e.goal
+    fleet.goal, fleet.unix = e.goal, e.unix
     for host in e.hosts:
         known = fleet.hosts.get(host.id)
         if known is None:
@@ -33,11 +34,13 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             d.failures, d.retry_at, d.measured, d.measured_gpu = 0, 0.0, 0, 0
             d.sleep_failures, d.no_sleep_before = 0, 0.0
             d.asleep = d.start_took = d.wake_took = None
-        d.spec, d.removed = spec, False
+        before, d.spec, d.removed = d.spec.warmer, spec, False
+        warming.declared(d, before)
         base.declared(fleet, d, e.at, out)
+        scaling.declared(fleet, d, e.at)
     for spec in e.deployments:
         d = fleet.deployments[spec.id]
-        for r in list(d.replicas.values()):
+        for r in d.every:
             if r.state in COMING:
                 effects.look_at(fleet, r, max(e.at, r.ordered_at + spec.startup_timeout))
             effects.let_leave(fleet, d, r, e.at, out)
@@ -50,12 +53,20 @@ def _remove(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> 
     d.removed = True
     text = f"the model {d.spec.id!r} was removed from the configuration"
     effects.refuse_held(fleet, d, out, 404, "model_not_found", text)
-    for r in list(d.replicas.values()):
+    for r in d.every:
         effects.drain(fleet, r, now, out, "removed from the configuration", now + d.spec.drain_timeout)
-    if not d.replicas:
+    if not d.every:
         del fleet.deployments[d.spec.id]
     fleet.waiting.pop(d.spec.id, None)
     d.waiting_since = NEVER
+
+
+def clock_set(fleet: Fleet, e: ClockSet, out: list[Action]) -> None:
+    """Other windows are in force, and another time of the day."""
+    fleet.unix = e.unix
+    for d in list(fleet.deployments.values()):
+        if d.ahead is not None and not d.removed:
+            _look_at_deployment(fleet, d, e.at, out)
 
 
 def warm_asked(fleet: Fleet, e: WarmAsked, out: list[Action]) -> None:
@@ -74,9 +85,11 @@ def stop_asked(fleet: Fleet, e: StopAsked, out: list[Action]) -> None:
     if d is None:
         return
     d.warm_asked = False
-    if not any(r.state is State.READY for r in d.replicas.values()):
+    scaling.stopped(d)
+    effects.forgo_warmer(d)
+    if not any(r.state is State.READY for r in d.every):
         effects.refuse_held(fleet, d, out, 503, "model_stopped", f"{d.spec.id} was stopped by an operator")
-    for r in list(d.replicas.values()):
+    for r in d.every:
         effects.drain(fleet, r, e.at, out, "an operator stopped it", e.at + d.spec.drain_timeout)
     balance(fleet, d, e.at, out)
 
@@ -85,7 +98,7 @@ def shut_down(fleet: Fleet, e: ShutDown, out: list[Action]) -> None:
     fleet.closing = True
     for d in list(fleet.deployments.values()):
         effects.refuse_held(fleet, d, out, 503, "shutting_down", "the server is shutting down")
-        for r in list(d.replicas.values()):
+        for r in d.every:
             effects.drain(fleet, r, e.at, out, "the server is shutting down", e.at + d.spec.drain_timeout)
     fleet.waiting.clear()
 
@@ -94,26 +107,59 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
     if e.at >= fleet.wake_at:
         fleet.wake_at = NEVER
     while fleet.timers and fleet.timers[0][0] <= e.at:
-        _, _, kind, key = heapq.heappop(fleet.timers)
+        when, _, kind, key = heapq.heappop(fleet.timers)
         if kind == "replica":
             r = fleet.replicas.get(key)
             if r is not None:
                 r.timer_at = NEVER
                 _look(fleet, r, e.at, out)
+        elif kind == "base":
+            d = fleet.deployments.get(key)
+            if d is not None and d.demand is not None:
+                d.demand.awaited = False
+                if base.look(fleet, d, e.at, out):
+                    balance(fleet, d, e.at, out)
         else:
             d = fleet.deployments.get(key)
-            if d is not None:
-                d.timer_at = NEVER
+            if d is not None and _is_asked(d, when):
                 _look_at_deployment(fleet, d, e.at, out)
+
+
+def _is_asked(d: DeploymentState, when: float) -> bool:
+    """Whether anybody still wants this look. Who did and was looked at before has asked again then: else what is asked
+    at every look would come to be looked at once more with each of them."""
+    if when == d.timer_at:
+        d.timer_at = NEVER
+        return True
+    own = () if d.ahead is None else (d.ahead.look_at, d.ahead.hope_at)
+    return when in own or (d.delays is not None and when == d.delays.look_at)
 
 
 def _look_at_deployment(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
     if d.demand is not None:
-        base.look(fleet, d, now, out)
-        traffic.follow(fleet, d, now)
+        _look_at_demand(fleet, d, d.demand, now)
+    if (d.ahead is not None or d.delays is not None) and not (d.removed or fleet.closing):
+        _look_ahead(fleet, d, now, out)
     balance(fleet, d, now, out)
-    if d.demand is not None and d.held:
-        effects.look_again(fleet, d, now + traffic.LASTS * fleet.goal.wait)
+
+
+def _look_at_demand(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
+    traffic.follow(fleet, d, now)
+    n = traffic.wanted(fleet, d, now)
+    if n < demand.busy:  # those above have not lasted yet
+        effects.look_again(fleet, d, demand.levels[n].busy_since + traffic.lasting(fleet))
+
+
+def _look_ahead(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    """What was kept for a schedule, a forecast or a delay may be free to go."""
+    floor, fell = d.floor, False
+    scaling.look(fleet, d, now)
+    if d.delays is not None:
+        scaling.changed(fleet, d, now)
+        fell, d.delays.fell = d.delays.fell, False
+    if fell or d.floor < floor:
+        for r in list(d.replicas.values()):
+            effects.let_leave(fleet, d, r, now, out)
 
 
 def _look(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:

@@ -1,16 +1,25 @@
-"""Follows how many replicas a deployment has work for, and learns from every spell of it."""
+"""Follows how many replicas a deployment has work for, and learns from every spell of it.
+
+It runs with every request, so it does the least that can be done then; what was seen is worked up now and again.
+"""
 
 from math import exp, inf
 
-from pilotlight.fleet.demand import Demand, Frontier, Level, empty_gaps
+from pilotlight.fleet.demand import EDGES, Demand, Frontier, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import State
 from pilotlight.policy import cold_rate, gaps, value
 
-HORIZON = 2 * 3600.0
-"""Seconds over which the share of the time that a level is busy is taken [G]."""
+SHORT, LONG = 2 * 3600.0, 7 * 86400.0
+"""Seconds over which the share of the time that a level is busy is taken, at least and at most [G]."""
 
-REDRAW = 0.1
+CYCLES = 20.0
+"""Gaps of usual length that it is taken over, within those bounds [G]."""
+
+EVERY = 20
+"""Requests after which they are worked up, and one of them is timed."""
+
+REDRAW = 0.2
 """Share of new gaps from which on a frontier is drawn anew."""
 
 FEW = 2.0
@@ -27,6 +36,16 @@ LASTS = 0.15
 
 UNTIMED = 5.0
 """Seconds that a request is taken to run before one has been timed [G]."""
+
+STARTS = 1.0
+"""Starts that a cold request counts for at least [G]: where the band would allow more of them, hardly anything is
+saved by it, and the next burst is not known."""
+
+MANY = 40
+"""Cold requests of one spell that say what a request must cost [G]; a flood that comes once says it no louder."""
+
+TELLING = 1.0
+"""Seconds of waiting requests that tell how fast they come [G]."""
 
 SERVICE_WEIGHT = 0.1
 """Of the latest request in how long one is taken to run."""
@@ -45,18 +64,20 @@ def load(d: DeploymentState, now: float) -> float:
     since = now - next(iter(d.held.values())).at
     service = UNTIMED if demand.service is None else demand.service
     if since <= service:
-        return d.in_flight + waiting
+        soon_there = waiting / since * service if since > TELLING else 0.0
+        return max(d.in_flight + waiting, soon_there)
     soon = max(service, 0.5 * value.start_seconds(d))
     return d.in_flight + min(waiting, waiting * service * (1 / since + 1 / soon))
 
 
 def follow(fleet: Fleet, d: DeploymentState, now: float) -> None:
+    """Called when the requests are more than `above` or no more than `until`, or may be."""
     demand = d.demand
     assert demand is not None
-    n = load(d, now)
+    n = load(d, now) if d.held else d.in_flight
     while n > demand.above:
         _rise(fleet, d, demand, now)
-    while demand.busy and n <= demand.until:
+    while n <= demand.until:
         _fall(fleet, d, demand, now)
 
 
@@ -65,9 +86,15 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     demand = d.demand
     assert demand is not None
     n = demand.busy
-    while n > 1 and now - demand.levels[n - 1].busy_since < LASTS * fleet.goal.wait:
+    lasts = lasting(fleet)
+    while n > 1 and now < demand.levels[n - 1].busy_since + lasts:
         n -= 1
     return n
+
+
+def lasting(fleet: Fleet) -> float:
+    """Seconds from which work for one more replica counts."""
+    return LASTS * fleet.goal.wait
 
 
 def _rise(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
@@ -75,11 +102,13 @@ def _rise(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     if k == len(demand.levels):
         demand.levels.append(Level(empty_gaps(), inf, as_of=now))
     level = demand.levels[k]
-    level.busy, level.busy_since = True, now
-    level.guessed = k > 0 and demand.service is None
-    level.unmet = sum(r.state is State.READY for r in d.replicas.values()) <= k
-    if k == 0:
-        _spell(fleet, d, demand, k, now)
+    level.busy, level.busy_since, level.waited = True, now, 0
+    if k:
+        level.guessed = demand.service is None
+        level.unmet = sum(r.state is State.READY for r in d.replicas.values()) <= k
+    else:
+        level.unmet = not d.in_flight
+        _spell(fleet, level, True, now)
     _bounds(d, demand, k + 1)
 
 
@@ -87,15 +116,32 @@ def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     k = demand.busy - 1
     level = demand.levels[k]
     level.busy = False
-    lasted = now - level.busy_since
     if level.guessed:
         level.as_of = now
-    elif k == 0 or lasted >= LASTS * fleet.goal.wait:
-        if k:
-            _spell(fleet, d, demand, k, level.busy_since)
-        pass_time(level, now)
-        level.idle_since = now
+    else:
+        level.new_busy += now - max(level.busy_since, level.as_of)
+        if k == 0:
+            level.idle_since = now
+        elif now - level.busy_since >= lasting(fleet):
+            _spell(fleet, level, False, level.busy_since)
+            level.idle_since = now
     _bounds(d, demand, k)
+
+
+def begin(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
+    """The first level gets busy, and has a replica: `follow` for what comes most often."""
+    level = demand.levels[0]
+    level.busy, level.busy_since, level.unmet = True, now, False
+    _spell(fleet, level, True, now)
+    demand.busy, demand.until, demand.above = 1, 0, d.spec.target_requests
+
+
+def end(demand: Demand, now: float) -> None:
+    """The first level is busy no more."""
+    level = demand.levels[0]
+    level.busy, level.idle_since = False, now
+    level.new_busy += now - (level.busy_since if level.busy_since > level.as_of else level.as_of)
+    demand.busy, demand.until, demand.above = 0, -1, 0
 
 
 def _bounds(d: DeploymentState, demand: Demand, busy: int) -> None:
@@ -104,81 +150,120 @@ def _bounds(d: DeploymentState, demand: Demand, busy: int) -> None:
     demand.until = demand.above - per if busy else -1
 
 
-def _spell(fleet: Fleet, d: DeploymentState, demand: Demand, k: int, began: float) -> None:
+def _spell(fleet: Fleet, level: Level, first: bool, began: float) -> None:
     """One has come, after a gap."""
-    level = demand.levels[k]
-    pass_time(level, began, busy=False)
-    level.spells += 1.0
+    level.new_spells += 1
     gap = began - level.idle_since
-    price = inf
-    if gap > 0.0:
-        price = price_of(fleet, d, level, k, gap)
-        gaps.learn(level.gaps, gap)
-        level.stale += 1.0
-        if k == 0 and level.gaps.total <= YOUNG:
-            gaps.learn(fleet.prices.young, gap)
-    if not level.unmet:
-        cold_rate.spared(fleet.prices, price, colds(d, level))
-    else:
+    if level.unmet:
         level.missed = FORGET * level.missed + 1.0
         level.cold *= FORGET
+    if gap <= 0.0:  # the first one comes after none
+        return
+    known = level.gaps
+    i = gaps.bin_of(gap)
+    known.counts[i] += 1.0
+    known.seconds[i] += gap
+    known.total += 1.0
+    if not level.unmet:
+        level.met[i] = level.met.get(i, 0) + 1
+    if first and known.total <= YOUNG:
+        gaps.learn(fleet.prices.young, gap)
 
 
-def pass_time(level: Level, now: float, busy: bool = True) -> None:
-    """Exponentially weighted over HORIZON."""
+def pass_time(level: Level, now: float) -> None:
+    """Works up what was seen since; exponentially weighted over the level's horizon."""
+    busy = level.new_busy
+    if level.busy and not level.guessed:
+        since = max(level.busy_since, level.as_of)
+        busy += now - since
     passed = now - level.as_of
     if passed <= 0.0:
         return
-    keep = exp(-passed / HORIZON)
-    new = HORIZON * (1.0 - keep)
+    keep = exp(-passed / level.horizon)
+    new = level.horizon * (1.0 - keep)
     level.over = level.over * keep + new
-    level.busy_seconds *= keep
-    level.spells *= keep
-    if busy:
-        level.busy_seconds += new
+    level.busy_seconds = level.busy_seconds * keep + min(1.0, busy / passed) * new
+    level.spells = level.spells * keep + level.new_spells / passed * new
+    level.new_busy, level.new_spells = 0.0, 0
     level.as_of = now
 
 
-def began(d: DeploymentState, request: str, now: float) -> None:
-    demand = d.demand
-    if demand is not None and demand.timed is None:
+def sample(fleet: Fleet, demand: Demand, request: str, now: float) -> None:
+    """With this request, which runs from now on, the requests so far are worked up; it is timed if none is."""
+    cold_rate.came(fleet, demand, demand.requests)
+    demand.requests = 0
+    if demand.timed is None:
         demand.timed, demand.timed_at = request, now
+    if demand.service is not None:
+        demand.work_up = EVERY
 
 
 def ended(demand: Demand, now: float) -> None:
     """The request that is timed has ended."""
     took = now - demand.timed_at
     demand.timed = None
-    demand.service = (
-        took if demand.service is None else demand.service + SERVICE_WEIGHT * (took - demand.service)
-    )
-
-
-def was_cold(fleet: Fleet, d: DeploymentState) -> None:
-    """A request has waited too long: for the topmost replica that there was work for."""
-    demand = d.demand
-    if demand is not None:
-        demand.cold += 1
-    if demand is not None and demand.busy:
-        ready = sum(r.state is State.READY for r in d.replicas.values())
-        k = min(max(ready - 1, 0), demand.busy - 1)
-        level = demand.levels[k]
-        level.cold += 1.0
-        gap = level.busy_since - level.idle_since
-        cold_rate.was_cold(fleet.prices, price_of(fleet, d, level, k, gap) if gap > 0.0 else inf)
+    if demand.service is None:
+        _count_from_now(demand, now)
+        demand.service = took
     else:
+        demand.service += SERVICE_WEIGHT * (took - demand.service)
+
+
+def _count_from_now(demand: Demand, now: float) -> None:
+    for level in demand.levels:
+        if level.guessed and level.busy:
+            level.guessed, level.busy_since, level.as_of = False, now, now
+
+
+def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
+    """A request has waited too long, since then.
+
+    It counts for the replica that came up last: that is the one that would have had to be kept. What it would have
+    had to cost is told by the gap of the first level that had none when it came.
+    """
+    demand = d.demand
+    if demand is None or not demand.busy:
         cold_rate.was_cold(fleet.prices, inf)
+        return
+    demand.cold += 1
+    k = top = 0
+    if demand.busy > 1:
+        ready = [r.ready_at for r in d.replicas.values() if r.state is State.READY]
+        top = demand.busy - 1
+        k = min(max(len(ready) - 1, 0), top)
+        top = min(sum(at <= since for at in ready), top)
+    demand.levels[k].cold += 1.0
+    level = demand.levels[top]
+    level.waited += 1
+    gap = level.busy_since - level.idle_since
+    told = 0.0 < gap < inf and level.waited <= MANY
+    cold_rate.was_cold(fleet.prices, price_of(fleet, d, level, top, gap) if told else inf)
 
 
 def colds(d: DeploymentState, level: Level) -> float:
-    """Requests that a spell of the level is taken to make wait when it has no replica."""
-    return (level.cold + FEW) / (level.missed + FEW)
+    """Requests that a replica of the level is taken to spare a wait when a spell begins: those that waited without
+    it, but no more than it can serve in the time in which another would start."""
+    seen = (level.cold + FEW) / (level.missed + FEW)
+    service = d.demand.service if d.demand is not None else None
+    if service is None:
+        return seen
+    return min(seen, max(1.0, d.spec.target_requests * value.start_seconds(d) / max(service, 1e-3)))
 
 
-def frontier(fleet: Fleet, level: Level) -> Frontier:
-    if level.frontier is None or level.stale > REDRAW * level.gaps.total:
+def frontier(fleet: Fleet, d: DeploymentState, k: int) -> Frontier:
+    """Of the k-th level, from 0; drawn anew when enough has come to change it."""
+    level = d.demand.levels[k]  # type: ignore[union-attr]
+    if level.frontier is None or level.gaps.total > level.redraw_at:
+        gaps.fade(level.gaps)
         level.frontier = gaps.frontier(level.gaps, fleet.prices.young)
-        level.stale = 0.0
+        level.redraw_at = min((1.0 + REDRAW) * level.gaps.total, level.gaps.total + gaps.MEMORY * REDRAW)
+        for i, n in level.met.items():
+            price = price_of(fleet, d, level, k, 0.9 * EDGES[i])
+            cold_rate.spared(fleet.prices, price, n * colds(d, level))
+        level.met.clear()
+        if level.gaps.total:
+            usual = sum(level.gaps.seconds) / level.gaps.total
+            level.horizon = min(LONG, max(SHORT, CYCLES * usual))
     return level.frontier
 
 
@@ -188,7 +273,11 @@ def worth(fleet: Fleet, d: DeploymentState, level: Level) -> float:
 
 
 def usd(fleet: Fleet, d: DeploymentState) -> float:
-    return fleet.prices.usd * _boost(d)
+    """What a cold request of it counts for: the price that holds the band, but no less than STARTS of its starts."""
+    price = fleet.prices.usd
+    if fleet.goal.cold_usd is None:
+        price = max(price, STARTS * value.start_seconds(d) * second(fleet, d))
+    return price * _boost(d)
 
 
 def _boost(d: DeploymentState) -> float:
@@ -204,6 +293,8 @@ def price_of(fleet: Fleet, d: DeploymentState, level: Level, k: int, gap: float)
     """What a cold request would have had to cost for the replica to be kept over this gap."""
     if k < d.floor:
         return 0.0
-    least = gaps.price_of(frontier(fleet, level), gap)
-    spared = least - value.start_seconds(d)
+    f = level.frontier
+    if f is None:
+        return inf
+    spared = gaps.price_of(f, gap) - value.start_seconds(d)
     return max(0.0, spared) * second(fleet, d) / (colds(d, level) * _boost(d))

@@ -7,25 +7,52 @@ from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Sleep, Start
 from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held, Replica
 from pilotlight.fleet.states import COMING, GOING, Cause, State, after
-from pilotlight.policy import keep_alive, sleeping
+from pilotlight.policy import keep_alive, sleeping, warmer
 from pilotlight.policy.placement import Place
+
+RECHECK = 60.0
+"""Seconds after which a learned keep-alive is looked at again; later in proportion to how long it has lasted."""
 
 
 def move(r: Replica, cause: Cause, now: float, out: list[Action], because: str) -> None:
     was, r.state = r.state, after(r.state, cause)
     r.since = now
-    out.append(Moved(now, r.id, r.deployment, was, r.state, cause, because))
+    out.append(Moved(now, r.id, r.deployment, was, r.state, cause, because, r.small))
 
 
 def start(
     fleet: Fleet, d: DeploymentState, place: Place, now: float, out: list[Action], because: str
 ) -> None:
+    _start(fleet, d, place, now, out, because, fleet.need_of(d), d.spec.fingerprint, d.replicas, small=False)
+
+
+def start_small(
+    fleet: Fleet, d: DeploymentState, place: Place, now: float, out: list[Action], because: str
+) -> None:
+    """A warmer."""
+    mark, of = d.spec.warmer, d.warming
+    assert mark is not None and of is not None
+    need = fleet.small_need_of(d)
+    _start(fleet, d, place, now, out, because, need, mark.fingerprint, of.replicas, small=True)
+
+
+def _start(
+    fleet: Fleet,
+    d: DeploymentState,
+    place: Place,
+    now: float,
+    out: list[Action],
+    because: str,
+    need: Need,
+    fingerprint: str,
+    among: dict[str, Replica],
+    small: bool,
+) -> None:
     d.started += 1
-    need = fleet.need_of(d)
     r = Replica(
         id=f"{d.spec.id}-{d.started}",
         deployment=d.spec.id,
-        fingerprint=d.spec.fingerprint,
+        fingerprint=fingerprint,
         state=State.STARTING,
         since=now,
         host=place.host,
@@ -34,15 +61,18 @@ def start(
         gpu_memory=place.gpu_memory,
         ordered_at=now,
         exclusive=need.exclusive,
+        small=small,
     )
     host = fleet.hosts[place.host]
     host.memory += r.memory
     for device, size in zip(r.devices, r.gpu_memory, strict=True):
         host.devices[device] = host.devices.get(device, 0) + size
-    d.replicas[r.id] = fleet.replicas[r.id] = r
+    d.reconsider()
+    among[r.id] = fleet.replicas[r.id] = r
     look_at(fleet, r, now + d.spec.startup_timeout)
-    out.append(Moved(now, r.id, d.spec.id, None, State.STARTING, None, because))
-    out.append(Start(r.id, d.spec.id, place.host, place.devices, d.spec.plan, because, d.spec.techniques))
+    plan, techniques = d.spec.plan, d.spec.techniques
+    out.append(Moved(now, r.id, d.spec.id, None, State.STARTING, None, because, small))
+    out.append(Start(r.id, d.spec.id, place.host, place.devices, plan, because, techniques, small))
 
 
 def resize(fleet: Fleet, r: Replica, memory: int, gpu_memory: int | None) -> None:
@@ -117,10 +147,16 @@ def forget(fleet: Fleet, r: Replica, cause: Cause, now: float, out: list[Action]
         host.devices[device] -= size
     del fleet.replicas[r.id]
     d = fleet.deployments[r.deployment]
-    del d.replicas[r.id]
+    if r.small and d.warming is not None:
+        del d.warming.replicas[r.id]
+    else:
+        del d.replicas[r.id]
+        d.reconsider()
     d.in_flight -= r.in_flight
-    if d.removed and not d.replicas:
+    if d.removed and not d.every:
         del fleet.deployments[r.deployment]
+    elif d.forecast is not None and not d.every:
+        look_again(fleet, d, now)  # from now on it is met cold
 
 
 def assign(
@@ -131,13 +167,14 @@ def assign(
     keep_alive: float | None,
     out: list[Action],
     because: str,
+    stands_in: str | None = None,
 ) -> None:
     r.in_flight += 1
     d.in_flight += 1
     r.idle_since = NEVER
     r.keep_alive = keep_alive
     fleet.assigned[request] = r
-    out.append(Assign(request, r.id, because))
+    out.append(Assign(request, r.id, because, stands_in))
 
 
 def release(fleet: Fleet, request: str, now: float) -> Replica | None:
@@ -162,12 +199,25 @@ def refuse_held(
     because: str,
     replica: str | None = None,
     retry_after: float | None = None,
+    *,
+    patient: bool = True,
 ) -> None:
+    """All that wait; without `patient` those stay that only wait for idle capacity."""
     held: list[Held] = list(d.held.values())
     d.held.clear()
+    d.urgent.clear()
+    if patient and d.patient:
+        held += d.patient.values()
+        d.patient.clear()
     for h in held:
         del fleet.holding[h.id]
         out.append(Refuse(h.id, status, code, because, retry_after, replica))
+
+
+def forgo_warmer(d: DeploymentState) -> None:
+    """It was evicted, or an operator wants it gone: the next one comes only after traffic."""
+    if d.warming is not None:
+        d.warming.wanted = d.warming.no_room = False
 
 
 def look_at(fleet: Fleet, r: Replica, when: float) -> None:
@@ -183,21 +233,43 @@ def look_again(fleet: Fleet, d: DeploymentState, when: float) -> None:
         fleet.timer(when, "deployment", d.spec.id)
 
 
+def look_once(fleet: Fleet, d: DeploymentState, asked: float, when: float, now: float) -> float:
+    """Has a Tick look at `when`, unless one does so before, or at, `asked`, which is still to come. Returns which.
+
+    For what is asked again at every look: the heap holds one moment of it, not one for each time that it was asked.
+    """
+    if when == NEVER or now < asked <= when:
+        return asked
+    fleet.timer(when, "deployment", d.spec.id)
+    return when
+
+
 def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[Action]) -> None:
     """Stops a replica whose keep-alive is over, puts one to sleep that was idle for long enough, or has a Tick look
     again when that will be.
 
     One that only starts is no reason to go, for its start may fail; once it is up, all are asked again.
     """
-    if r.in_flight or r.state not in (State.READY, State.ASLEEP) or _is_kept(d, r):
+    if r.small or r.in_flight or r.state not in (State.READY, State.ASLEEP):
         return
-    there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
-    leaves = keep_alive.learned(fleet, d, r, last=there <= 1)
+    plain = d.delays is None and d.spec.warmer is None and r.keep_alive is None
+    if is_kept(d, r):
+        r.rests = NEVER if plain else 0.0  # it is asked again when who is kept changes
+        return
+    leaves = keep_alive.leaves(fleet, d, r)
+    has_warmer = d.spec.warmer is not None and warmer.last(d) is r
+    if has_warmer:
+        leaves = NEVER if warmer.is_full(d) else warmer.due(d, r, leaves)
     sleeps = max(keep_alive.sleeps_at(r, d.spec), d.no_sleep_before)
-    if leaves <= now:
+    if leaves <= now and has_warmer:
+        look_again(fleet, d, now)  # it goes once the warmer is up
+    elif leaves <= now:
         stop(r, now, out, f"idle for {now - r.idle_since:.3g} s, its keep-alive")
     elif sleeps > now:
         when = min(leaves, sleeps)
+        if d.demand is not None:  # what is learned may change meanwhile
+            when = min(when, now + max(RECHECK, now - r.idle_since))
+        r.rests = min(when, keep_alive.sleeps_at(r, d.spec)) - r.idle_since if plain else 0.0
         if when != NEVER:
             look_at(fleet, r, when)
     elif sleeping.fits(fleet, d, r, d.spec.sleep_level):
@@ -207,10 +279,12 @@ def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: lis
         look_at(fleet, r, leaves)
 
 
-def _is_kept(d: DeploymentState, r: Replica) -> bool:
-    """For the sake of min_replicas, towards which those count that an operator has put aside."""
+def is_kept(d: DeploymentState, r: Replica) -> bool:
+    """For the sake of the floor, towards which those count that an operator has put aside, or of scale_down_delay."""
     floor = d.floor
-    if d.removed or not floor:
+    if d.delays is not None and d.spec.scale_down_delay:
+        floor = max(floor, d.delays.granted)
+    if not floor or d.removed:
         return False
     counted = [o for o in d.replicas.values() if o.state is State.READY or o.is_put_aside]
     if r not in counted:  # one that sleeps by itself is woken where too few are up

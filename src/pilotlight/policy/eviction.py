@@ -6,7 +6,7 @@ import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import GOING, RESTING, SERVING, State
-from pilotlight.policy import sleeping, value
+from pilotlight.policy import sleeping, value, warmer
 from pilotlight.policy.placement import NO_CLAIMS, Claims, Less, Wish, all_of, place
 
 SHORTEST_TURN = 1.0
@@ -23,22 +23,22 @@ def turn(replica: Replica) -> float:
 
 
 def protected(d: DeploymentState, replica: Replica) -> bool:
-    """Never evicted: pinned, or one of the `min_replicas` first."""
+    """Never evicted: pinned, or one of those first that `min_replicas` or a schedule has up."""
     if d.spec.pinned:
         return True
-    if not d.spec.min_replicas:
+    if not d.reserved:
         return False
     ranked = [r for r in d.replicas.values() if r.state in SERVING or r.is_put_aside]
     ranked += [r for r in d.replicas.values() if r.state in RESTING and not r.put_aside]
-    return replica in ranked[: d.spec.min_replicas]
+    return replica in ranked[: d.reserved]
 
 
 def kept(fleet: Fleet, but: DeploymentState) -> set[str]:
     """Ids of all replicas that room for `but` cannot come from, however long one waits."""
     found = set[str]()
     for d in fleet.deployments.values():
-        if d is not but and (d.spec.pinned or d.spec.min_replicas):
-            up = (r for r in d.replicas.values() if r.state in SERVING or r.state in RESTING)
+        if d is not but and (d.spec.pinned or d.reserved):
+            up = (r for r in d.every if r.state in SERVING or r.state in RESTING)
             found.update(r.id for r in up if protected(d, r))
     return found
 
@@ -74,11 +74,12 @@ def ways(fleet: Fleet, candidates: Collection[Replica], now: float) -> list[Less
     for r in candidates:
         d = fleet.deployments[r.deployment]
         choices = [all_of(r)]
-        current = r.fingerprint == d.spec.fingerprint
-        if r.state is State.READY and current and d.spec.can_sleep and now >= d.no_sleep_before:
+        share = warmer.WORTH if warmer.is_one(fleet, d, r, now) else 1.0
+        if r.state is State.READY and d.is_current(r) and d.spec.can_sleep and now >= d.no_sleep_before:
             choices.insert(0, sleeping.less(d, r, d.spec.sleep_level))
         for choice in choices:
-            way = msgspec.structs.replace(choice, cost=value.cost(d, choice, now))
+            cost = value.cost(d, choice, now) * share
+            way = msgspec.structs.replace(choice, cost=cost)
             found.append((value.per_byte(way), way))
     found.sort(key=lambda entry: entry[0])
     return [way for _, way in found]
@@ -176,7 +177,7 @@ def yielding(fleet: Fleet, d: DeploymentState, wish: Wish, now: float) -> list[R
         if (
             r.state is State.ASLEEP or (r.state is State.READY and r.ready_at + max(turn(r), PATIENCE) <= now)
         )
-        and (r.deployment != d.spec.id or r.fingerprint != d.spec.fingerprint)
+        and (r.deployment != d.spec.id or r.small or r.fingerprint != d.spec.fingerprint)
         and not protected(fleet.deployments[r.deployment], r)
     ]
     candidates.sort(key=lambda r: (r.ready_at, r.id))

@@ -8,36 +8,10 @@ shrunk towards 0: a factor per time of day goes wild where the traffic is sparse
 """
 
 from array import array
+from collections.abc import Iterator
 from math import exp, floor, isfinite
 
-import msgspec
-
-BIN = 300.0
-"""Seconds of a bin [G]: longer than a start, and short enough that a day's rush begins in the right one."""
-
-DAY, HOUR, WEEK = 288, 12, 168
-"""Bins of a day and of an hour, hours of a week."""
-
-
-def _step(half_life: float) -> float:
-    """Weight of a bin in a moving average with this half-life in seconds."""
-    return 1.0 - 0.5 ** (BIN / half_life)
-
-
-FAST = 300.0
-"""Half-life in seconds of the fast average [G]: on request traces, one-step errors are least at five to ten minutes."""
-
-SLOW = 7200.0
-"""Half-life in seconds of the slow average [G]: on request traces, anything from one to six hours does as well."""
-
-FAST_STEP, SLOW_STEP = _step(FAST), _step(SLOW)  # of a whole bin
-
-BASE = _step(2 * 86400.0)
-"""Weight of a bin in the mean from which the profile is a deviation, and in the mean squared error: half-life two
-days [G], so that a day and a night are in them."""
-
-TRUST = 1.0 - BASE
-"""What a bin's outcome keeps, a bin later, in `u` and `t`."""
+from pilotlight.fleet.forecast import BASE, BIN, DAY, HOUR, TRUST, WEEK, Forecast
 
 DOUBT = 100.0
 """Bins' worth of squared error that stand against the profile before it is trusted [G]: eight hours."""
@@ -51,75 +25,8 @@ LEAST = 0.1
 LONGEST = 1e9
 """Seconds; a longer horizon is taken for this."""
 
-
-class Trust(msgspec.Struct, eq=False):
-    """The slope of a regression through 0 that forgets."""
-
-    product: float = 0.0
-    square: float = 0.0
-
-    def learn(self, x: float, y: float) -> None:
-        self.product = TRUST * self.product + x * y
-        self.square = TRUST * self.square + x * x
-
-    def share(self, prior: float, against: float) -> float:
-        """0 to 1. `prior` is the square that stands for a slope of 1 beforehand, `against` that for one of 0."""
-        product, square = self.product + prior, self.square + prior + against
-        if product <= 0:
-            return 0.0
-        return 1.0 if product >= square else product / square
-
-
-class Averages(msgspec.Struct, eq=False):
-    """A fast and a slow moving average, in arrivals per bin."""
-
-    fast: float = 0.0
-    slow: float = 0.0
-
-    def learn(self, value: float) -> None:
-        """From a whole bin."""
-        self.fast += FAST_STEP * (value - self.fast)
-        self.slow += SLOW_STEP * (value - self.slow)
-
-    def towards(self, value: float, seconds: float) -> tuple[float, float]:
-        """What they are after `seconds` of that value."""
-        fast, slow = 0.5 ** (seconds / FAST), 0.5 ** (seconds / SLOW)
-        return value + fast * (self.fast - value), value + slow * (self.slow - value)
-
-
-class Forecast(msgspec.Struct, eq=False):
-    """About 500 bytes while nothing came, 4.5 KB from then on."""
-
-    phase: float = 0.0
-    """Second at which a day begins on the axis of the times given; 0 for Unix time is midnight UTC."""
-    began: float | None = None
-    """Second at which the bin that is being counted began; None before the first call."""
-    now: float = 0.0
-    """The latest moment it was told of."""
-    count: float = 0.0
-    """Arrivals in the bin so far."""
-    bins: int = 0
-    """Bins counted to their end."""
-    base: float = 0.0
-    """Mean arrivals per bin over days."""
-    seen: Averages = msgspec.field(default_factory=Averages)
-    held: Averages = msgspec.field(default_factory=Averages)
-    """Of the profile, as `seen` is of the arrivals: what is in those of the time of day already."""
-    follow: Trust = msgspec.field(default_factory=Trust)
-    """`u`."""
-    rhythm: Trust = msgspec.field(default_factory=Trust)
-    """`t`."""
-    error: float = 0.0
-    """Mean squared error of the forecasts of a bin."""
-    quiet: bool = True
-    """The last bin was empty. So is what came before the first arrival."""
-    burst: float = 1.0
-    """Arrivals in a bin that follows an empty one, where there are any."""
-    bursts: int = 0
-    day: "array[float] | None" = None
-    """Deviation from `base` by bin of the day; None before the first arrival."""
-    week: "array[float] | None" = None
-    """Deviation from that by hour of the week."""
+NOTHING = 1e-3
+"""Arrivals in a bin, at the most, that are as good as none [G]."""
 
 
 # -- learn -----------------------------------------------------------------------------------------------------------
@@ -245,8 +152,12 @@ def chance(f: Forecast, at: float, horizon: float) -> float:
     Arrivals come as a Poisson process; after an empty bin they come in bursts of the usual size, and it is the bursts
     that do. Otherwise a model that gets hundreds of requests once a day would seem sure to get one in any minute.
     """
-    size = max(1.0, f.burst) if f.quiet and f.count <= 0 else 1.0
-    return 1.0 - exp(-expected(f, at, horizon) / size)
+    return 1.0 - exp(-expected(f, at, horizon) / _burst(f))
+
+
+def _burst(f: Forecast) -> float:
+    """Arrivals that come at once."""
+    return max(1.0, f.burst) if f.quiet and f.count <= 0 else 1.0
 
 
 def prewarm_at(
@@ -261,6 +172,25 @@ def prewarm_at(
     return chance(f, now + start_seconds, BIN) * cold_cost > idle_cost_per_s * (start_seconds + BIN)
 
 
+def first_likely(f: Forecast, after: float, least: float) -> float | None:
+    """The first moment after `after`, within a day, at which a bin begins with at least this chance of an arrival."""
+    if f.day is None or not isfinite(after):
+        return None
+    begin = f.phase + (floor((after - f.phase) / BIN) + 1) * BIN
+    size = _burst(f)
+    for i, (rate, _) in enumerate(_rates(f, begin, DAY * BIN)):
+        if 1.0 - exp(-rate / size) >= least:
+            return begin + i * BIN
+    return None
+
+
+def hopeless(f: Forecast) -> bool:
+    """Nothing that it knows of any day makes a request likely any more."""
+    if f.day is None or f.week is None:
+        return True
+    return max(f.seen.fast, f.seen.slow, f.base, max(f.day) + max(f.week)) < NOTHING
+
+
 def _u(f: Forecast) -> float:
     return f.follow.share(1e-9, 0.0)
 
@@ -273,22 +203,20 @@ def _mixed(fast: float, slow: float, u: float) -> float:
     return slow + u * (fast - slow)
 
 
-def _rates(f: Forecast, at: float, seconds: float) -> list[tuple[float, float]]:
+def _rates(f: Forecast, at: float, seconds: float) -> Iterator[tuple[float, float]]:
     """(arrivals per bin, seconds) of the bins and parts of bins in [at, at + seconds)."""
     assert f.began is not None and f.day is not None and f.week is not None
     here = round((f.began - f.phase) / BIN)
     seen, held = _as_of_now(f, f.day[here % DAY] + f.week[here // HOUR % WEEK])
     u, t = _u(f), _t(f)
-    rates: list[tuple[float, float]] = []
     number, left = floor((at - f.phase) / BIN), seconds
     part = min(BIN, max(0.0, BIN - (at - f.phase - number * BIN)))
     while left > 0:
         p = f.day[number % DAY] + f.week[number // HOUR % WEEK]
         far = u ** max(1, number - here + 1)  # what is of late counts the less the further one looks
         rate = _mixed(*seen, far) + t * (p - _mixed(*held, far))
-        rates.append((max(0.0, rate), min(part, left)))
+        yield max(0.0, rate), min(part, left)
         number, left, part = number + 1, left - part, BIN
-    return rates
 
 
 def _as_of_now(f: Forecast, p: float) -> tuple[tuple[float, float], tuple[float, float]]:

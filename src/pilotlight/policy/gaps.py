@@ -1,7 +1,6 @@
 """How long the gaps between two needs of a replica are, and what each keep-alive would cost and save over them."""
 
 from bisect import bisect_right
-from itertools import pairwise
 from math import log2
 
 from pilotlight.fleet.demand import BINS, EDGES, PER_OCTAVE, SHORTEST, Frontier, Gaps
@@ -19,6 +18,11 @@ def learn(gaps: Gaps, seconds: float) -> None:
     gaps.counts[i] += 1.0
     gaps.seconds[i] += seconds
     gaps.total += 1.0
+    fade(gaps)
+
+
+def fade(gaps: Gaps) -> None:
+    """With too many, all count for half."""
     if gaps.total > 2 * MEMORY:
         gaps.counts = [0.5 * n for n in gaps.counts]
         gaps.seconds = [0.5 * s for s in gaps.seconds]
@@ -28,7 +32,8 @@ def learn(gaps: Gaps, seconds: float) -> None:
 def bin_of(seconds: float) -> int:
     if seconds <= SHORTEST:
         return 0
-    return min(BINS - 1, int(PER_OCTAVE * log2(seconds / SHORTEST)) + 1)
+    i = int(PER_OCTAVE * log2(seconds / SHORTEST)) + 1
+    return i if i < BINS else BINS - 1
 
 
 def frontier(gaps: Gaps, prior: Gaps) -> Frontier:
@@ -36,37 +41,43 @@ def frontier(gaps: Gaps, prior: Gaps) -> Frontier:
     scale = PRIOR / prior.total
     left = everything = gaps.total + PRIOR
     kept = 0.0
-    hull = [(0.0, 0.0, 1.0)]
-    for i in range(BINS - 1):
-        n = gaps.counts[i] + scale * prior.counts[i]
-        if n <= 0.0:
+    stays, worth, idle, missed = [0.0], list[float](), [0.0], [1.0]
+    bins = zip(gaps.counts, prior.counts, gaps.seconds, prior.seconds, EDGES, strict=True)
+    for n, n_prior, seconds, seconds_prior, edge in bins:
+        n += scale * n_prior  # noqa: PLW2901
+        if n < 1e-9:
             continue
         left -= n
-        kept += gaps.seconds[i] + scale * prior.seconds[i]
-        point = (EDGES[i], (kept + EDGES[i] * left) / everything, max(0.0, left) / everything)
-        while len(hull) > 1 and _worth(hull[-1], point) <= _worth(hull[-2], hull[-1]):
-            hull.pop()
-        if _worth(hull[-1], point) <= 0.0:
-            hull[-1] = point
-        else:
-            hull.append(point)
-    return Frontier(
-        tuple(p[0] for p in hull),
-        tuple(_worth(a, b) for a, b in pairwise(hull)),
-        tuple(p[1] for p in hull),
-        tuple(p[2] for p in hull),
-    )
-
-
-def _worth(a: tuple[float, float, float], b: tuple[float, float, float]) -> float:
-    """Idle seconds that a cold spell must be worth for `b` to be better than `a`."""
-    spared = a[2] - b[2]
-    return (b[1] - a[1]) / spared if spared > 1e-12 else float("inf")
+        kept += seconds + scale * seconds_prior
+        cost = (kept + edge * left) / everything
+        share = left / everything
+        while True:
+            price = (cost - idle[-1]) / (missed[-1] - share)
+            if price > 0.0 and (not worth or price > worth[-1]):
+                break
+            if len(stays) == 1:  # it costs no more than not keeping at all
+                price = 0.0
+                break
+            stays.pop()
+            idle.pop()
+            missed.pop()
+            worth.pop()
+        stays.append(edge)
+        idle.append(cost)
+        missed.append(max(0.0, share))
+        worth.append(price)
+    return Frontier(tuple(stays), tuple(worth), tuple(idle), tuple(missed))
 
 
 def best(f: Frontier, worth: float) -> int:
     """Index of the keep-alive to choose when a spell met cold costs as much as `worth` idle seconds."""
     return bisect_right(f.worth, worth)
+
+
+def cost(f: Frontier, worth: float) -> float:
+    """Idle seconds a gap, with those that a spell met cold is worth, at the best keep-alive."""
+    i = best(f, worth)
+    return f.idle[i] + f.missed[i] * worth
 
 
 def price_of(f: Frontier, gap: float) -> float:

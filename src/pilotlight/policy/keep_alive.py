@@ -1,5 +1,6 @@
 """How long an idle replica stays, and how long it stays awake."""
 
+from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import State
@@ -20,23 +21,27 @@ def leaves_at(replica: Replica, spec: Deployment, last: bool) -> float:
     return replica.idle_since + ttl
 
 
-def learned(fleet: Fleet, d: DeploymentState, r: Replica, last: bool) -> float:
-    """The same where it is learned how long a replica is worth keeping: longest for the one that is used most."""
-    if r.in_flight:
-        return NEVER
-    if r.keep_alive is not None or not d.spec.ttl_is_auto or d.demand is None:
-        return leaves_at(r, d.spec, last)
+def leaves(fleet: Fleet, d: DeploymentState, r: Replica) -> float:
+    """The same, by its deployment's keep-alive: said, or learned, and then longest for the one that is used most."""
+    if r.keep_alive is None and d.spec.ttl_is_auto and d.demand is not None:
+        return NEVER if r.in_flight else _learned(fleet, d, d.demand, r)
+    there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
+    return leaves_at(r, d.spec, there <= 1)
+
+
+def _learned(fleet: Fleet, d: DeploymentState, demand: Demand, r: Replica) -> float:
     k = 0
     for other in d.replicas.values():
         if other is r:
             break
-        k += other.state in (State.READY, State.ASLEEP)
-    return needed(d, k, r) + stay(fleet, d, k)
+        if other.state is State.READY or other.state is State.ASLEEP:
+            k += 1
+    return needed(demand, k, r) + stay(fleet, d, k)
 
 
-def needed(d: DeploymentState, k: int, r: Replica) -> float:
+def needed(demand: Demand, k: int, r: Replica) -> float:
     """When there was work for it last; that it was used does not count where others had a slot free soon."""
-    levels = d.demand.levels if d.demand is not None else []
+    levels = demand.levels
     if k >= len(levels) or levels[k].busy or levels[k].idle_since == NEVER:
         return r.idle_since
     return min(r.idle_since, max(levels[k].idle_since, r.ready_at))
@@ -48,9 +53,9 @@ def stay(fleet: Fleet, d: DeploymentState, k: int) -> float:
     assert demand is not None
     if not demand.levels:
         return UNTRIED
-    level = demand.levels[min(k, len(demand.levels) - 1)]
-    f = traffic.frontier(fleet, level)
-    return f.stays[gaps.best(f, traffic.worth(fleet, d, level))]
+    k = min(k, len(demand.levels) - 1)
+    f = traffic.frontier(fleet, d, k)
+    return f.stays[gaps.best(f, traffic.worth(fleet, d, demand.levels[k]))]
 
 
 UNTRIED = 300.0

@@ -17,7 +17,7 @@ from pilotlight.fleet.events import (
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
 from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import COMING, GOING, RESTING, SERVING, Cause, State
-from pilotlight.policy import backoff, effects, eviction, placement, value
+from pilotlight.policy import backoff, effects, eviction, placement, scheduled, value, warming
 from pilotlight.policy.balance import balance, settle, within_budget
 
 
@@ -39,10 +39,14 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     how = "awake" if r.state is State.WAKING else "up"
     effects.move(r, Cause.CAME_UP, e.at, out, f"{how} after {e.at - r.ordered_at:.3g} s")
     value.weights_are_here(r, e.at)
-    value.learn(d, r, e.at - r.ordered_at)
+    if not r.small:
+        value.learn(d, r, e.at - r.ordered_at)
     r.ready_at = r.idle_since = e.at
     r.stage = None
-    d.warm_asked = False
+    if not r.small:
+        d.warm_asked = False
+    if d.spec.schedule:
+        scheduled.look(fleet, d, e.at)  # it is known better how long before a window begins a start must
     balance(fleet, d, e.at, out)
     for other in list(d.replicas.values()):
         effects.let_leave(fleet, d, other, e.at, out)
@@ -64,13 +68,17 @@ def start_failed(fleet: Fleet, e: StartFailed, out: list[Action]) -> None:
 
 def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[Action], reason: str) -> None:
     """A start came to nothing: those who waited for it learn why, unless another replica can serve them."""
+    if r.small:
+        warming.failed(d, now)
+        balance(fleet, d, now, out)
+        return
     d.failures += 1
     d.retry_at = now + backoff.delay(d.failures)
     d.last_reason = reason
     d.warm_asked = False
-    if not any(o.state in SERVING or o.state in RESTING for o in d.replicas.values()):
+    if not any(o.state in SERVING or o.state in RESTING for o in d.every):
         text = f"{d.spec.id} could not be started: {reason}"
-        effects.refuse_held(fleet, d, out, 503, "start_failed", text, r.id, d.retry_at - now)
+        effects.refuse_held(fleet, d, out, 503, "start_failed", text, r.id, d.retry_at - now, patient=False)
     balance(fleet, d, now, out)
 
 
@@ -101,6 +109,9 @@ def _crashed(fleet: Fleet, r: Replica, now: float, out: list[Action], reason: st
     effects.move(r, Cause.DIED, now, out, reason)
     if was_to_go:
         return
+    if r.small:
+        warming.failed(d, now, grace=1 if r.served else 0)
+        return
     d.failures += 1
     d.last_reason = reason
     # The first crash of a replica that did serve is made good at once; after that, each waits longer.
@@ -115,6 +126,7 @@ def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
     effects.move(r, Cause.RECOVERED, e.at, out, "it answered a probe")
     d.warm_asked = False
+    d.reconsider()
     balance(fleet, d, e.at, out)
     for other in list(d.replicas.values()):
         effects.let_leave(fleet, d, other, e.at, out)
@@ -142,8 +154,8 @@ def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
     if r is None or r.state in RESTING or r.state is State.WAKING:
         return
     d = fleet.deployments[r.deployment]
-    need, gpu = d.spec.need, None
-    current = r.fingerprint == d.spec.fingerprint
+    current, gpu = d.is_current(r), None
+    need = d.spec.warmer.need if r.small and d.spec.warmer is not None else d.spec.need
     before, before_gpu = r.memory, max(r.gpu_memory, default=0)
     # One of an earlier declaration, and one that was measured after it had served, keeps what it was given.
     keeps = r.measured or not current
@@ -155,9 +167,10 @@ def measured(fleet: Fleet, e: Measured, out: list[Action]) -> None:
     effects.resize(fleet, r, memory, gpu)
     if r.served:
         r.measured = True
-    if r.served and current:
-        d.measured = max(d.measured, e.memory)
-        d.measured_gpu = max(d.measured_gpu, e.gpu_memory or 0)
+    of = d.warming if r.small else d
+    if r.served and current and of is not None:
+        of.measured = max(of.measured, e.memory)
+        of.measured_gpu = max(of.measured_gpu, e.gpu_memory or 0)
     if placement.exceeds(fleet, r):
         within_budget(fleet, e.at, out)
     if memory < before or (gpu is not None and gpu < before_gpu):
@@ -169,12 +182,11 @@ def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
     d = fleet.deployments.get(e.deployment)
     if d is None:
         return
-    for r in d.replicas.values():
+    for r in d.every:
         value.weights_are_here(r, e.at)
-    if d.spec.need == e.need:
+    if not _is_news(d, e):
         return
-    d.spec = msgspec.structs.replace(d.spec, need=e.need)
-    starting = [r for r in d.replicas.values() if r.state is State.STARTING]
+    starting = [r for r in d.every if r.state is State.STARTING and r.small == e.small]
     never = placement.never_fits(fleet, e.need, eviction.kept(fleet, d))
     for r in starting:
         effects.resize(fleet, r, e.need.memory, e.need.gpu_memory)
@@ -185,6 +197,16 @@ def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
     within_budget(fleet, e.at, out)
     _call_off(fleet, e.at, out)
     settle(fleet, e.at, out)
+
+
+def _is_news(d: DeploymentState, e: Sized) -> bool:
+    """Takes over what is estimated now; whether that is anything else than before."""
+    before = d.spec
+    if not e.small:
+        d.spec = msgspec.structs.replace(before, need=e.need)
+    elif before.warmer is not None:
+        d.spec = msgspec.structs.replace(before, warmer=msgspec.structs.replace(before.warmer, need=e.need))
+    return d.spec != before
 
 
 def _call_off(fleet: Fleet, now: float, out: list[Action]) -> None:

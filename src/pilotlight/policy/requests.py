@@ -1,15 +1,16 @@
 """What the kernel does when a request comes, ends, or could not reach its replica."""
 
-from pilotlight.fleet.actions import Action, Hold, Probe, Refuse
+from msgspec.structs import replace
+
+from pilotlight.fleet.actions import Action, Assign, Hold, Probe, Refuse
+from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
+from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.events import Arrived, Bounced, Finished
-from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held
+from pilotlight.fleet.fleet import NEVER, Aside, DeploymentState, Fleet, Held, Replica
 from pilotlight.fleet.states import Cause, State
-from pilotlight.policy import base, cold_rate, effects, routing, value
+from pilotlight.policy import base, classes, effects, predictive, routing, scaling, stand_in, value
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, dispatch, settle
-
-FULL_RETRY_AFTER = 2.0
-"""Seconds after which a client may try again when the queue was full [G]."""
 
 
 def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
@@ -20,70 +21,118 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     if d is None or d.removed:
         out.append(Refuse(e.request, 404, "model_not_found", f"the model {e.deployment!r} does not exist"))
         return
-    value.saw(d, e.at)
+    if e.at - d.used_at < value.LUMP:
+        d.uses += 1.0
+    else:
+        value.saw(d, e.at)
+    if e.rank == BATCH and classes.batch(fleet, d, e, out):
+        return
+    if d.forecast is not None:
+        predictive.saw(fleet, d, e.at)
     if not d.held:
         r = routing.pick(d)
         if r is not None:
-            effects.assign(fleet, d, r, e.request, e.keep_alive, out, "a replica is ready")
-            if d.demand is not None:
-                traffic.began(d, e.request, e.at)
-                _counts(fleet, d, e.at, out)
+            r.in_flight += 1  # effects.assign, without the call
+            d.in_flight += 1
+            r.idle_since = NEVER
+            r.keep_alive = e.keep_alive
+            fleet.assigned[e.request] = r
+            out.append(Assign(e.request, r.id, "a replica is ready"))
+            if d.delays is not None:
+                scaling.changed(fleet, d, e.at)
+            if e.rank != STANDARD:
+                fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank))
+            demand = d.demand
+            if demand is not None:
+                demand.requests += 1
+                if demand.requests >= demand.work_up:
+                    traffic.sample(fleet, demand, e.request, e.at)
+                if d.in_flight > demand.above:
+                    _more_work(fleet, d, demand, e.at, out)
+                if r.small:
+                    balance(fleet, d, e.at, out)  # a full one starts beside it
                 return
             # It was the least busy one; and another start is possible at all.
-            if r.in_flight > d.spec.target_requests and len(d.current()) < d.spec.max_replicas:
+            if (r.small or r.in_flight > d.spec.target_requests) and len(d.current()) < d.spec.max_replicas:
                 balance(fleet, d, e.at, out)
             return
-    if len(d.held) >= d.spec.max_pending_requests:
-        text = f"{d.spec.id} already holds {len(d.held)} requests (max_pending_requests); try again"
-        out.append(Refuse(e.request, 429, "too_many_pending_requests", text, FULL_RETRY_AFTER))
-        return
-    d.held[e.request] = Held(e.request, e.at, e.keep_alive)
-    fleet.holding[e.request] = d.spec.id
-    out.append(Hold(e.request, _why(d, e.at)))
+    if e.stand_in is None or not stand_in.takes(fleet, d, e, out):
+        if classes.is_full(d) and not classes.push_out(fleet, d, out):
+            classes.refuse(d, e.request, out)
+            return
+        _hold(fleet, d, e, out)
     if d.demand is not None:
-        _counts(fleet, d, e.at, out)
+        d.demand.requests += 1
+        if d.in_flight + len(d.held) > d.demand.above:
+            _more_work(fleet, d, d.demand, e.at, out)
+        if d.replicas and d.current():
+            return  # its next replica is seen to when it has wanted one for long enough
     # One that waits for room gets none by one more request, and is looked at again anyway.
-    if d.demand is not None and d.current():
-        effects.look_again(fleet, d, e.at + traffic.LASTS * fleet.goal.wait)
-    elif NEVER in (d.waiting_since, d.timer_at):
+    if NEVER in (d.waiting_since, d.timer_at):
         balance(fleet, d, e.at, out)
 
 
-def _counts(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+def _hold(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> None:
+    d.held[e.request] = Held(e.request, e.at, e.keep_alive, e.rank)
+    if e.rank == CRITICAL:
+        d.urgent[e.request] = None
+    fleet.holding[e.request] = d.spec.id
+    out.append(Hold(e.request, _why(d, e.at)))
+
+
+def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
     """For the policies that learn from traffic."""
-    demand = d.demand
-    assert demand is not None
-    cold_rate.came(fleet, demand)
-    if d.in_flight + len(d.held) > demand.above:
+    if d.in_flight == 1 and demand.levels and not demand.busy:
+        traffic.begin(fleet, d, demand, now)
+    else:
         traffic.follow(fleet, d, now)
-        base.look(fleet, d, now, out)
+    if demand.busy > 1 and demand.levels[demand.busy - 1].unmet:
+        effects.look_again(fleet, d, now + traffic.lasting(fleet))
+    if now >= demand.look_at and base.look(fleet, d, now, out):
+        balance(fleet, d, now, out)
 
 
 def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
-    r = effects.release(fleet, e.request, e.at)
+    r = fleet.assigned.pop(e.request, None)
     if r is None:
         _left(fleet, e, out)
         return
+    r.in_flight -= 1  # effects.release, without the call
+    if not r.in_flight:
+        r.idle_since = e.at
+    if fleet.asides:
+        _aside(fleet, e.request, e.at)
     d = fleet.deployments.get(r.deployment)
     if d is None:
         return
+    if r.state is not State.GONE:
+        d.in_flight -= 1
     if e.ok:
         r.served += 1
-        d.failures = 0
-    if d.held and r.state is State.READY:
+        if not r.small:
+            d.failures = 0
+        elif d.warming is not None:
+            d.warming.failures = 0
+    if (d.held or d.patient) and r.state is State.READY:
         dispatch(fleet, d, e.at, out)
     demand = d.demand
     if demand is not None:
         if demand.timed == e.request:
             traffic.ended(demand, e.at)
-        if d.in_flight + len(d.held) <= demand.until:
-            traffic.follow(fleet, d, e.at)
+        if d.in_flight <= demand.until:
+            if demand.busy == 1 and not d.held:
+                traffic.end(demand, e.at)
+            else:
+                traffic.follow(fleet, d, e.at)
+    if d.delays is not None:
+        scaling.changed(fleet, d, e.at)
     if r.in_flight:
         return
     if r.state is State.DRAINING:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
     elif r.state is State.READY:
-        effects.let_leave(fleet, d, r, e.at, out)
+        if r.timer_at > e.at + r.rests or r.keep_alive is not None:
+            effects.let_leave(fleet, d, r, e.at, out)
         if fleet.waiting:
             settle(fleet, e.at, out)
 
@@ -94,31 +143,58 @@ def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     if name is None:
         return
     d = fleet.deployments[name]
+    if d.patient.pop(e.request, None) is not None:
+        return
     del d.held[e.request]
+    d.urgent.pop(e.request, None)
     if d.demand is not None and d.in_flight + len(d.held) <= d.demand.until:
         traffic.follow(fleet, d, e.at)
+    if d.delays is not None:
+        scaling.changed(fleet, d, e.at)
     if name in fleet.waiting:
         balance(fleet, d, e.at, out)
 
 
+def _aside(fleet: Fleet, request: str, now: float) -> Aside | None:
+    """What is known of a request that no longer runs, beside where it ran."""
+    aside = fleet.asides.pop(request, None)
+    if aside is not None and aside.asked is not None:
+        stand_in.over(fleet, aside.asked, now)
+    return aside
+
+
 def bounced(fleet: Fleet, e: Bounced, out: list[Action]) -> None:
+    """It waits again, for a replica of what it asked for."""
     r = effects.release(fleet, e.request, e.at)
     if r is None:
         return
-    d = fleet.deployments.get(r.deployment)
+    aside = _aside(fleet, e.request, e.at) if fleet.asides else None
+    ran = fleet.deployments.get(r.deployment)
+    d = ran
+    if aside is not None and aside.asked is not None:
+        d = fleet.deployments.get(aside.asked.spec.id)
     if d is None or d.removed or fleet.closing:
-        out.append(Refuse(e.request, 503, "model_gone", f"{r.deployment} is being taken down"))
+        name = r.deployment if d is None else d.spec.id
+        out.append(Refuse(e.request, 503, "model_gone", f"{name} is being taken down"))
     else:
-        d.held = {e.request: Held(e.request, e.at, r.keep_alive), **d.held}
-        fleet.holding[e.request] = d.spec.id
+        classes.back(fleet, d, _again(e, r, aside), e.at)
         out.append(Hold(e.request, f"{r.id} could not be reached"))
     if r.state is State.READY:
         effects.move(r, Cause.BOUNCED, e.at, out, "a request could not reach it")
         out.append(Probe(r.id, "a request could not reach it"))
     elif r.state is State.DRAINING and not r.in_flight:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
-    if d is not None:
+    if ran is not None:
+        balance(fleet, ran, e.at, out)
+    if d is not None and d is not ran:
         balance(fleet, d, e.at, out)
+
+
+def _again(e: Bounced, r: Replica, aside: Aside | None) -> Held:
+    if aside is None:
+        return Held(e.request, e.at, r.keep_alive)
+    # A batch request keeps its deadline; how long others have waited counts from now.
+    return aside.held if aside.held.rank == BATCH else replace(aside.held, at=e.at)
 
 
 def _why(d: DeploymentState, now: float) -> str:

@@ -21,8 +21,11 @@ def slept(fleet: Fleet, e: Slept, out: list[Action]) -> None:
     because = f"after {e.at - r.since:.3g} s; it takes {format_size(memory)} of host memory still"
     effects.move(r, Cause.SLEPT, e.at, out, because)
     effects.reserve(fleet, r, memory, tuple(sleeping.on_device(kept, size) for size in r.gpu_memory))
-    d.asleep = kept if d.asleep is None else _more(d.asleep, kept)
+    if not r.small:
+        d.asleep = kept if d.asleep is None else _more(d.asleep, kept)
     d.sleep_failures = 0
+    if d.forecast is not None:
+        effects.look_again(fleet, d, e.at)
     if placement.exceeds(fleet, r):
         within_budget(fleet, e.at, out)
     balance(fleet, d, e.at, out)
@@ -59,7 +62,8 @@ def sleep_asked(fleet: Fleet, e: SleepAsked, out: list[Action]) -> None:
         out.append(Note(d.spec.id, "its engine cannot sleep"))
         return
     level = d.spec.sleep_level if e.level is None else e.level
-    for r in d.current():
+    effects.forgo_warmer(d)
+    for r in [*d.current(), *d.small]:
         if r.state is State.READY and not r.in_flight:
             _put_aside(fleet, d, r, level, e.at, out)
 

@@ -21,6 +21,7 @@ def evict(fleet: Fleet, ways: Iterable[Less], d: DeploymentState, now: float, ou
         else:
             level = fleet.deployments[way.replica.deployment].spec.sleep_level
             effects.put_to_sleep(fleet, way.replica, level, now, out, because)
+        effects.forgo_warmer(fleet.deployments[way.replica.deployment])
 
 
 def start_instead(
@@ -108,13 +109,17 @@ def have_others_leave(
     out: list[Action],
     claims: Claims,
 ) -> None:
-    """Those of an earlier declaration, and, when it has waited for long, those that are busy."""
+    """Those of an earlier declaration, its warmer unless that serves all there is, and, when it has waited for long,
+    those that are busy."""
     if not any(r.state in COMING for r in d.current()):
-        old = sorted(d.outdated(), key=lambda r: r.in_flight)
+        small = [] if d.current() else [r for r in d.small if d.held or not r.in_flight]
+        old = sorted([*d.outdated(), *small], key=lambda r: r.in_flight)
         for r in eviction.victims(fleet, wish, claims, [*idle, *old], eviction.LEAVING) or ():
             own = r.deployment == d.spec.id
             because = f"goes before {'its' if own else 'another'} successor: no room for both"
             effects.drain(fleet, r, now, out, because, NEVER)
-    if not d.current():
+            effects.forgo_warmer(fleet.deployments[r.deployment])
+    if not d.current() and (d.held or not d.small):
         for r in eviction.yielding(fleet, d, wish, now):
             effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
+            effects.forgo_warmer(fleet.deployments[r.deployment])

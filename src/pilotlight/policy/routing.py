@@ -2,6 +2,7 @@
 
 from pilotlight.fleet.fleet import DeploymentState, Replica
 from pilotlight.fleet.states import State
+from pilotlight.policy import warmer
 
 
 def pick(d: DeploymentState) -> Replica | None:
@@ -10,21 +11,21 @@ def pick(d: DeploymentState) -> Replica | None:
 
     Those that there is no work for are left alone, so that they can go; those that stay in any case share the work.
     """
-    slots = d.spec.slots
-    mark = d.spec.fingerprint
-    enough = max(1, -(-(d.in_flight + 1) // d.spec.target_requests), d.floor)
+    spec = d.spec
+    slots, mark, ready = spec.slots, spec.fingerprint, State.READY
+    enough = -(-(d.in_flight + 1) // spec.target_requests)
+    enough = max(enough, d.floor)
     best: Replica | None = None
     for r in d.replicas.values():
-        if r.state is not State.READY or (slots is not None and r.in_flight >= slots):
-            enough -= r.state is State.READY
-        elif best is None or (r.fingerprint != mark, r.in_flight) < (
-            best.fingerprint != mark,
-            best.in_flight,
-        ):
-            best = r
-            enough -= 1
-        else:
-            enough -= 1
+        if r.state is not ready:
+            continue
+        enough -= 1
+        if slots is None or r.in_flight < slots:
+            if r.fingerprint == mark:
+                if best is None or r.in_flight < best.in_flight or best.fingerprint != mark:
+                    best = r
+            elif best is None or (best.fingerprint != mark and r.in_flight < best.in_flight):
+                best = r
         if enough <= 0 and best is not None and best.fingerprint == mark:
-            break
-    return best
+            return best
+    return best if best is not None or d.warming is None else warmer.pick(d)

@@ -1,23 +1,129 @@
-"""How many replicas a deployment wants."""
+"""How many replicas a deployment wants: the most that any policy asks for, within bounds and delays."""
 
+from collections.abc import Callable
+
+from pilotlight.fleet.ahead import Ahead, Delays
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.fleet.states import SERVING
+from pilotlight.fleet.forecast import Forecast
+from pilotlight.policy import base, bounds, by_load, effects, operator, persistent, predictive, scheduled
 from pilotlight.policy import demand as traffic
+from pilotlight.policy.ask import Ask
+
+POLICIES: tuple[Callable[[Fleet, DeploymentState, float], Ask | None], ...] = (
+    persistent.ask,
+    base.ask,
+    scheduled.ask,
+    predictive.ask,
+    operator.ask,
+    by_load.ask,
+)
 
 
 def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
-    """Enough for its requests, in flight and held, at target_requests each, within min and max.
-
-    Those on a replica that is to go finish there and ask for no other. Only ever a reason to start or to wake:
-    replicas leave by their keep-alive. What an operator has put to sleep is not woken for min_replicas alone.
+    """Only ever a reason to start or to wake: replicas leave by their keep-alive. What an operator has put to sleep
+    is not woken for min_replicas, a base or a schedule alone.
     """
-    spec = d.spec
-    if d.demand is not None:
-        return min(max(traffic.wanted(fleet, d, now), int(d.warm_asked), d.floor), spec.max_replicas)
-    load = len(d.held) + sum(r.in_flight for r in d.replicas.values() if r.state in SERVING)
-    n = -(-load // spec.target_requests)
-    if d.warm_asked:
-        n = max(n, 1)
-    put_aside = sum(r.is_put_aside for r in d.replicas.values())
+    demand = d.demand
+    if demand is not None and d.in_flight + len(d.held) <= demand.until:
+        traffic.follow(fleet, d, now)  # its replica has died, and its requests with it
+    n = by_load.replicas(fleet, d, now)
+    if d.delays is not None:
+        n = min(n, follow(fleet, d, n, now))
+    if n < 1 and d.warm_asked:
+        n = 1
     floor = d.floor
-    return min(max(n, floor - put_aside), spec.max_replicas)
+    if floor > n:
+        n = max(n, floor - sum(r.is_put_aside for r in d.replicas.values()))
+    return min(n, d.spec.max_replicas)
+
+
+def asks(fleet: Fleet, d: DeploymentState, now: float) -> list[Ask]:
+    """What each policy asks for, before bounds and delays; changes nothing."""
+    found = (policy(fleet, d, now) for policy in POLICIES)
+    return [ask for ask in found if ask is not None]
+
+
+def answer(d: DeploymentState, asked: list[Ask]) -> int:
+    """What `wanted` made of it when it was last asked."""
+    n = 0
+    for ask in asked:
+        granted = d.delays.granted if d.delays is not None and ask.policy == by_load.NAME else ask.replicas
+        n = max(n, min(ask.replicas, granted))
+    return min(n, d.spec.max_replicas)
+
+
+def follow(fleet: Fleet, d: DeploymentState, wish: int, now: float) -> int:
+    """Replicas that its requests are granted; has a Tick look again when that may change."""
+    s, spec = d.delays, d.spec
+    assert s is not None
+    bounds.follow(s, min(wish, spec.max_replicas), spec.scale_up_delay, spec.scale_down_delay, now)
+    s.look_at = effects.look_once(fleet, d, s.look_at, now if s.fell else changes_at(d, s), now)
+    return s.granted
+
+
+def changes_at(d: DeploymentState, s: Delays) -> float:
+    """When its requests may be granted more or fewer though nothing happens."""
+    return bounds.next_look(s, d.spec.scale_up_delay, d.spec.scale_down_delay)
+
+
+def changed(fleet: Fleet, d: DeploymentState, now: float) -> None:
+    """Its requests are more or fewer; for the sake of the delays."""
+    follow(fleet, d, by_load.replicas(fleet, d, now), now)
+
+
+def only_hopes(d: DeploymentState) -> bool:
+    """Whether one more is wanted for nobody who is there: no reason to take another's room."""
+    if d.ahead is None or not d.ahead.hoped or d.held or d.in_flight or d.warm_asked:
+        return False
+    return len(d.current()) >= max(d.rented, d.reserved)
+
+
+def because(fleet: Fleet, d: DeploymentState, now: float) -> str:
+    """Who asks for the floor."""
+    most = max(asks(fleet, d, now), key=lambda ask: (ask.replicas, ask.policy != by_load.NAME), default=None)
+    return "it is to be up" if most is None else f"{most.policy} asks for {most.replicas}: {most.because}"
+
+
+def declared(fleet: Fleet, d: DeploymentState, now: float) -> None:
+    """After every declaration, once its traffic is remembered or not."""
+    spec = d.spec
+    if not spec.predictive:
+        d.forecast = None
+    elif d.forecast is None:
+        d.forecast = Forecast()
+    if not (spec.schedule or spec.predictive):
+        d.ahead = None
+    elif d.ahead is None:
+        d.ahead = Ahead()
+    if not (spec.scale_up_delay or spec.scale_down_delay):
+        d.delays = None
+    elif d.delays is None:
+        d.delays = Delays(by_load.replicas(fleet, d, now))
+    if d.ahead is not None:
+        _cleared(d, d.ahead)
+        look(fleet, d, now)
+    d.settle_floor()
+
+
+def _cleared(d: DeploymentState, ahead: Ahead) -> None:
+    """Of what is not declared any more."""
+    if not d.spec.schedule:
+        ahead.scheduled, ahead.until = 0, Ahead().until
+    if not d.spec.predictive:
+        ahead.hoped, ahead.hoped_until = 0, Ahead().hoped_until
+
+
+def look(fleet: Fleet, d: DeploymentState, now: float) -> None:
+    """What is to be up ahead of requests."""
+    if d.ahead is not None:
+        scheduled.look(fleet, d, now)
+        predictive.look(fleet, d, now)
+
+
+def stopped(d: DeploymentState) -> None:
+    """An operator has: what was granted, or hoped for, is no reason to start."""
+    if d.delays is not None:
+        d.delays = Delays()
+    if d.ahead is not None:
+        d.ahead.hoped, d.ahead.hoped_until = 0, Ahead().hoped_until
+        d.settle_floor()

@@ -26,6 +26,7 @@ HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
     ev.Measured: replicas.measured,
     ev.Sized: replicas.sized,
     ev.Configured: configure.configured,
+    ev.ClockSet: configure.clock_set,
     ev.WarmAsked: configure.warm_asked,
     ev.StopAsked: configure.stop_asked,
     ev.ShutDown: configure.shut_down,

@@ -21,6 +21,9 @@ not forgotten between two bursts, and short against a day, so that an evening's 
 
 TAU = HALF_LIFE / log(2)
 
+LUMP = 5.0
+"""Seconds of arrivals that are counted as of one moment: half a per cent of a half-life."""
+
 WEIGHT = 0.3
 """Of the latest start or wake in what they are taken to last."""
 
@@ -33,6 +36,9 @@ WAKE_SHARE = 0.25
 
 def saw(d: DeploymentState, now: float) -> None:
     """Counts an arrival. Called for every request, so it does the least that can be done."""
+    if now - d.used_at < LUMP:
+        d.uses += 1.0
+        return
     d.uses = 1.0 + d.uses * exp((d.used_at - now) / TAU)
     d.used_at = now
 
@@ -91,7 +97,7 @@ def cost(d: DeploymentState, way: Less, now: float) -> float:
     seconds = start_seconds(d) if way.gone else wake_seconds(d)
     if way.replica.state is State.ASLEEP:
         seconds -= wake_seconds(d)  # for that would have been waited for anyway
-    alike = sum(r.state is way.replica.state for r in d.replicas.values())
+    alike = sum(r.state is way.replica.state for r in d.every)
     return seconds * rate(d, now) / alike
 
 

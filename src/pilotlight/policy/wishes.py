@@ -28,7 +28,7 @@ def claims_before(fleet: Fleet, d: DeploymentState) -> Claims:
         if name == d.spec.id:
             break
         other = fleet.deployments.get(name)
-        if other is not None and not (other.current() and not d.current()):
+        if other is not None and not (other.has_any and not d.has_any):
             claims = with_claim(fleet, other, claims)
     return claims
 

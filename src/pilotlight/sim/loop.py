@@ -1,7 +1,7 @@
 """The other loop: a heap, the same step, and effects that have a price in place of a machine."""
 
-import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 from typing import Protocol
 
 from pilotlight.fleet.actions import (
@@ -25,72 +25,76 @@ from pilotlight.policy.step import step
 
 Effect = Start | Stop | Probe | Sleep | Wake | Trim | Refuse | Moved | Rented | Note
 
+NEVER = float("inf")
+
 
 class World(Protocol):
     """What follows from an action, and when."""
 
     def follows(self, action: Effect, now: float) -> tuple[Event, ...]:
-        """Events to come of an action other than Assign, Hold and WakeAt. `at` of each is not before `now`."""
-        ...
-
-
-class Requests(Protocol):
-    """The trace: request i comes at at(i)."""
-
-    def __len__(self) -> int: ...
-    def arrival(self, i: int) -> Arrived | None:
-        """None when there are no more."""
-        ...
-
-    def assigned(self, request: str, now: float) -> float:
-        """It runs from now on; when it will be over."""
+        """Events to come of it. `at` of each is not before `now`."""
         ...
 
 
 def run(
     configured: Configured,
-    requests: Requests,
+    arrivals: Iterable[tuple[Arrived, float]],
+    waited: Callable[[str, float], None],
     world: World,
     told: Callable[[Effect, float], None],
     end: float,
 ) -> Fleet:
-    """Replays the requests. `told` hears of every action but Assign, Hold and WakeAt, with its moment."""
+    """Replays `arrivals`, which come in order, each with the seconds that it runs, and what follows until `end`.
+
+    `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
+    of every action but Assign, Hold and WakeAt, with its moment.
+    """
     order = 0
-    wake = float("inf")
+    wake = NEVER
     heap: list[tuple[float, int, Event]] = []
-    fleet, actions = step(Fleet(), configured)
-    i = 0
-    arrival = requests.arrival(0)
-    now = configured.at
+    held: dict[str, tuple[float, float]] = {}
+    nothing = (None, 0.0)
+    coming = iter(arrivals)
+    arrival, seconds = next(coming, nothing)
+    arrives = NEVER if arrival is None else arrival.at
+    service = 0.0
+    event: Event = configured
+    fleet = Fleet()
     while True:
+        fleet, actions = step(fleet, event)
+        now = event.at
         for action in actions:
             if isinstance(action, Assign):
-                over = requests.assigned(action.request, now)
+                request = action.request
+                if request in held:
+                    since, runs = held.pop(request)
+                    waited(request, now - since)
+                else:  # it has come just now
+                    runs = service
                 order += 1
-                heapq.heappush(heap, (over, order, Finished(over, action.request)))
+                heappush(heap, (now + runs, order, Finished(now + runs, request)))
             elif isinstance(action, Hold):
-                pass
+                held[action.request] = (now, service)
             elif isinstance(action, WakeAt):
                 wake = action.at
                 order += 1
-                heapq.heappush(heap, (wake, order, Tick(wake)))
+                heappush(heap, (wake, order, Tick(wake)))
             else:
                 told(action, now)
                 for event in world.follows(action, now):
                     order += 1
-                    heapq.heappush(heap, (event.at, order, event))
-        if arrival is not None and (not heap or arrival.at <= heap[0][0]):
-            event = arrival
-            i += 1
-            arrival = requests.arrival(i)
-        elif heap:
-            event = heapq.heappop(heap)[2]
-            if event.at > end:
+                    heappush(heap, (event.at, order, event))
+        while True:
+            if heap and heap[0][0] < arrives:
+                event = heappop(heap)[2]
+                if isinstance(event, Tick) and event.at != wake:
+                    continue  # an earlier one has been asked for since
+            elif arrival is not None:
+                event, service = arrival, seconds
+                arrival, seconds = next(coming, nothing)
+                arrives = NEVER if arrival is None else arrival.at
+            else:
                 return fleet
-            if isinstance(event, Tick) and event.at != wake:
-                actions = ()
-                continue
-        else:
+            break
+        if event.at > end:
             return fleet
-        now = event.at
-        fleet, actions = step(fleet, event)

@@ -168,12 +168,37 @@ class Model(Scaling, frozen=True, forbid_unknown_fields=True):
             return self.max_requests
         return self.target_requests if self.engine == "llamacpp" else None
 
+    def small(self) -> "Model":
+        """This model as its warmer runs it; where nothing is smaller, and without a warmer, as it is."""
+        w = self.warmer
+        if w is None:
+            return self
+        gpus = self.gpus if w.gpus is None else w.gpus
+        gpu_memory = self.gpu_memory if w.gpu_memory is None else w.gpu_memory
+        small = msgspec.structs.replace(
+            self,
+            engine_args={**self.engine_args, **w.engine_args},
+            env={**self.env, **w.env},
+            max_requests=self.max_requests if w.max_requests is None else w.max_requests,
+            gpus=gpus,
+            gpu_memory=gpu_memory if gpus else None,
+            warmer=None,
+        )
+        # What the operator said of a full one is too much for one that is smaller.
+        memory = self.memory if w.memory is None and _alike(self, small) else w.memory
+        return msgspec.structs.replace(small, memory=memory)
+
     @property
     def made_to_sleep(self) -> bool:
         """Whether an engine that has to be started for it is to be started such that it can sleep."""
         if self.techniques is not None:
             return "sleep" in self.techniques
         return self.sleep_after != float("inf")
+
+
+def _alike(a: Model, b: Model) -> bool:
+    keys = ("engine_args", "env", "max_requests", "gpus", "gpu_memory")
+    return all(getattr(a, key) == getattr(b, key) for key in keys)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"default_model": "defaults"}):

@@ -80,9 +80,17 @@ def a_command_does_not_sleep(here: Here) -> Faults:
             yield where[len(here.at) :], f"{name!r} {text}"
 
 
-def a_command_has_no_warmer(here: Here) -> Faults:
-    if here.model.engine == "command" and here.model.warmer is not None:
-        yield ("warmer",), "is not for `engine: command`, whose command cannot be made smaller; leave it out"
+def a_command_is_its_own_warmer(here: Here) -> Faults:
+    """It cannot be made smaller: one full replica stays."""
+    warmer = here.model.warmer
+    if here.model.engine != "command" or warmer is None:
+        return
+    text = (
+        "is not for `engine: command`, whose command cannot be made smaller; `warmer: {}` keeps one replica"
+    )
+    for key in warmer.__struct_fields__:
+        if key != "below" and getattr(warmer, key) not in (None, {}):
+            yield ("warmer", key), text
 
 
 def commands_can_be_split(here: Here) -> Faults:
@@ -199,7 +207,7 @@ RUNNING: _Rules = (
     (keys_are_of_the_engine, ("engine",)),
     (source_is_there, ("engine", "source")),
     (a_command_does_not_sleep, ("engine", "sleep_after")),
-    (a_command_has_no_warmer, ("engine", "warmer")),
+    (a_command_is_its_own_warmer, ("engine", "warmer")),
     (commands_can_be_split, ()),
     (proxy_is_an_address, ("proxy",)),
     (port_reaches_the_server, ("engine", "cmd", "env", "proxy", "max_replicas")),

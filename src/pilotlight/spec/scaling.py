@@ -56,8 +56,8 @@ class Warmer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     below: Annotated[
         Rate | None,
         _doc(
-            "The rate of requests under which it takes the last replica's place, like `30/h`. Default: where that is "
-            "learned to be cheaper."
+            "The rate of requests, as of the last 15 minutes or so, under which it takes the last replica's place, "
+            "like `30/h`. Default: only where that one's `ttl` is over."
         ),
     ] = None
 
@@ -118,7 +118,9 @@ class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Warmer | None,
         _doc(
             "A smaller replica that stays in place of the last one when traffic is low, and takes the first requests "
-            "of the next burst while a full one starts. Not for `engine: command`. Default: none."
+            "of the next burst while a full one starts. It counts in neither `min_replicas` nor `max_replicas` and is "
+            "evicted before others. `{}` keeps one full replica instead: the only form for `engine: command`. "
+            "Default: none."
         ),
     ] = None
     scale_up_delay: Annotated[

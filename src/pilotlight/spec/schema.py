@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect as mi
 
+from pilotlight.spec.scaling import Warmer
 from pilotlight.spec.types import ENGINES, OF_COMMAND, OF_LLAMACPP, TECHNIQUES
 from pilotlight.spec.wants import (
     DEFAULTS,
@@ -128,6 +129,7 @@ def _by_engine() -> Schema:
     none: Schema = {"type": "null"}
     command: Schema = {"properties": {"engine": {"const": "command"}}, "required": ["engine"]}
     others: Schema = {"properties": {"engine": {"not": {"const": "command"}}}}
+    smaller = [name for name in Warmer.__struct_fields__ if name != "below"]
     return {
         "allOf": [
             {
@@ -136,7 +138,8 @@ def _by_engine() -> Schema:
                     "required": ["cmd"],
                     "properties": {
                         "cmd": {"type": "string"},
-                        **dict.fromkeys((*OF_LLAMACPP, "warmer"), none),
+                        **dict.fromkeys(OF_LLAMACPP, none),
+                        "warmer": {"properties": dict.fromkeys(smaller, none)},
                     },
                 },
             },

@@ -76,7 +76,7 @@ class ApiKey(
         RequestClass,
         _doc(
             "The class of this key's requests: `critical` goes first, `batch` waits for idle capacity. A request's own "
-            "`x-pilotlight-class` overrides it."
+            "`x-pilotlight-class` may lower it, never raise it."
         ),
     ] = "standard"
     stand_in: Annotated[

@@ -54,6 +54,7 @@ class Otel:
         }
         optional = {
             "pilotlight.replica": r.replica,
+            "gen_ai.response.model": r.served_model,
             "gen_ai.usage.input_tokens": r.prompt_tokens,
             "gen_ai.usage.output_tokens": r.output_tokens,
         }

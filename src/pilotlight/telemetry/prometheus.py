@@ -107,12 +107,12 @@ class _FleetCollector(Collector):
             "pilotlight_memory_reserved_bytes", "Host memory set aside for replicas.", labels=["model"]
         )
         for name, d in list(fleet.deployments.items()):
-            states = [r.state for r in d.replicas.values()]
+            states = [r.state for r in d.every]
             for state in State:
                 if state is not State.GONE:
                     replicas.add_metric([name, state.value], states.count(state))
-            held.add_metric([name], len(d.held))
-            memory.add_metric([name], sum(r.memory for r in d.replicas.values()))
+            held.add_metric([name], len(d.held) + len(d.patient))
+            memory.add_metric([name], sum(r.memory for r in d.every))
         seconds = CounterMetricFamily(
             "pilotlight_replica_seconds", "Time that replicas spent in each state.", labels=["model", "state"]
         )

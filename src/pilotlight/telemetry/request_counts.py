@@ -56,6 +56,7 @@ class RequestCounts(Collector):
         self._of: dict[tuple[str, int, str, bool], _Of] = {}
         self._waits: dict[str, Spread] = {}
         self._ttfts: dict[tuple[str, str], Spread] = {}
+        self._stood_in: dict[tuple[str, str], int] = {}
 
     def told(self, r: RequestRecord) -> None:
         key = (r.model, r.status, r.start, r.stream)
@@ -69,6 +70,9 @@ class RequestCounts(Collector):
             of.ttft.add(r.first_byte_at - r.arrived_at)
         of.prompt += r.prompt_tokens or 0
         of.output += r.output_tokens or 0
+        if r.served_model is not None:
+            pair = (r.model, r.served_model)
+            self._stood_in[pair] = self._stood_in.get(pair, 0) + 1
 
     def _new(self, r: RequestRecord) -> _Of:
         wait = self._waits.setdefault(r.model, Spread()) if r.start != "none" else None
@@ -106,7 +110,14 @@ class RequestCounts(Collector):
         )
         for model, spread in self._waits.items():
             spread.put(wait, [model])
-        yield from (requests, tokens, ttft, wait)
+        stood_in = CounterMetricFamily(
+            "pilotlight_stood_in",
+            "Requests that a stand-in answered while the model they asked for was not up.",
+            labels=["model", "served_model"],
+        )
+        for pair, number in self._stood_in.items():
+            stood_in.add_metric(list(pair), number)
+        yield from (requests, tokens, ttft, wait, stood_in)
 
     def _numbers(self) -> dict[tuple[str, str, str], int]:
         found: dict[tuple[str, str, str], int] = {}

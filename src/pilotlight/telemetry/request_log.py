@@ -31,6 +31,9 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     tokens_from: str | None = None
     session: str | None = None
     key: str | None = None
+    request_class: str | None = None
+    """None for standard."""
+    served_model: str | None = None
     replica: str | None = None
     ttft: float | None = None
     stages: dict[str, float] | None = None
@@ -62,6 +65,8 @@ class RequestLog:
             tokens_from=r.tokens_from,
             session=r.session,
             key=r.key,
+            request_class=None if r.request_class == "standard" else r.request_class,
+            served_model=r.served_model,
             replica=r.replica,
             ttft=None if r.first_byte_at is None else _micro(r.first_byte_at - r.arrived_at),
             duration=_micro(r.ended_at - r.arrived_at),

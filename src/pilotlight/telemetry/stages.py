@@ -52,6 +52,8 @@ def trace(r: RequestRecord) -> dict[str, Any]:
     return {
         "request_id": r.request_id,
         "model": r.model,
+        "served_model": r.served_model,
+        "class": r.request_class,
         "replica": r.replica,
         "start": r.start,
         "status": r.status,

@@ -45,7 +45,7 @@ class StartTimes:
     def load(self) -> None:
         """Blocking, 30 ms for the most that it keeps."""
         try:
-            self.learned = Learned(_read(self.path))
+            self.learned = Learned(read_rows(self.path))
         except FileNotFoundError:
             return
         except (ValueError, OSError) as e:
@@ -101,7 +101,7 @@ class StartTimes:
             await asyncio.to_thread(self.write, self.learned.rows())
 
 
-def _read(path: Path) -> tuple[Row, ...]:
+def read_rows(path: Path) -> tuple[Row, ...]:
     """Raises ValueError saying what is wrong with it, OSError when it cannot be read."""
     data = path.read_bytes()
     try:

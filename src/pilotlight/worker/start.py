@@ -231,7 +231,9 @@ class Starting:
         assert self._engine is not None
         need = self._engine.need(self.model, self._here.info)
         if need.estimated or need.gpu_estimated:
-            self._context.post(Sized(self._context.clock.now(), self.action.deployment, need))
+            self._context.post(
+                Sized(self._context.clock.now(), self.action.deployment, need, self.action.small)
+            )
 
     async def _fork(self) -> Span:
         assert self.launch is not None

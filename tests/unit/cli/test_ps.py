@@ -21,6 +21,8 @@ READY: dict[str, Any] = {
         ({"state": "starting", "progress": "load", "eta_s": 0.0}, "starting (load, about 1 s to go)"),
         ({"state": "waking", "progress": "wake", "eta_s": 2.0}, "waking (wake, about 2 s to go)"),
         ({"state": "stopping"}, "stopping"),
+        ({"warmer": True}, "ready, warmer"),
+        ({"warmer": False}, "ready"),
     ],
 )
 def test_what_comes_up_says_what_it_is_at_and_how_long_it_will_be(more: dict[str, Any], state: str) -> None:

@@ -10,7 +10,7 @@ from pilotlight.fleet.actions import Assign, Hold, Moved, Note, Probe, Refuse, S
 from pilotlight.fleet.plan import Plan
 from pilotlight.fleet.records import StartRecord
 from pilotlight.fleet.states import TABLE, Cause, State
-from pilotlight.spec.model import Model
+from pilotlight.spec.model import Model, Warmer
 
 
 class Calls:
@@ -42,6 +42,14 @@ class Bench:
             self.effects.moved(Moved(0.0, "m-1", "m", was, state, cause, "because"))
             was = state
         return [name for name, *_ in self.told.calls if name != "moved"]
+
+
+def test_a_warmer_is_started_with_its_own_arguments():
+    replicas, model = Calls(), Model(source="demo://50m", warmer=Warmer({"n_ctx": 64}))
+    effects = LiveEffects(replicas, lambda name: model, lambda replica: None, Calls())
+    for small in (True, False):
+        effects.start(Start("m-1", "m", "local", (), Plan(()), "x", small=small))
+    assert [call[2].engine_args for call in replicas.calls] == [{"n_ctx": 64}, {}]
 
 
 def test_orders_reach_the_right_hands():

@@ -17,3 +17,15 @@ from unit.telemetry.records import record
 def test_a_wait_for_a_wake_is_no_cold_start(ready_at: float, woken: bool, start: str, wait: float):
     r = record(replica_ready_at=ready_at, woken=woken)
     assert (r.start, r.start_wait) == (start, wait)
+
+
+@pytest.mark.parametrize("outcome", ["ok", "client_left", "start_failed"])
+def test_a_batch_request_that_no_replica_took_waited_for_no_start(outcome: str):
+    r = record(request_class="batch", replica_ready_at=None, assigned_at=None, outcome=outcome, in_vain=True)
+    assert (r.start, r.start_wait) == ("none", 0.0)
+
+
+def test_one_that_a_stand_in_answered_is_warm_and_says_so():
+    r = record(served_model="small")
+    assert (r.start, r.stood_in) == ("warm", True)
+    assert not record().stood_in

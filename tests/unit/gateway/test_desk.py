@@ -120,3 +120,14 @@ def test_a_refusal_as_the_client_reads_it():
     assert error.message == "it exited\nThe engine's last lines:\nline 1\nline 2"
     assert refusal_error(Refuse("r", 429, "x", "full"), ()).type == "rate_limit_error"
     assert refusal_error(Refuse("r", 404, "x", "gone"), ()).param == "model"
+
+
+async def test_a_stand_in_is_named_until_it_fails_the_request():
+    kernel = Kernel()
+    kernel.answer = lambda desk, r: desk.assign(Assign(r, "small-1", "stands in", "small"))
+    ticket = kernel.desk.open("r", "m", None, 0, "small")
+    assert kernel.posted == [Arrived(0.0, "r", "m", None, 0, "small")]
+    assert ticket.stands_in == "small"
+    kernel.answer = lambda desk, r: desk.hold(Hold(r, "no replica is up"))
+    kernel.desk.bounce(ticket)
+    assert ticket.stands_in is None

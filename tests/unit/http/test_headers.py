@@ -27,6 +27,7 @@ def test_what_connection_names_ends_too():
 
 def test_what_is_meant_for_us_stays_here():
     assert sent(("Authorization", "Bearer x"), ("X-API-Key", "x"), ("Cookie", "x")) == []
+    assert sent(("X-Pilotlight-Class", "batch"), ("X-Pilotlight-Stand-In", "allow")) == []
 
 
 def test_a_body_that_was_unpacked_is_not_called_packed():
@@ -43,7 +44,7 @@ def test_to_the_client():
         (b"Connection", b"X-Hop"), (b"X-Hop", b"1"), (b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"3"),
         (b"Date", b"x"), (b"Server", b"x"), (b"Set-Cookie", b"a"), (b"Set-Cookie", b"b"),
         (b"Content-Encoding", b"gzip"), (b"Access-Control-Allow-Origin", b"http://127.0.0.1"),
-        (b"X-Pilotlight-Start", b"mine"),
+        (b"X-Pilotlight-Start", b"mine"), (b"x-pilotlight-served-model", b"mine"),
     ]  # fmt: skip
     assert to_client(headers) == b"Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Encoding: gzip\r\n"
     assert list(for_client(headers).items()) == [

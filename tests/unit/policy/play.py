@@ -16,7 +16,7 @@ import msgspec
 
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
-from pilotlight.fleet.deployment import Deployment, Device, Host, Need
+from pilotlight.fleet.deployment import Deployment, Device, Goal, Host, Need
 from pilotlight.fleet.fleet import NEVER, Fleet
 from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import Cause
@@ -47,6 +47,8 @@ class Play:
     def __init__(self, *deployments: Deployment, memory: float = 64, gpus: tuple[int, ...] = ()) -> None:
         self.fleet = Fleet()
         self.now = 100.0
+        self.unix = 0.0
+        self.goal = Goal()
         self.wake_at = NEVER
         self.refused: dict[str, ac.Refuse] = {}
         self.notes: list[str] = []
@@ -65,10 +67,13 @@ class Play:
             self.host = Host(
                 "local", int(memory * GIB), tuple(Device(i, n * GIB) for i, n in enumerate(gpus))
             )
-        return self.play(ev.Configured(self.now, deployments, (self.host,)))
+        return self.play(ev.Configured(self.now, deployments, (self.host,), self.goal, self.unix))
 
-    def ask(self, request: str, deployment: str = "m", keep_alive: float | None = None) -> list[str]:
-        return self.play(ev.Arrived(self.now, request, deployment, keep_alive))
+    def ask(
+        self, request: str, deployment: str = "m", keep_alive: float | None = None, **terms: Any
+    ) -> list[str]:
+        """`terms`: `rank` and `stand_in` of the request."""
+        return self.play(ev.Arrived(self.now, request, deployment, keep_alive, **terms))
 
     def ask_all(self, *requests: str, of: str = "m") -> list[str]:
         return [word for request in requests for word in self.ask(request, of)]
@@ -111,11 +116,11 @@ class Play:
         gpu = None if gpu_memory is None else int(gpu_memory * GIB)
         return self.play(ev.Measured(self.now, replica, int(memory * GIB), gpu))
 
-    def size(self, deployment: str, memory: float) -> list[str]:
+    def size(self, deployment: str, memory: float, small: bool = False) -> list[str]:
         d = self.fleet.deployments.get(deployment)
         need = Need() if d is None else d.spec.need
         need = msgspec.structs.replace(need, memory=int(memory * GIB))
-        return self.play(ev.Sized(self.now, deployment, need))
+        return self.play(ev.Sized(self.now, deployment, need, small))
 
     def warm(self, deployment: str = "m") -> list[str]:
         return self.play(ev.WarmAsked(self.now, deployment))
@@ -139,6 +144,11 @@ class Play:
 
     def shut_down(self) -> list[str]:
         return self.play(ev.ShutDown(self.now))
+
+    def set_clock(self, unix: float) -> list[str]:
+        """The wall clock says that it is this Unix second."""
+        self.unix = unix - self.now
+        return self.play(ev.ClockSet(self.now, self.unix))
 
     def wait(self, seconds: float) -> list[str]:
         """Lets time pass, with the Ticks that were asked for."""
@@ -174,7 +184,7 @@ class Play:
         return "gone" if found is None else found.state.value
 
     def states(self, deployment: str = "m") -> dict[str, str]:
-        return {r.id: r.state.value for r in self.fleet.deployments[deployment].replicas.values()}
+        return {r.id: r.state.value for r in self.fleet.deployments[deployment].every}
 
     def held(self, deployment: str = "m") -> list[str]:
         return list(self.fleet.deployments[deployment].held)
@@ -198,7 +208,7 @@ class Play:
                 return f"refuse {action.request} {action.status} {action.code}"
             case ac.Start():
                 on = f" on {','.join(map(str, action.devices))}" if action.devices else ""
-                return f"start {action.replica}{on}"
+                return f"start {'small ' if action.small else ''}{action.replica}{on}"
             case ac.Trim():
                 return f"trim {action.host}"
             case ac.Moved():

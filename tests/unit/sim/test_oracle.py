@@ -204,3 +204,15 @@ def test_many_models_and_levels_take_one_sweep():
     assert (
         sum(peak_levels(rows, slots=1, first_token=0.0, per_token=1.0).values()) >= len(found.levels) > 5000
     )
+
+
+def test_models_may_differ_in_slots_starts_and_devices():
+    rows = [(100.0, "a", 1, 20), (110.0, "a", 1, 20), (200.0, "a", 1, 10), (100.0, "b", 1, 20), (110.0, "b", 1, 20),
+            (200.0, "b", 1, 10), (0.0, "ends", 1, 0), (1000.0, "ends", 1, 0)]  # fmt: skip
+    found = ask(Trace.from_rows("x", rows), slots=[2, 1, 1], start=[20.0, 1.0, 1.0], devices=[3, 1, 1])
+    assert Trace.from_rows("x", rows).models == ("a", "b", "ends")
+    assert found.by_model["a"] == pytest.approx(3 * 2.5 * (30 + 20 + 10)), (
+        "one level, a gap of 20, three devices"
+    )
+    assert found.by_model["b"] == pytest.approx(2.5 * (30 + 1 + 10) + 2.5 * 10), "two levels, a gap of 1"
+    assert found.gpu_hours * 3600 == pytest.approx(3 * 60 + 41 + 10)

@@ -3,6 +3,7 @@
 import pytest
 
 from pilotlight.errors import ConfigError
+from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.load import parse
 from pilotlight.spec.model import Config, Model, Warmer, Window
 from pilotlight.units import FOREVER
@@ -81,6 +82,24 @@ def test_a_schedule() -> None:
         Window("0 8 * * 1-5", until="0 18 * * 1-5", timezone="Europe/Berlin", min_replicas=2),
         Window("@daily", lasts=5400.0, timezone="UTC", min_replicas=1),
     )
+
+
+def test_a_command_may_keep_one_replica_as_its_warmer() -> None:
+    (kept,) = load(f"models: {{a: {{{COMMAND}, warmer: {{below: 2/m}}}}}}").models.values()
+    assert fingerprint(kept.small()) == fingerprint(kept)
+
+
+def test_a_warmer_is_the_model_with_its_own_arguments_over_it() -> None:
+    keys = (
+        "memory: 2GiB, gpus: 1, gpu_memory: 9GiB, engine_args: {n_ctx: 4096, n_threads: 2}, env: {A: a, B: b}"
+    )
+    over = "warmer: {engine_args: {n_ctx: 512}, env: {B: c}, max_requests: 1, gpus: 0}"
+    small = model(f"{keys}, {over}").small()
+    assert small.engine_args == {"n_ctx": 512, "n_threads": 2} and small.env == {"A": "a", "B": "c"}
+    assert (small.slots, small.gpus, small.gpu_memory, small.memory) == (1, 0, None, None)
+    same = model(f"{keys}, warmer: {{}}").small()
+    assert (same.memory, same.gpu_memory) == (2 * 2**30, 9 * 2**30)
+    assert model("aliases: []").small() == model("aliases: []")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +214,13 @@ def test_what_does_not_go_together(line: str, says: str) -> None:
     [
         ("sleep_after: 1m", "sleep_after: is not for `engine: command`, which cannot be put to sleep"),
         ("techniques: [zygote, sleep]", "techniques[1]: 'sleep' is not for `engine: command`"),
-        ("warmer: {}", "warmer: is not for `engine: command`, whose command cannot be made smaller"),
+        (
+            "warmer: {engine_args: {n: 1}}",
+            "warmer.engine_args: is not for `engine: command`, whose command cannot be made smaller; `warmer: {}`",
+        ),
+        ("warmer: {env: {A: b}}", "warmer.env: is not for `engine: command`"),
+        ("warmer: {max_requests: 1}", "warmer.max_requests: is not for `engine: command`"),
+        ("warmer: {memory: 1GiB, below: 2/m}", "warmer.memory: is not for `engine: command`"),
     ],
 )
 def test_what_a_command_cannot(line: str, says: str) -> None:

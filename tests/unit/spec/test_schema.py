@@ -162,7 +162,7 @@ COMMAND: dict[str, Any] = {"engine": "command", "cmd": "serve ${PORT}"}
         {"models": {"a": {**MODEL, "scaling": {"ttl": "x"}}}},
         {"models": {"a": {**MODEL, "schedule": [{"for": "1h"}]}}},
         {"models": {"a": {**MODEL, "warmer": {"below": 30}}}},
-        {"models": {"a": {**COMMAND, "warmer": {}}}},
+        {"models": {"a": {**COMMAND, "warmer": {"engine_args": {"n": 1}}}}},
         {"models": {"a": MODEL}, "api_keys": [{"name": "a", "key_env": "V", "class": "urgent"}]},
     ],
 )
@@ -202,6 +202,7 @@ def test_both_refuse(data: Any) -> None:
         {"models": {"a": {}}, "defaults": {"source": "demo://50m", "scaling": {"ttl": "auto"}}},
         {"models": {"a": {**MODEL, "ttl": "auto", "base": "auto", "schedule": [], "warmer": {}}}},
         {"models": {"a": {**MODEL, "ttl": "${T:-auto}", "base": "${B:-auto}"}}},
+        {"models": {"a": {**COMMAND, "warmer": {"below": "30/h"}}, "b": {**COMMAND, "warmer": {}}}},
         {
             "models": {
                 "a": {

@@ -158,3 +158,22 @@ def test_every_promised_name_and_type():
     }  # fmt: skip
     assert promised.items() <= types.items()
     assert not [name for name in types if name.endswith("_created")]
+
+
+def test_what_a_stand_in_answered_is_counted_under_both_names():
+    bench = Bench()
+    bench.metrics.told(record(served_model="small"))
+    bench.metrics.told(record(served_model="small"))
+    bench.metrics.told(record())
+    assert bench.samples("pilotlight_requests_total") == {("chat", "200", "warm"): 3}
+    found = text_string_to_metric_families(bench.metrics.text().decode())
+    samples = [s for f in found for s in f.samples if s.name == "pilotlight_stood_in_total"]
+    assert [(s.labels, s.value) for s in samples] == [({"model": "chat", "served_model": "small"}, 2)]
+
+
+def test_batch_requests_that_wait_are_held_too():
+    bench = Bench()
+    state = declared(bench, "chat")
+    state.held["r"] = Held("r", 0.0)
+    state.patient["b"] = Held("b", 0.0)
+    assert bench.samples("pilotlight_held_requests") == {("chat",): 2}

@@ -72,3 +72,15 @@ def test_lines_are_written_together_and_soon(tmp_path: Path):
     assert len(lines(tmp_path / "log")) == 4
     it.close()
     assert len(lines(tmp_path / "log")) == 4
+
+
+def test_a_line_tells_what_is_not_as_usual(tmp_path: Path):
+    it = log(tmp_path / "log", VirtualClock())
+    for request_class in ("standard", "critical", "batch"):
+        it.told(record(request_class="".join(request_class)))  # not the very same text as the default
+    it.told(record(served_model="small"))
+    it.close()
+    found = lines(tmp_path / "log")
+    assert [line.get("request_class") for line in found] == [None, "critical", "batch", None]
+    assert [line.get("served_model") for line in found] == [None, None, None, "small"]
+    assert {line["model"] for line in found} == {"chat"}

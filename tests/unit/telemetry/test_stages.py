@@ -118,3 +118,8 @@ def test_a_trace():
         None,
         None,
     )
+
+
+def test_a_trace_names_the_class_and_the_model_that_served():
+    t = trace(record(request_class="critical", served_model="small"))
+    assert (t["class"], t["served_model"]) == ("critical", "small")

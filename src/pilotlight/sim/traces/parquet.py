@@ -42,6 +42,12 @@ def parquet_blocks(path: Path, layout: Layout) -> Iterator[Block]:
         done += n
 
 
+def parquet_column(path: Path, name: str) -> Iterator[Any]:
+    """Its values. Raises TraceError when the file is damaged."""
+    for batch in _read(path, _reader(path)):
+        yield from _values(batch.column(name))
+
+
 def _values(column: Any) -> Sequence[Any]:
     """Numbers as an array where they are plain numbers; dates as Unix seconds; anything else as Python's values."""
     from arro3.core import DataType  # noqa: PLC0415

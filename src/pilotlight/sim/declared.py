@@ -1,0 +1,104 @@
+"""From a config and a trace to what the kernel decides on: every model a deployment, on hosts that are simulated."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from pilotlight.fleet import declared
+from pilotlight.fleet.deployment import Deployment, Device, Goal, Host, Need
+from pilotlight.fleet.events import Configured
+from pilotlight.fleet.plan import Plan
+from pilotlight.policy.sleeping import KEPT
+from pilotlight.sim.starts import WAKE, StartTimes
+from pilotlight.spec.model import Config, Hosts, Model
+from pilotlight.units import FOREVER
+
+ENDLESS = 2**62
+"""Bytes of a device of dedicated replicas: each is billed by itself, and none is ever short of room."""
+
+
+def models(config: Config, names: Iterable[str]) -> dict[str, Model]:
+    """Those of the config, and those of the trace that it does not declare, as its defaults say."""
+    known = {alias for model in config.models.values() for alias in model.aliases}
+    found = dict(config.models)
+    for name in names:
+        if name not in found and name not in known:
+            found[name] = config.default_model
+    return found
+
+
+def deployment_of(config: Config, name: str) -> str:
+    """The model that a name in a trace means: itself, or the one of which it is an alias."""
+    if name in config.models:
+        return name
+    return next((n for n, model in config.models.items() if name in model.aliases), name)
+
+
+def configured(
+    config: Config, names: Iterable[str], starts: StartTimes, at: float, unix: float = 0.0
+) -> Configured:
+    """All at zero; `at` is the trace's clock, and `unix` the Unix time at its second 0."""
+    pool = config.simulation.hosts
+    found = models(config, names)
+    deployments = tuple(_deployment(config, name, model, starts) for name, model in found.items())
+    goal = declared.goal(config)
+    if pool is not None:
+        return Configured(at, deployments, (_pooled(pool),), _free(goal), unix)
+    most = max((m.gpus for model in found.values() for m in (model, model.small())), default=0)
+    devices = tuple(Device(i, ENDLESS) for i in range(most)) if most > 1 else ()
+    return Configured(at, deployments, (Host("simulated", devices=devices),), goal, unix)
+
+
+def slots(model: Model) -> int:
+    """Requests that a replica takes at once; where its server queues by itself, what more are started for."""
+    return model.slots or model.target_requests
+
+
+def wake_seconds(config: Config, name: str, starts: StartTimes) -> float | None:
+    """None: nothing sleeps."""
+    said = config.simulation.wake_time
+    known = starts.wakes(name) if said is None else said
+    return WAKE if known is None and config.simulation.hosts is not None else known
+
+
+def _deployment(config: Config, name: str, model: Model, starts: StartTimes) -> Deployment:
+    pool = config.simulation.hosts
+    need, small = (
+        _dedicated_need(m) if pool is None else _pooled_need(m, pool) for m in (model, model.small())
+    )
+    wakes = wake_seconds(config, name, starts)
+    sleeps = wakes is not None and (model.techniques is None or "sleep" in model.techniques)
+    d = declared.deployment(name, model, Plan(()), need, ("sleep",) if sleeps else (), small)
+    d = msgspec.structs.replace(d, start_seconds=starts.known(name), wake_seconds=wakes)
+    return d if pool is None else _parked(d, model)
+
+
+def _dedicated_need(model: Model) -> Need:
+    """One device is counted where money is; more are told, for they cost more."""
+    return Need(estimated=False) if model.gpus <= 1 else Need(0, model.gpus, 0, estimated=False)
+
+
+def _pooled_need(model: Model, pool: Hosts) -> Need:
+    """What is not said of a model is such that as many fit on a device as may, or one, and that one which is put to
+    sleep for another makes room enough, also before it was seen what a sleeper keeps of the device."""
+    size = model.gpu_memory
+    if size is None:
+        size = int(pool.gpu_memory / ((pool.models_per_gpu or 1) + KEPT))
+    return Need(model.memory or 0, max(1, model.gpus), size, estimated=False)
+
+
+def _pooled(pool: Hosts) -> Host:
+    devices = tuple(Device(i, pool.gpu_memory) for i in range(pool.gpus))
+    return Host("pool", pool.memory, devices)
+
+
+def _free(goal: Goal) -> Goal:
+    """The pool is paid for whatever is in it."""
+    return msgspec.structs.replace(goal, dedicated=0.0, on_demand=0.0)
+
+
+def _parked(d: Deployment, model: Model) -> Deployment:
+    """Where idling costs nothing, a learned keep-alive is for ever and no base pays: who needs the room takes it."""
+    if model.ttl_is_auto:
+        d = msgspec.structs.replace(d, ttl=FOREVER, ttl_to_zero=FOREVER, ttl_is_auto=False)
+    return d if d.base is not None else msgspec.structs.replace(d, base=0)

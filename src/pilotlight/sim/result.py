@@ -1,0 +1,131 @@
+"""What came out of a replay, as figures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pilotlight.sim.trace import Floats, Ints
+
+WINDOW = 1000
+"""Requests, one after the other, whose cold rate is judged together."""
+
+
+class Waits(msgspec.Struct, frozen=True):
+    """How long requests waited. Seconds are exact; percentiles are of the requests, none lies between two."""
+
+    requests: int = 0
+    """That are counted: those that came after the warm-up."""
+    cold_rate: float | None = None
+    """None without requests."""
+    by_model: dict[str, float] = {}
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    in_band: float | None = None
+    """Share of the windows; None without a window."""
+    above_band: float | None = None
+    windows: int = 0
+
+
+class Series(msgspec.Struct, frozen=True):
+    """The whole trace in equal pieces, for plots. Not among the figures."""
+
+    seconds: float
+    """Of a piece."""
+    requests: tuple[int, ...] = ()
+    cold: tuple[int, ...] = ()
+    replicas: tuple[float, ...] = ()
+    """That were up, on average."""
+
+
+class Result(msgspec.Struct, frozen=True):
+    """Of one trace with one config. All but the last three timings is the same whenever it is run."""
+
+    trace: str
+    config: str
+    """Its path; `default` for none."""
+    requests: int
+    """All of the trace."""
+    evaluated: int
+    """Those after the warm-up: all figures below are of these and of the time from there to the last arrival."""
+    models: int
+    span_s: float
+    start_time: float
+    """Seconds that a start took on average."""
+    start_time_from: str
+    """`default`, `given`, `learned`, or a file's name."""
+    cold_rate: float | None
+    cold_rate_worst_model: float | None
+    cold_rate_by_model: dict[str, float]
+    ttft_p50: float | None
+    """Seconds; of those never served their wait until the replay ended."""
+    ttft_p95: float | None
+    ttft_p99: float | None
+    unserved: int
+    """Of all; refused ones among them. They count as cold."""
+    refused: int
+    starts: int
+    """Of all the trace."""
+    replica_hours: float
+    gpu_hours: float
+    """That were paid for."""
+    dedicated_gpu_hours: float
+    """Of these, at the dedicated price."""
+    cost_usd: float
+    oracle_cost_usd: float
+    cost_over_oracle: float | None
+    """None where the oracle pays nothing."""
+    oracle_gpu_hours: float
+    gpu_hours_over_oracle: float | None
+    always_on_usd: float
+    """Of as many replicas as the busiest moment needs, all the time."""
+    windows: int
+    windows_in_band: float | None
+    windows_above_band: float | None
+    seed: int
+    faults: int
+    """Rows that could not be read."""
+    notes: tuple[str, ...]
+    wall_s: float
+    """Of the replay alone, as is the next."""
+    cpu_s: float
+    requests_per_s: float | None
+    series: Series
+
+    def figures(self) -> dict[str, Any]:
+        """What --json prints."""
+        found = msgspec.to_builtins(self)
+        del found["series"]
+        return found
+
+
+TIMINGS = ("wall_s", "cpu_s", "requests_per_s")
+
+
+def waits(ttft: Floats, model: Ints, names: Sequence[str], limit: float, band: tuple[float, float]) -> Waits:
+    """Of the requests that count, in order of arrival. Cold is what waited longer than `limit`."""
+    n = len(ttft)
+    if not n:
+        return Waits()
+    cold = ttft > limit
+    of_model = np.bincount(model, minlength=len(names))
+    cold_of_model = np.bincount(model, weights=cold, minlength=len(names))
+    rates = {name: float(c / k) for name, c, k in zip(names, cold_of_model, of_model, strict=True) if k}
+    p50, p95, p99 = (float(x) for x in np.percentile(ttft, (50, 95, 99), method="inverted_cdf"))
+    in_band, above, windows = windows_of(cold, band)
+    return Waits(n, float(cold.mean()), rates, p50, p95, p99, in_band, above, windows)
+
+
+def windows_of(cold: Any, band: tuple[float, float]) -> tuple[float | None, float | None, int]:
+    """Shares of the windows whose cold rate is in the band and above it, and how many windows there are."""
+    windows = len(cold) // WINDOW
+    if not windows:
+        return None, None, 0
+    counts = cold[: windows * WINDOW].reshape(windows, WINDOW).sum(axis=1)
+    low, high = (edge * WINDOW for edge in band)
+    # Counts are whole numbers and an edge such as 0.05 * 1000 may miss one by a rounding.
+    above = counts > high + 1e-6
+    inside = (counts >= low - 1e-6) & ~above
+    return float(inside.mean()), float(above.mean()), windows

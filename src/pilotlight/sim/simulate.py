@@ -1,0 +1,189 @@
+"""One trace, one config: replayed through the code that decides, and what came of it."""
+
+import gc
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pilotlight.fleet.declared import MONTH, goal
+from pilotlight.sim import declared, loop
+from pilotlight.sim.ledger import Bill, Devices, Ledger, Price, in_use
+from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
+from pilotlight.sim.requests import Replayed
+from pilotlight.sim.result import Result, Series, waits
+from pilotlight.sim.starts import DEFAULT, StartTimes
+from pilotlight.sim.trace import Floats, Trace
+from pilotlight.sim.world import SimulatedWorld
+from pilotlight.spec.model import Config, Model
+
+PATIENCE = 3600.0
+"""Seconds after the last arrival for which requests that still wait are served [G]."""
+
+PIECES = 240
+"""Of a plot's axis of time, at most."""
+
+
+class _Played(msgspec.Struct):
+    """What went in and what happened."""
+
+    trace: Trace
+    config: Config
+    starts: StartTimes
+    names: list[str]
+    """The deployment of each of the trace's models."""
+    models: Mapping[str, Model]
+    """By deployment."""
+    requests: Replayed
+    ledger: Ledger
+    since: float
+    """What is counted lies between these two moments of the trace."""
+    until: float
+
+
+def simulate(
+    trace: Trace, config: Config, starts: StartTimes = DEFAULT, seed: int = 0, *, name: str = "default"
+) -> Result:
+    """`name`: what the config is called. The figures are the same for the same arguments, but for the timings."""
+    given = config.simulation
+    names = [declared.deployment_of(config, model) for model in trace.models]
+    requests = Replayed(trace, names, given.first_token, given.per_token)
+    since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
+    models = declared.models(config, trace.models)
+    played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
+    cpu_s, wall_s = _play(played, seed)
+    return _result(played, name, seed, cpu_s, wall_s)
+
+
+def _play(p: _Played, seed: int) -> tuple[float, float]:
+    """CPU and wall seconds that the loop took."""
+    if not len(p.trace):
+        return 0.0, 0.0
+    at = float(p.trace.t[0])
+    configured = declared.configured(p.config, p.trace.models, p.starts, at, p.trace.epoch or 0.0)
+    world = SimulatedWorld(configured, p.starts, seed)
+    cpu, wall = time.process_time(), time.perf_counter()
+    collecting = gc.isenabled()
+    gc.disable()  # it makes no circles, and looking for them takes a tenth of the time
+    try:
+        arrivals, end = p.requests.arrivals(), p.until + PATIENCE
+        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end)
+    finally:
+        if collecting:
+            gc.enable()
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    for request in (*p.ledger.refused, *fleet.holding):
+        p.requests.wait[int(request)] = np.nan
+    return cpu, wall
+
+
+def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Result:
+    trace, objective, wanted = p.trace, p.config.objective, goal(p.config)
+    unserved = np.isnan(p.requests.wait)
+    ttft = np.where(unserved, p.until + PATIENCE - trace.t, p.requests.wait) + p.config.simulation.first_token
+    counted = trace.t >= p.since
+    found = waits(
+        ttft[counted], trace.model[counted], trace.models, objective.wait, (wanted.low, wanted.high)
+    )
+    bill = _bill(p)
+    best, always = _yardsticks(p)
+    return Result(
+        trace=trace.name,
+        config=name,
+        requests=len(trace),
+        evaluated=found.requests,
+        models=len(trace.models),
+        span_s=trace.span,
+        start_time=_start_time(p),
+        start_time_from=p.starts.source,
+        cold_rate=found.cold_rate,
+        cold_rate_worst_model=max(found.by_model.values(), default=None),
+        cold_rate_by_model=found.by_model,
+        ttft_p50=found.p50,
+        ttft_p95=found.p95,
+        ttft_p99=found.p99,
+        unserved=int(unserved.sum()),
+        refused=len(p.ledger.refused),
+        starts=p.ledger.starts,
+        replica_hours=bill.replica_seconds / 3600,
+        gpu_hours=bill.gpu_seconds / 3600,
+        dedicated_gpu_hours=bill.dedicated_seconds / 3600,
+        cost_usd=bill.usd,
+        oracle_cost_usd=best.cost_usd,
+        cost_over_oracle=bill.usd / best.cost_usd if best.cost_usd else None,
+        oracle_gpu_hours=best.gpu_hours,
+        gpu_hours_over_oracle=bill.gpu_seconds / 3600 / best.gpu_hours if best.gpu_hours else None,
+        always_on_usd=always * (p.until - p.since) * wanted.dedicated,
+        windows=found.windows,
+        windows_in_band=found.in_band,
+        windows_above_band=found.above_band,
+        seed=seed,
+        faults=trace.skipped,
+        notes=(*trace.notes, *p.ledger.notes()),
+        wall_s=wall_s,
+        cpu_s=cpu_s,
+        requests_per_s=len(trace) / cpu_s if cpu_s else None,
+        series=_series(p, ttft > objective.wait),
+    )
+
+
+def _bill(p: _Played) -> Bill:
+    prices, pool = p.config.prices, p.config.simulation.hosts
+    dedicated = prices.gpu_month_usd / MONTH
+    price = Price(dedicated, dedicated * prices.serverless_premium, prices.commitment)
+    devices = {name: Devices(max(1, m.gpus), max(1, m.small().gpus)) for name, m in p.models.items()}
+    bills = p.ledger.bills(price, devices, p.since, p.until).values()
+    replicas = sum(b.replica_seconds for b in bills)
+    if pool is not None:
+        seconds = pool.gpus * (p.until - p.since)
+        return Bill(replicas, seconds, 0.0, seconds * dedicated)
+    return Bill(
+        replicas,
+        sum(b.dedicated_seconds for b in bills),
+        sum(b.on_demand_seconds for b in bills),
+        sum(b.usd for b in bills),
+    )
+
+
+def _yardsticks(p: _Played) -> tuple[Oracle, int]:
+    """The oracle, and the devices that always-on at the peak takes."""
+    given = p.config.simulation
+    slots = [declared.slots(p.models[name]) for name in p.names]
+    devices = [max(1, p.models[name].gpus) for name in p.names]
+    best = oracle(
+        p.trace,
+        start=[p.starts.mean(name) for name in p.names],
+        slots=slots,
+        first_token=given.first_token,
+        per_token=given.per_token,
+        dedicated=p.config.prices.gpu_month_usd / MONTH,
+        premium=p.config.prices.serverless_premium,
+        warm_up=given.warm_up,
+        devices=devices,
+    )
+    peaks = peak_levels(p.trace, slots=slots, first_token=given.first_token, per_token=given.per_token)
+    return best, sum(n * devices[i] for i, n in enumerate(peaks.values()))
+
+
+def _start_time(p: _Played) -> float:
+    """Of a start of the model that a request asks for, on average."""
+    if not len(p.trace):
+        return p.starts.mean("")
+    of_model = np.bincount(p.trace.model, minlength=len(p.names))
+    return float(np.average([p.starts.mean(name) for name in p.names], weights=of_model))
+
+
+def _series(p: _Played, cold: np.ndarray[Any, np.dtype[np.bool_]]) -> Series:
+    t = p.trace.t
+    if p.trace.span <= 0.0:
+        return Series(0.0)
+    edges: Floats = np.linspace(float(t[0]), float(t[-1]), PIECES + 1)
+    spans = [span for of in p.ledger.up(float(t[-1])).values() for span in of]
+    return Series(
+        p.trace.span / PIECES,
+        tuple(np.histogram(t, edges)[0].tolist()),
+        tuple(np.histogram(t[cold], edges)[0].tolist()),
+        tuple(in_use(spans, edges).tolist()),
+    )

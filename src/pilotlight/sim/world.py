@@ -1,0 +1,53 @@
+"""What follows from what the kernel orders, in virtual time: starts and wakes take their time, the rest none."""
+
+from pilotlight.fleet.actions import Probe, Sleep, Start, Stop, Trim, Wake
+from pilotlight.fleet.deployment import Deployment
+from pilotlight.fleet.events import Configured, Event, Overhead, Ready, Recovered, Slept, Stopped
+from pilotlight.sim.loop import Effect
+from pilotlight.sim.starts import WAKE, StartTimes
+
+
+class SimulatedWorld:
+    """Nothing fails, and nothing is measured to be other than it was declared."""
+
+    def __init__(self, configured: Configured, starts: StartTimes, seed: int) -> None:
+        self._specs = {d.id: d for d in configured.deployments}
+        self._sizes = {h.id: {d.id: d.memory for d in h.devices} for h in configured.hosts}
+        self._starts = starts
+        self._seed = seed
+        self._started: dict[str, Start] = {}
+        """Of replicas that are not gone."""
+
+    def follows(self, action: Effect, now: float) -> tuple[Event, ...]:
+        match action:
+            case Start(replica=replica, deployment=name):
+                self._started[replica] = action
+                return (Ready(now + self._starts.seconds(name, replica, self._seed), replica),)
+            case Stop(replica=replica):
+                self._started.pop(replica, None)
+                return (Stopped(now, replica),)
+            case Sleep(replica=replica, level=level):
+                return (self._slept(replica, level, now),)
+            case Wake(replica=replica):
+                return (Ready(now + self._wake_seconds(replica), replica),)
+            case Probe(replica=replica):
+                return (Recovered(now, replica),)
+            case Trim(host=host):
+                return (Overhead(now, host, 0),)
+            case _:
+                return ()
+
+    def _spec(self, replica: str) -> Deployment:
+        return self._specs[self._started[replica].deployment]
+
+    def _slept(self, replica: str, level: int, now: float) -> Slept:
+        """Its model leaves the devices: at level 1 for host memory, at level 2 for nowhere."""
+        start, spec = self._started[replica], self._spec(replica)
+        need = spec.warmer.need if start.small and spec.warmer is not None else spec.need
+        sizes = self._sizes[start.host]
+        each = (sizes[i] if need.gpu_memory is None else need.gpu_memory for i in start.devices)
+        return Slept(now, replica, need.memory + (sum(each) if level == 1 else 0), 0)
+
+    def _wake_seconds(self, replica: str) -> float:
+        seconds = self._spec(replica).wake_seconds
+        return WAKE if seconds is None else seconds

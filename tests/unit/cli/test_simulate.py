@@ -1,0 +1,186 @@
+"""`pilotlight simulate` as it is typed."""
+
+import json
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pilotlight.cli.main import main
+from pilotlight.coldstart.learned import Key, Mean, Row, Who
+from pilotlight.sim.defaults import TEXT
+from pilotlight.sim.result import TIMINGS
+
+TRAFFIC = "synthetic://poisson?rate=100/h&hours=3&models=2"
+FIXED = "defaults: {ttl: 5m, max_replicas: 50}\n"
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> str:
+    path = tmp_path / "t.csv"
+    rows = "".join(f"{i * 7},m,10,20\n" for i in range(100))
+    path.write_text("t,model,prompt_tokens,output_tokens\n" + rows)
+    return str(path)
+
+
+@pytest.fixture
+def fixed(tmp_path: Path) -> str:
+    path = tmp_path / "fixed.yaml"
+    path.write_text(FIXED)
+    return str(path)
+
+
+def asked(capsys: Output, *words: str) -> list[dict[str, object]]:
+    assert main(["simulate", *words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_list_with_one_object_per_trace(trace: str, capsys: Output) -> None:
+    one, two = asked(capsys, trace, TRAFFIC)
+    assert (one["trace"], one["requests"], one["models"], one["config"]) == ("t", 100, 1, "default")
+    assert (two["trace"], two["models"]) == (TRAFFIC, 2)
+    assert (one["start_time"], one["start_time_from"]) == (40.0, "default")
+
+
+def test_the_same_words_print_the_same_but_for_the_timings(capsys: Output) -> None:
+    found = [asked(capsys, TRAFFIC, "--seed", "3")[0] for _ in range(2)]
+    assert [found[0].pop(name) for name in TIMINGS] and [found[1].pop(name) for name in TIMINGS]
+    assert json.dumps(found[0]) == json.dumps(found[1])
+
+
+def test_people_see_what_is_simulated_and_what_came_of_it(trace: str, capsys: Output) -> None:
+    assert main(["simulate", trace]) == 0
+    out = capsys.readouterr().out
+    assert "ttl: auto" in out and "the default, for nothing else is known" in out
+    assert re.search(r"cold rate +\d", out) and re.search(r"over the oracle +\d+\.\d\dx", out)
+
+
+def test_the_config_shown_is_the_one_that_is_simulated(trace: str, tmp_path: Path, capsys: Output) -> None:
+    assert main(["simulate", "--show-config"]) == 0
+    text = capsys.readouterr().out
+    assert text == TEXT
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(text)
+    [default], [copied] = asked(capsys, trace), asked(capsys, trace, "--config", str(copy))
+    assert copied["config"] == str(copy)
+    assert all(default[k] == copied[k] for k in default if k not in {*TIMINGS, "config", "start_time_from"})
+
+
+def test_two_configs_stand_side_by_side(trace: str, fixed: str, capsys: Output) -> None:
+    one, two = asked(capsys, trace, "--compare", fixed)
+    assert (one["config"], two["config"]) == ("default", fixed)
+    assert main(["simulate", trace, "--compare", fixed]) == 0
+    assert re.search(r"cost .*(better|worse)", capsys.readouterr().out)
+
+
+def test_start_times_are_given_drawn_or_the_configs(trace: str, tmp_path: Path, capsys: Output) -> None:
+    [found] = asked(capsys, trace, "--start-time", "5s")
+    assert (found["start_time"], found["start_time_from"], found["ttft_p99"]) == (5.0, "given", 0.05)
+    (tmp_path / "s.txt").write_text("10\n20\n")
+    [found] = asked(capsys, trace, "--start-time", str(tmp_path / "s.txt"))
+    assert (found["start_time"], found["start_time_from"]) == (15.0, "s.txt")
+    config = tmp_path / "c.yaml"
+    config.write_text(f"{FIXED}simulation: {{start_time: 7s}}\n")
+    [found] = asked(capsys, trace, "--config", str(config))
+    assert (found["start_time"], found["start_time_from"]) == (7.0, "given")
+
+
+def test_what_was_learned_here_is_taken_for_a_config_of_ones_own(
+    trace: str, tmp_path: Path, capsys: Output
+) -> None:
+    row = Row(Key(Who("", "", "llamacpp"), "local", ()), 3, 1.0, Mean(2.5, 0.1), {})
+    table = msgspec.json.encode({"version": 1, "rows": [row]})
+    (tmp_path / "start_times.json").write_bytes(table)
+    config = tmp_path / "c.yaml"
+    config.write_text(f"{FIXED}state_dir: {tmp_path}\n")
+    [found] = asked(capsys, trace, "--config", str(config))
+    assert (found["start_time"], found["start_time_from"]) == (2.5, "learned")
+    (tmp_path / "start_times.json").write_text("{")
+    [found] = asked(capsys, trace, "--config", str(config))
+    assert (found["start_time"], found["start_time_from"]) == (40.0, "default")
+
+
+def test_a_sweep_says_where_one_is_and_what_to_take(trace: str, tmp_path: Path, capsys: Output) -> None:
+    found = asked(capsys, trace, "--sweep", "ttl=1m,10m")
+    judged = [point["sweep"] for point in found]
+    assert [(j["value"], j["present"]) for j in judged] == [("auto", True), ("1m", False), ("10m", False)]
+    assert sum(j["recommended"] for j in judged) == 1
+    page = tmp_path / "page.html"
+    assert main(["simulate", trace, "--sweep", "base=0..2", "--report", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert "recommended" in out and "dominated" in out and re.search(r"Recommended|None holds", out)
+    check_page(page)
+
+
+def test_a_report_stands_by_itself(trace: str, fixed: str, tmp_path: Path, capsys: Output) -> None:
+    page = tmp_path / "page.html"
+    asked(capsys, trace, TRAFFIC, "--compare", fixed, "--report", str(page))
+    check_page(page)
+    assert page.read_text().count("<svg") == 8, "requests and replicas, of two traces with two configs"
+
+
+def check_page(page: Path) -> None:
+    text = page.read_text()
+    assert "prefers-color-scheme: dark" in text and "<svg" in text
+    assert not re.search(r"https?://|<script|<link|@import|src=", text)
+
+
+def test_bad_rows_are_told_with_their_line_and_refused_when_strict(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("t,model,prompt_tokens,output_tokens\n5,m,1,1\nx,m,1,1\n3,m,1,1\n")
+    assert main(["simulate", str(path), "--json"]) == 0
+    captured = capsys.readouterr()
+    [found] = json.loads(captured.out)
+    assert (found["requests"], found["faults"]) == (2, 1)
+    assert f"{path}:3:" in captured.err
+    assert main(["simulate", str(path), "--strict"]) == 2
+    assert f"{path}:3:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ([], "name a trace"),
+        (["gone.csv"], "gone.csv: no such file"),
+        (["TRACE", "gone.csv"], "gone.csv: no such file"),
+        (["synthetic://odd"], "no such traffic"),
+        (["TRACE", "--start-time", "soon"], "is neither a duration such as 40s nor a file"),
+        (["TRACE", "--start-time", "0"], "takes more than 0 s"),
+        (["TRACE", "--start-time", "-1"], "takes more than 0 s"),
+        (["TRACE", "--start-time", "TRACE"], "has no column of start times"),
+        (["TRACE", "--sweep", "ttl"], "write KEY=A..B"),
+        (["TRACE", "--sweep", "ttl=1m,2m", "--compare", "FIXED"], "do not go together"),
+        (["TRACE", "--sweep", "base=0..60", "--config", "FIXED"], "more than its max_replicas, 50"),
+        (["TRACE", "--config", "gone.yaml"], "gone.yaml"),
+        (["TRACE", "--config", "TRACE"], "t.csv"),
+        (["TRACE", "--report", "/"], "is a folder"),
+        (["TRACE", "--report", "gone/x.html"], "cannot be written"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_status_2(
+    words: list[str], fault: str, trace: str, fixed: str, capsys: Output
+) -> None:
+    names = {"TRACE": trace, "FIXED": fixed}
+    assert main(["simulate", *(names.get(word, word) for word in words)]) == 2
+    captured = capsys.readouterr()
+    assert fault in captured.err and captured.out == ""
+    assert len(captured.err.splitlines()) == 1 or "synthetic" in words[0]
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff" * 500, b"t,model,prompt_tokens,output_tokens\n", b"{}\n"])
+def test_garbage_is_no_trace(data: bytes, tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(data)
+    assert main(["simulate", str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_it_quietly(trace: str, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pilotlight.sim.loop.run", interrupted)
+    assert main(["simulate", trace]) == 130
+    assert capsys.readouterr().err == ""
