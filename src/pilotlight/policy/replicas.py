@@ -47,6 +47,7 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
         d.warm_asked = False
     if d.spec.schedule:
         scheduled.look(fleet, d, e.at)  # it is known better how long before a window begins a start must
+    d.reconsider()
     balance(fleet, d, e.at, out)
     for other in list(d.replicas.values()):
         effects.let_leave(fleet, d, other, e.at, out)
