@@ -116,7 +116,7 @@ def _write_report(args: argparse.Namespace, made: Callable[[Any], str]) -> None:
     if args.report is not None:
         from pilotlight.sim import report  # noqa: PLC0415
 
-        args.report.write_text(made(report))
+        args.report.write_text(made(report), encoding="utf-8")
 
 
 def _text(path: Path | None) -> str:
@@ -125,7 +125,7 @@ def _text(path: Path | None) -> str:
     if path is None:
         return TEXT
     _load(path)
-    return path.read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -140,6 +140,14 @@ def _check(args: argparse.Namespace) -> None:
         raise PilotlightError(f"--report {path}: is a folder; name the file to be written in it")
     if path is not None and not os.access(path.absolute().parent, os.W_OK):
         raise PilotlightError(f"--report {path}: its folder is not there or cannot be written")
+    if path is not None and path.exists() and any(path.samefile(read) for read in _inputs(args)):
+        raise PilotlightError(f"--report {path}: is read here and would be lost; name another file")
+
+
+def _inputs(args: argparse.Namespace) -> Iterator[Path]:
+    """The files that are read, as far as they are there."""
+    named = (*args.traces, args.config, args.compare, args.start_time)
+    return (path for path in map(Path, filter(None, named)) if path.exists())
 
 
 def _configs(args: argparse.Namespace) -> Iterator[tuple[str, Config]]:
@@ -150,6 +158,8 @@ def _configs(args: argparse.Namespace) -> Iterator[tuple[str, Config]]:
     if args.compare is not None:
         if args.sweep is not None:
             raise PilotlightError("--compare and --sweep do not go together; leave one out")
+        if args.compare == args.config:
+            raise PilotlightError(f"--compare {args.compare}: is --config itself; name another one")
         yield str(args.compare), _load(args.compare)
 
 

@@ -123,6 +123,8 @@ def _change(values: Sequence[float | None], better: int) -> Text:
     if first is None or last is None or first == last:
         return Text("")
     by = f"{last / first - 1:+.1%}" if first else "from none"
+    if by in ("+0.0%", "-0.0%"):
+        return Text("")
     if not better:
         return Text(by, "dim")
     is_better = (last > first) == (better > 0)

@@ -30,6 +30,10 @@ class State(StrEnum):
     """No process, no memory; forgotten at once."""
 
 
+READY, ASLEEP, DRAINING, GONE = State.READY, State.ASLEEP, State.DRAINING, State.GONE
+"""For what runs with every request: to look a member up in its enum takes ten times as long as a name."""
+
+
 class Cause(StrEnum):
     CAME_UP = "came up"
     START_FAILED = "start failed"

@@ -3,7 +3,7 @@
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.classes import BATCH, STANDARD
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
-from pilotlight.fleet.states import COMING, RESTING, SERVING, State
+from pilotlight.fleet.states import COMING, READY, RESTING, SERVING, State
 from pilotlight.policy import classes, effects, eviction, placement, room, routing, scaling, warming, wishes
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.placement import Claims, Wish
@@ -68,7 +68,7 @@ def retire(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
         if r.state in COMING:
             effects.stop(r, now, out, "the configuration changed while it was starting")
     old = [r for r in outdated if r.state is not State.STOPPING]
-    ready = sum(r.state is State.READY for r in d.current())
+    ready = sum(r.state is READY for r in d.current())
     if old and ready >= min(len(old), max(1, scaling.wanted(fleet, d, now))):
         for r in old:
             effects.drain(fleet, r, now, out, "replaced after a reload", NEVER)
@@ -81,7 +81,7 @@ def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
         effects.stop(r, now, out, "max_replicas was lowered")
     if len(current) <= d.spec.max_replicas:
         return
-    current.sort(key=lambda r: (r.state is State.READY, r.in_flight))
+    current.sort(key=lambda r: (r.state is READY, r.in_flight))
     for r in current[: len(current) - d.spec.max_replicas]:
         effects.drain(fleet, r, now, out, "max_replicas was lowered", NEVER)
 
@@ -112,6 +112,11 @@ def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
 
 def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
+    if claims is None:
+        claims = wishes.claims_before(fleet, d)
+    wish = wishes.first_wish(fleet, d)
+    if wish.sleeper is None and _come_up(fleet, d, wish, now, out, claims):
+        return True  # as nearly always, and without a look at every other deployment
     found = _wishes(fleet, d, now, out)
     wish = found[0]
     never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d)) if wish.sleeper is None else None
@@ -125,8 +130,6 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
-    if claims is None:
-        claims = wishes.claims_before(fleet, d)
     if any(_come_up(fleet, d, wish, now, out, claims) for wish in found):
         return True
     if scaling.only_hopes(d):

@@ -19,9 +19,9 @@ MARGIN = 1.1
 """By how much on demand must be dearer before a replica is rented, and cheaper before it is given back [G]."""
 
 LOOKS = 100.0
-"""Looks in the time over which traffic is weighted, [G]; seldom enough to cost nothing, every ten minutes at least."""
+"""Looks in the time over which traffic is weighted, [G]; seldom enough to cost nothing, every half hour at least."""
 
-LONGEST, SHORTEST = 600.0, 30.0
+LONGEST, SHORTEST = 1800.0, 30.0
 """Seconds between two looks."""
 
 
@@ -63,9 +63,9 @@ def declared(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) ->
     d.settle_floor()
     if d.rented:
         out.append(Rented(now, d.spec.id, d.rented, "declared"))
-    if d.demand is None:
-        return
-    d.demand.above = d.demand.busy * d.spec.target_requests
+    if d.demand is not None:
+        traffic.bounds(d, d.demand, d.demand.busy)  # a replica may take more or fewer requests than before
+        traffic.follow(fleet, d, now)  # and requests may be there that nobody has followed
 
 
 def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
@@ -83,9 +83,11 @@ def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> boo
     before = demand.base
     if now >= demand.look_at:
         _think(fleet, d, demand, now, out)
-    if demand.base and not demand.awaited:  # it may be too large once nobody comes any more
+    if (
+        demand.base and not demand.awaited
+    ):  # it may be too large once nobody comes any more, and is rented till then
         demand.awaited = True
-        fleet.timer(demand.look_at, "base", d.spec.id)
+        fleet.timer(max(demand.look_at, demand.rented_at + fleet.goal.commitment), "base", d.spec.id)
     return demand.base > before
 
 

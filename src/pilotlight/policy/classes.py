@@ -74,7 +74,8 @@ def back(fleet: Fleet, d: DeploymentState, h: Held, now: float) -> None:
     """One that its replica failed waits again, before the others of its class. A batch request has no new deadline."""
     fleet.holding[h.id] = d.spec.id
     if h.rank == BATCH and h.at + d.spec.batch_deadline > now:
-        d.patient = {h.id: h, **d.patient}
+        # Several may come back in any order, and the first in the line is the one that comes of age first.
+        d.patient = dict(sorted({h.id: h, **d.patient}.items(), key=lambda item: item[1].at))
         return
     d.held = {h.id: h, **d.held}
     if h.rank == CRITICAL:

@@ -12,6 +12,7 @@ less than its next start, and what is rented for long stays.
 from math import exp, inf, log2
 
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices
+from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
 
 PER_OCTAVE = 3
@@ -24,7 +25,7 @@ MEMORY = 50_000.0
 """Requests over which it looks back [G]: a price that changes often pays more for the same cold rate, and one that
 was learned over a few days holds for the next."""
 
-AIM = 0.6
+AIM = 0.5
 """Between the band's edges, 0 the lower and 1 the upper [G]."""
 
 EVERY = 200
@@ -33,10 +34,10 @@ EVERY = 200
 WINDOW = 1000.0
 """Requests that the band is judged by: with fewer it takes those to come for free of cold ones."""
 
-PULL = 0.1
-"""By which share the price follows a cold rate that is off by as much as its aim, for every 1,000 requests [G]."""
+PULL = 0.3
+"""By which share the price follows a cold rate that is twice what the band allows, for every 1,000 requests [G]."""
 
-MOST = 30.0
+MOST = 12.0
 """The trim stays between this and its inverse."""
 
 LOOK = 20
@@ -94,9 +95,16 @@ def think(fleet: Fleet) -> None:
         p.usd = goal.cold_usd
         return
     aim = goal.low + AIM * (goal.high - goal.low)
-    is_off = (p.past.cold + 0.5 * aim * WINDOW) / (aim * (p.past.requests + 0.5 * WINDOW)) - 1.0
-    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * max(-1.0, min(1.0, is_off)))))
+    share = (p.past.cold + 0.5 * aim * WINDOW) / (p.past.requests + 0.5 * WINDOW)
+    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * is_off(share, goal))))
     p.usd = lowest(p.past, aim) * p.trim
+
+
+def is_off(share: float, goal: Goal) -> float:
+    """How far the cold rate is outside the band, as a share of the edge that it has crossed: -1 to 1, 0 inside."""
+    if share > goal.high:
+        return min(1.0, share / goal.high - 1.0)
+    return share / goal.low - 1.0 if share < goal.low else 0.0
 
 
 def _pass(h: Hindsight, requests: int) -> None:

@@ -3,7 +3,6 @@
 import heapq
 
 from pilotlight.fleet.actions import Action, Note
-from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
@@ -137,17 +136,10 @@ def _is_asked(d: DeploymentState, when: float) -> bool:
 
 def _look_at_deployment(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
     if d.demand is not None:
-        _look_at_demand(fleet, d, d.demand, now)
+        traffic.follow(fleet, d, now)
     if (d.ahead is not None or d.delays is not None) and not (d.removed or fleet.closing):
         _look_ahead(fleet, d, now, out)
     balance(fleet, d, now, out)
-
-
-def _look_at_demand(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
-    traffic.follow(fleet, d, now)
-    n = traffic.wanted(fleet, d, now)
-    if n < demand.busy:  # those above have not lasted yet
-        effects.look_again(fleet, d, demand.levels[n].busy_since + traffic.lasting(fleet))
 
 
 def _look_ahead(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:

@@ -7,7 +7,7 @@ from math import exp, inf
 
 from pilotlight.fleet.demand import EDGES, Demand, Frontier, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import READY
 from pilotlight.policy import cold_rate, gaps, value
 
 SHORT, LONG = 2 * 3600.0, 7 * 86400.0
@@ -41,7 +41,7 @@ STARTS = 1.0
 """Starts that a cold request counts for at least [G]: where the band would allow more of them, hardly anything is
 saved by it, and the next burst is not known."""
 
-MANY = 40
+MANY = 60
 """Cold requests of one spell that say what a request must cost [G]; a flood that comes once says it no louder."""
 
 TELLING = 1.0
@@ -105,11 +105,11 @@ def _rise(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     level.busy, level.busy_since, level.waited = True, now, 0
     if k:
         level.guessed = demand.service is None
-        level.unmet = sum(r.state is State.READY for r in d.replicas.values()) <= k
+        level.unmet = sum(r.state is READY for r in d.replicas.values()) <= k
     else:
         level.unmet = not d.in_flight
         _spell(fleet, level, True, now)
-    _bounds(d, demand, k + 1)
+    bounds(d, demand, k + 1)
 
 
 def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
@@ -125,7 +125,7 @@ def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
         elif now - level.busy_since >= lasting(fleet):
             _spell(fleet, level, False, level.busy_since)
             level.idle_since = now
-    _bounds(d, demand, k)
+    bounds(d, demand, k)
 
 
 def begin(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
@@ -144,7 +144,7 @@ def end(demand: Demand, now: float) -> None:
     demand.busy, demand.until, demand.above = 0, -1, 0
 
 
-def _bounds(d: DeploymentState, demand: Demand, busy: int) -> None:
+def bounds(d: DeploymentState, demand: Demand, busy: int) -> None:
     per = d.spec.target_requests
     demand.busy, demand.above = busy, busy * per
     demand.until = demand.above - per if busy else -1
@@ -228,7 +228,7 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     demand.cold += 1
     k = top = 0
     if demand.busy > 1:
-        ready = [r.ready_at for r in d.replicas.values() if r.state is State.READY]
+        ready = [r.ready_at for r in d.replicas.values() if r.state is READY]
         top = demand.busy - 1
         k = min(max(len(ready) - 1, 0), top)
         top = min(sum(at <= since for at in ready), top)

@@ -6,7 +6,7 @@ Every list `out` collects the actions of one step, in order.
 from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Sleep, Start, Stop, Wake
 from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held, Replica
-from pilotlight.fleet.states import COMING, GOING, Cause, State, after
+from pilotlight.fleet.states import ASLEEP, COMING, GOING, GONE, READY, Cause, State, after
 from pilotlight.policy import keep_alive, sleeping, warmer
 from pilotlight.policy.placement import Place
 
@@ -131,7 +131,7 @@ def drain(fleet: Fleet, r: Replica, now: float, out: list[Action], because: str,
     if r.state in COMING or not r.in_flight:
         stop(r, now, out, because)
         return
-    if r.state in (State.READY, State.SUSPECT):
+    if r.state in (READY, State.SUSPECT):
         move(r, Cause.TO_GO, now, out, because)
     if by < r.drain_by:
         r.drain_by = by
@@ -185,7 +185,7 @@ def release(fleet: Fleet, request: str, now: float) -> Replica | None:
     r.in_flight -= 1
     if not r.in_flight:
         r.idle_since = now
-    if r.state is not State.GONE:
+    if r.state is not GONE:
         fleet.deployments[r.deployment].in_flight -= 1
     return r
 
@@ -250,7 +250,7 @@ def let_leave(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: lis
 
     One that only starts is no reason to go, for its start may fail; once it is up, all are asked again.
     """
-    if r.small or r.in_flight or r.state not in (State.READY, State.ASLEEP):
+    if r.small or r.in_flight or r.state not in (READY, ASLEEP):
         return
     plain = d.delays is None and d.spec.warmer is None and r.keep_alive is None
     if is_kept(d, r):
@@ -286,7 +286,7 @@ def is_kept(d: DeploymentState, r: Replica) -> bool:
         floor = max(floor, d.delays.granted)
     if not floor or d.removed:
         return False
-    counted = [o for o in d.replicas.values() if o.state is State.READY or o.is_put_aside]
+    counted = [o for o in d.replicas.values() if o.state is READY or o.is_put_aside]
     if r not in counted:  # one that sleeps by itself is woken where too few are up
         return len(counted) < floor
     return len(counted) <= floor

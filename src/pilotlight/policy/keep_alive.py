@@ -3,7 +3,7 @@
 from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import ASLEEP, READY
 from pilotlight.policy import demand as traffic
 from pilotlight.policy import gaps
 
@@ -25,7 +25,7 @@ def leaves(fleet: Fleet, d: DeploymentState, r: Replica) -> float:
     """The same, by its deployment's keep-alive: said, or learned, and then longest for the one that is used most."""
     if r.keep_alive is None and d.spec.ttl_is_auto and d.demand is not None:
         return NEVER if r.in_flight else _learned(fleet, d, d.demand, r)
-    there = sum(o.state in (State.READY, State.ASLEEP) for o in d.replicas.values())
+    there = sum(o.state in (READY, ASLEEP) for o in d.replicas.values())
     return leaves_at(r, d.spec, there <= 1)
 
 
@@ -34,7 +34,7 @@ def _learned(fleet: Fleet, d: DeploymentState, demand: Demand, r: Replica) -> fl
     for other in d.replicas.values():
         if other is r:
             break
-        if other.state is State.READY or other.state is State.ASLEEP:
+        if other.state is READY or other.state is ASLEEP:
             k += 1
     return needed(demand, k, r) + stay(fleet, d, k)
 
@@ -67,6 +67,6 @@ def sleeps_at(replica: Replica, spec: Deployment) -> float:
 
     It counts from the same moment as keep-alive, which goes on while it sleeps.
     """
-    awake = replica.state is State.READY and not replica.in_flight
+    awake = replica.state is READY and not replica.in_flight
     current = replica.fingerprint == spec.fingerprint
     return replica.idle_since + spec.sleep_after if awake and current and spec.can_sleep else NEVER

@@ -7,7 +7,7 @@ from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
 from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.events import Arrived, Bounced, Finished
 from pilotlight.fleet.fleet import NEVER, Aside, DeploymentState, Fleet, Held, Replica
-from pilotlight.fleet.states import Cause, State
+from pilotlight.fleet.states import ASLEEP, DRAINING, GONE, READY, Cause, State
 from pilotlight.policy import base, classes, effects, predictive, routing, scaling, stand_in, value
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, dispatch, settle
@@ -105,7 +105,7 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     d = fleet.deployments.get(r.deployment)
     if d is None:
         return
-    if r.state is not State.GONE:
+    if r.state is not GONE:
         d.in_flight -= 1
     if e.ok:
         r.served += 1
@@ -113,7 +113,7 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
             d.failures = 0
         elif d.warming is not None:
             d.warming.failures = 0
-    if (d.held or d.patient) and r.state is State.READY:
+    if (d.held or d.patient) and r.state is READY:
         dispatch(fleet, d, e.at, out)
     demand = d.demand
     if demand is not None:
@@ -128,9 +128,9 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         scaling.changed(fleet, d, e.at)
     if r.in_flight:
         return
-    if r.state is State.DRAINING:
+    if r.state is DRAINING:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
-    elif r.state is State.READY:
+    elif r.state is READY:
         if r.timer_at > e.at + r.rests or r.keep_alive is not None:
             effects.let_leave(fleet, d, r, e.at, out)
         if fleet.waiting:
@@ -179,10 +179,10 @@ def bounced(fleet: Fleet, e: Bounced, out: list[Action]) -> None:
     else:
         classes.back(fleet, d, _again(e, r, aside), e.at)
         out.append(Hold(e.request, f"{r.id} could not be reached"))
-    if r.state is State.READY:
+    if r.state is READY:
         effects.move(r, Cause.BOUNCED, e.at, out, "a request could not reach it")
         out.append(Probe(r.id, "a request could not reach it"))
-    elif r.state is State.DRAINING and not r.in_flight:
+    elif r.state is DRAINING and not r.in_flight:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
     if ran is not None:
         balance(fleet, ran, e.at, out)
@@ -200,13 +200,13 @@ def _again(e: Bounced, r: Replica, aside: Aside | None) -> Held:
 def _why(d: DeploymentState, now: float) -> str:
     if now < d.retry_at:
         return f"the last start failed; the next one is due in {d.retry_at - now:.3g} s"
-    if any(r.state is State.READY for r in d.replicas.values()):
+    if any(r.state is READY for r in d.replicas.values()):
         return "all replicas are busy"
     states = [r.state for r in d.replicas.values()]
     if State.STARTING in states:
         return "a replica is starting"
     if State.WAKING in states:
         return "a replica is waking"
-    if State.ASLEEP in states or State.GOING_TO_SLEEP in states:
+    if ASLEEP in states or State.GOING_TO_SLEEP in states:
         return "its replica sleeps"
     return "no replica is up"

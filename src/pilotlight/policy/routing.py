@@ -1,7 +1,7 @@
 """Which ready replica takes a request."""
 
 from pilotlight.fleet.fleet import DeploymentState, Replica
-from pilotlight.fleet.states import State
+from pilotlight.fleet.states import READY
 from pilotlight.policy import warmer
 
 
@@ -12,12 +12,13 @@ def pick(d: DeploymentState) -> Replica | None:
     Those that there is no work for are left alone, so that they can go; those that stay in any case share the work.
     """
     spec = d.spec
-    slots, mark, ready = spec.slots, spec.fingerprint, State.READY
+    slots, mark = spec.slots, spec.fingerprint
     enough = -(-(d.in_flight + 1) // spec.target_requests)
-    enough = max(enough, d.floor)
+    if enough < d.floor:  # noqa: PLR1730 (max takes twice as long, and this runs with every request)
+        enough = d.floor
     best: Replica | None = None
     for r in d.replicas.values():
-        if r.state is not ready:
+        if r.state is not READY:
             continue
         enough -= 1
         if slots is None or r.in_flight < slots:

@@ -24,9 +24,11 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     is not woken for min_replicas, a base or a schedule alone.
     """
     demand = d.demand
-    if demand is not None and d.in_flight + len(d.held) <= demand.until:
-        traffic.follow(fleet, d, now)  # its replica has died, and its requests with it
+    if demand is not None and not demand.until < d.in_flight + len(d.held) <= demand.above:
+        traffic.follow(fleet, d, now)  # its replica has died, and its requests with it, or they wait again
     n = by_load.replicas(fleet, d, now)
+    if demand is not None and n < demand.busy:  # those above have not lasted yet
+        effects.look_again(fleet, d, demand.levels[n].busy_since + traffic.lasting(fleet))
     if d.delays is not None:
         n = min(n, follow(fleet, d, n, now))
     if n < 1 and d.warm_asked:

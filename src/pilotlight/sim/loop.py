@@ -50,7 +50,7 @@ def run(
     of every action but Assign, Hold and WakeAt, with its moment.
     """
     order = 0
-    wake = NEVER
+    wake: Tick | None = None
     heap: list[tuple[float, int, Event]] = []
     held: dict[str, tuple[float, float]] = {}
     nothing = (None, 0.0)
@@ -76,9 +76,9 @@ def run(
             elif isinstance(action, Hold):
                 held[action.request] = (now, service)
             elif isinstance(action, WakeAt):
-                wake = action.at
+                wake = Tick(action.at)
                 order += 1
-                heappush(heap, (wake, order, Tick(wake)))
+                heappush(heap, (action.at, order, wake))
             else:
                 told(action, now)
                 for event in world.follows(action, now):
@@ -87,8 +87,8 @@ def run(
         while True:
             if heap and heap[0][0] < arrives:
                 event = heappop(heap)[2]
-                if isinstance(event, Tick) and event.at != wake:
-                    continue  # an earlier one has been asked for since
+                if isinstance(event, Tick) and event is not wake:
+                    continue  # another one has been asked for since
             elif arrival is not None:
                 event, service = arrival, seconds
                 arrival, seconds = next(coming, nothing)

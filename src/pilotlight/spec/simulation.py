@@ -8,6 +8,9 @@ from msgspec import Meta
 from pilotlight.spec.types import Duration, Fraction, Memory, Positive, PositiveDuration
 from pilotlight.spec.types import doc as _doc
 
+MOST_GPUS = 10_000
+"""Of a pool; each is looked at for each start, so that more take a simulation for ever."""
+
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What capacity costs. The defaults are examples; set what you pay."""
@@ -29,7 +32,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pool of GPUs that are always on and that all models share."""
 
-    gpus: Annotated[Positive, _doc("How many there are.")]
+    gpus: Annotated[Annotated[int, Meta(ge=1, le=MOST_GPUS)], _doc("How many there are.")]
     gpu_memory: Annotated[Memory, _doc("Memory of each.")] = 80 * 2**30
     memory: Annotated[Memory, _doc("Host memory of all together.")] = 2**40
     models_per_gpu: Annotated[
