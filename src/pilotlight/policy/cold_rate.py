@@ -25,7 +25,7 @@ MEMORY = 50_000.0
 """Requests over which it looks back [G]: a price that changes often pays more for the same cold rate, and one that
 was learned over a few days holds for the next."""
 
-AIM = 0.5
+AIM = 0.65
 """Between the band's edges, 0 the lower and 1 the upper [G]."""
 
 EVERY = 200

@@ -41,7 +41,7 @@ STARTS = 1.0
 """Starts that a cold request counts for at least [G]: where the band would allow more of them, hardly anything is
 saved by it, and the next burst is not known."""
 
-MANY = 60
+MANY = 400
 """Cold requests of one spell that say what a request must cost [G]; a flood that comes once says it no louder."""
 
 TELLING = 1.0

@@ -40,9 +40,14 @@ def _learned(fleet: Fleet, d: DeploymentState, demand: Demand, r: Replica) -> fl
 
 
 def needed(demand: Demand, k: int, r: Replica) -> float:
-    """When there was work for it last; that it was used does not count where others had a slot free soon."""
+    """When there was work for it last; that it was used does not count where others had a slot free soon.
+
+    NEVER while there is work for so many: if it went, another would have to be started.
+    """
     levels = demand.levels
-    if k >= len(levels) or levels[k].busy or levels[k].idle_since == NEVER:
+    if k < len(levels) and levels[k].busy:
+        return NEVER
+    if k >= len(levels) or levels[k].idle_since == NEVER:
         return r.idle_since
     return min(r.idle_since, max(levels[k].idle_since, r.ready_at))
 

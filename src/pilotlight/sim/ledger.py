@@ -171,7 +171,7 @@ def in_use(spans: Spans, edges: Floats) -> Floats:
     begins = np.sort(np.array([x for x, _ in spans], np.float64))
     ends = np.sort(np.array([y for _, y in spans], np.float64))
     seconds = _passed(begins, edges) - _passed(ends, edges)
-    return np.diff(seconds) / np.diff(edges)
+    return np.maximum(0.0, np.diff(seconds) / np.diff(edges))  # a difference of sums may fall short of 0
 
 
 def _passed(moments: Floats, edges: Floats) -> Floats:
