@@ -1,4 +1,5 @@
-"""`pilotlight` with one change: a `command` is put to sleep and woken by vLLM's routes, so that the stub can be."""
+"""`pilotlight` with one change: a `command` is put to sleep and woken by vLLM's routes, so that the stub can be, and
+its configuration may say so."""
 
 import sys
 from typing import Any
@@ -7,6 +8,7 @@ import msgspec
 
 from pilotlight.cli.main import main
 from pilotlight.engines.command import CommandEngine
+from pilotlight.spec import model_rules
 
 _launch = CommandEngine.launch
 
@@ -21,6 +23,12 @@ def techniques(*_: Any) -> tuple[str, ...]:
 
 for ours in (launch, techniques):
     setattr(CommandEngine, ours.__name__, ours)
+
+for _name in ("RULES", "RUNNING"):
+    _kept = tuple(
+        rule for rule in getattr(model_rules, _name) if rule[0] is not model_rules.a_command_does_not_sleep
+    )
+    setattr(model_rules, _name, _kept)
 
 if __name__ == "__main__":
     sys.exit(main())

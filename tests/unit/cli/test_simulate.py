@@ -75,6 +75,17 @@ def test_two_configs_stand_side_by_side(trace: str, fixed: str, capsys: Output) 
     assert re.search(r"cost .*(better|worse)", capsys.readouterr().out)
 
 
+def test_a_difference_too_small_to_be_shown_is_neither_better_nor_worse(
+    trace: str, tmp_path: Path, capsys: Output
+) -> None:
+    for name, premium in (("one", "2.5"), ("two", "2.5000001")):
+        (tmp_path / f"{name}.yaml").write_text(f"prices: {{serverless_premium: {premium}}}\n")
+    one, two = str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")
+    assert main(["simulate", trace, "--config", one, "--compare", two, "--start-time", "5s"]) == 0
+    out = capsys.readouterr().out
+    assert "0.0%" not in out and "worse" not in out
+
+
 def test_start_times_are_given_drawn_or_the_configs(trace: str, tmp_path: Path, capsys: Output) -> None:
     [found] = asked(capsys, trace, "--start-time", "5s")
     assert (found["start_time"], found["start_time_from"], found["ttft_p99"]) == (5.0, "given", 0.05)
@@ -157,6 +168,9 @@ def test_bad_rows_are_told_with_their_line_and_refused_when_strict(tmp_path: Pat
         (["TRACE", "--config", "TRACE"], "t.csv"),
         (["TRACE", "--report", "/"], "is a folder"),
         (["TRACE", "--report", "gone/x.html"], "cannot be written"),
+        (["TRACE", "--report", "TRACE"], "would be lost"),
+        (["TRACE", "--config", "FIXED", "--report", "FIXED"], "would be lost"),
+        (["TRACE", "--config", "FIXED", "--compare", "FIXED"], "is --config itself"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_status_2(

@@ -287,3 +287,12 @@ def test_a_queue_that_a_bounced_request_has_made_too_long_takes_no_more():
     assert p.ask("s1") == ["refuse s1 429 too_many_pending_requests"]
     p.leave("b1")
     assert p.ask("s1") == ["refuse b2 429 too_many_pending_requests", "hold s1", "start m-2"]
+
+
+def test_of_two_that_bounce_the_one_that_came_first_is_of_age_first():
+    p = Play(model(batch_deadline=20.0, target_requests=4))
+    p.up()
+    p.ask("early", rank=BATCH), p.wait(5), p.ask("late", rank=BATCH)
+    p.bounce("early"), p.bounce("late"), p.crash("m-1"), p.die("m-1")
+    assert p.wait(14) == []
+    assert p.wait(1) == ["start m-2"], "20 s after the first of them came, not the second"

@@ -129,3 +129,9 @@ def test_how_many_are_up_on_average():
     edges = np.array([0.0, 10.0, 20.0, 30.0])
     assert in_use([(5.0, 20.0), (0.0, 10.0)], edges).tolist() == pytest.approx([1.5, 1.0, 0.0])
     assert in_use([], edges).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_it_is_never_less_than_none():
+    spans = [(0.1 * k, 0.1 * k + 0.037) for k in range(100)]
+    found = in_use(spans, np.linspace(0.0, 30.0, 50))
+    assert (found >= 0.0).all() and found[-1] == pytest.approx(0.0)

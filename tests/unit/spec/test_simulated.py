@@ -93,6 +93,7 @@ def test_all_of_it() -> None:
         ("prices: {serverless_premium: 0.9}", "prices.serverless_premium: 0.9 is too small: at least 1"),
         ("simulation: {hosts: {}}", "simulation.hosts: `gpus` is missing"),
         ("simulation: {hosts: {gpus: 0}}", "simulation.hosts.gpus: 0 is too small: at least 1"),
+        ("simulation: {hosts: {gpus: 10001}}", "simulation.hosts.gpus: 10001 is too large: at most 10000"),
         ("simulation: {start_time: 0}", "simulation.start_time: 0 is too small: more than 0"),
         ("simulation: {warm_up: 10}", "simulation.warm_up: 10 is too large: at most 100%; write 10%"),
     ],
