@@ -1,0 +1,152 @@
+"""`base = "auto"`: what would cost more on demand is rented."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilotlight.fleet import actions as ac
+from pilotlight.fleet.deployment import Goal
+from pilotlight.fleet.fleet import DeploymentState
+from unit.policy.play import Play, model
+
+COMMITMENT = 1800.0
+
+
+class Renting(Play):
+    """Keeps what was rented, with its moment; everything that starts is up at once."""
+
+    def __init__(self, **fields: object) -> None:
+        self.rented: list[tuple[float, int]] = []
+        super().__init__()
+        self.goal = Goal(cold_usd=0.0, commitment=COMMITMENT)
+        self.learns = model(
+            **{
+                "ttl_is_auto": True,
+                "base": None,
+                "start_seconds": 1.0,
+                "max_replicas": 4,
+                "target_requests": 1,
+            }
+            | fields
+        )
+        self.declared = self.configure(self.learns, memory=64)
+
+    def _show(self, action: ac.Action) -> str | None:
+        if isinstance(action, ac.Rented):
+            self.rented.append((self.now, action.replicas))
+        return super()._show(action)
+
+    @property
+    def d(self) -> DeploymentState:
+        return self.fleet.deployments["m"]
+
+    @property
+    def base(self) -> int:
+        return self.d.demand.base
+
+    def settle(self) -> None:
+        for _ in range(9):
+            for name, state in self.states().items():
+                if state == "starting":
+                    self.ready(name)
+                elif state == "stopping":
+                    self.gone(name)
+
+    def busy(self, share: float, seconds: float, every: float = 100.0, side_by_side: int = 1) -> None:
+        """So many requests at a time run for this share of each `every` seconds."""
+        for i in range(int(seconds / every)):
+            names = [f"{self.now}.{i}.{j}" for j in range(side_by_side)]
+            self.ask_all(*names)
+            self.settle(), self.wait(0.5), self.settle()
+            self.wait(share * every - 0.5), self.settle()
+            for name in names:
+                self.done(name)
+            self.settle(), self.wait((1 - share) * every), self.settle()
+
+
+def test_what_is_busy_half_of_the_time_is_rented():
+    """The premium is 2.5: more than 40 % of the time, and the margin."""
+    p = Renting()
+    p.busy(0.55, 6 * 3600)
+    assert p.base == 1 and p.d.floor == 1
+    assert [n for _, n in p.rented] == [1]
+
+
+def test_what_is_busy_a_tenth_of_the_time_is_not():
+    p = Renting()
+    p.busy(0.1, 6 * 3600, every=1000.0)
+    assert p.base == 0 and p.rented == []
+
+
+def test_a_short_burst_is_no_base():
+    p = Renting()
+    p.busy(0.9, 90, every=30.0)
+    assert p.rented == []
+
+
+def test_each_level_by_itself():
+    p = Renting()
+    p.busy(0.6, 6 * 3600, side_by_side=2)
+    assert p.base == 2
+    assert [n for _, n in p.rented] in ([1, 2], [2])
+
+
+def test_it_is_given_back_in_the_night_and_not_before_it_is_paid_for():
+    p = Renting()
+    p.busy(0.6, 4 * 3600)
+    (began, _), before = p.rented[-1], p.now
+    for _ in range(36):
+        p.wait(3600), p.settle()
+    assert [n for _, n in p.rented] == [1, 0]
+    assert p.rented[-1][0] >= began + COMMITMENT
+    assert p.rented[-1][0] > before
+    assert p.d.floor == 0 and p.states() == {}, "nobody asks for it and nobody pays for it"
+
+
+def test_what_is_paid_for_is_kept_though_it_would_not_be_rented_again():
+    p = Renting()
+    p.busy(0.9, 4 * 3600)
+    p.d.demand.rented_at = p.now
+    p.d.demand.levels[0].busy_seconds = p.d.demand.levels[0].spells = 0.0
+    p.wait(COMMITMENT - 1), p.settle()
+    assert p.base == 1
+    p.wait(3 * 3600), p.settle()
+    assert p.base == 0
+
+
+def test_a_replica_that_is_rented_does_not_leave():
+    p = Renting()
+    p.busy(0.6, 4 * 3600)
+    (name,) = p.states()
+    assert p.wait(600) == []
+    assert p.states() == {name: "ready"}
+
+
+def test_what_is_declared_is_rented_from_the_first_moment():
+    p = Renting(base=2, ttl_is_auto=False, ttl=0.0)
+    assert p.rented == [(p.now, 2)]
+    assert p.declared == ["start m-1", "start m-2"]
+    p.settle(), p.wait(10**6)
+    assert p.states() == {"m-1": "ready", "m-2": "ready"}
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_no_more_than_max_replicas(most: int):
+    p = Renting(max_replicas=most)
+    p.busy(0.8, 4 * 3600, side_by_side=4)
+    assert p.base == most
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.05, 0.3, 0.5, 0.9]), st.integers(1, 4)), min_size=1, max_size=5))
+@settings(deadline=None, max_examples=25)
+def test_every_change_is_said_once_and_stays_within_bounds(phases: list[tuple[float, int]]):
+    p = Renting(max_replicas=3, min_replicas=1)
+    for share, side_by_side in phases:
+        p.busy(share, 3600, every=200.0, side_by_side=side_by_side)
+        assert 0 <= p.base <= 3
+        assert p.d.floor == max(1, p.base) == p.rented[-1][1]
+    assert [at for at, _ in p.rented] == sorted({at for at, _ in p.rented})
+    grew = -COMMITMENT
+    for (_, before), (at, n) in zip(p.rented, p.rented[1:], strict=False):
+        assert n > before or at >= grew + COMMITMENT, "given back before its time"
+        grew = at if n > before else grew

@@ -1,0 +1,184 @@
+"""What a cold request must cost for the band to hold."""
+
+from math import inf, isfinite
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight
+from pilotlight.fleet.deployment import Goal
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.policy import cold_rate
+from pilotlight.policy import demand as traffic
+from unit.policy.play import Play, model
+
+
+def fleet(**goal: float | None) -> Fleet:
+    return Fleet(goal=Goal(low=0.02, high=0.05, **goal))
+
+
+def edge(i: int) -> float:
+    return cold_rate.LOWEST * 2 ** (i / cold_rate.PER_OCTAVE)
+
+
+def spend(of: Fleet, requests: int, cold: float, usd: float) -> None:
+    """So many requests, this share of them cold, each of which this price would have spared."""
+    for _ in range(requests // cold_rate.EVERY):
+        for _ in range(round(cold * cold_rate.EVERY)):
+            cold_rate.was_cold(of.prices, usd)
+        cold_rate.came(of, Demand(), cold_rate.EVERY)
+
+
+def hindsight(requests: float, **spells: float) -> Hindsight:
+    found = Hindsight([0.0] * PRICE_BINS, requests)
+    for i, n in spells.items():
+        found.spells[int(i[1:])] = n
+    return found
+
+
+# -- the lowest price ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("allowed", "bin_"), [(0.0099, 30), (0.0101, 20), (0.0301, 10), (0.0601, None)])
+def test_the_lowest_price_by_hand(allowed: float, bin_: int | None):
+    """Of 1,000 requests, 30 are spared from bin 10 on, 20 from bin 20 and 10 from bin 30."""
+    found = cold_rate.lowest(hindsight(1000.0, b30=10.0, b20=20.0, b10=30.0), allowed)
+    assert found == (0.0 if bin_ is None else edge(bin_))
+
+
+def test_what_no_price_spares_takes_up_to_half_of_what_is_allowed():
+    h = hindsight(1000.0, b20=20.0, b10=10.0)
+    assert cold_rate.lowest(h, 0.032) == 0.0
+    h.spells[-1] = 3.0
+    assert cold_rate.lowest(h, 0.032) == edge(10)
+    h.spells[-1] = 1e6
+    assert cold_rate.lowest(h, 0.048) == edge(10)
+    assert cold_rate.lowest(h, 0.042) == edge(10), "half of 42 is enough for 20"
+    assert cold_rate.lowest(h, 0.039) == edge(20)
+
+
+def test_where_few_requests_have_come_a_few_cold_ones_are_no_reason_to_pay():
+    assert cold_rate.lowest(hindsight(20.0, b10=20.0), 0.038) == 0.0
+
+
+@given(
+    st.lists(st.floats(0, 1e4), min_size=PRICE_BINS, max_size=PRICE_BINS),
+    st.floats(0, 1e5),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_who_allows_more_cold_ones_pays_no_more(spells: list[float], requests: float, a: float, b: float):
+    h = Hindsight(spells, requests)
+    assert cold_rate.lowest(h, max(a, b)) <= cold_rate.lowest(h, min(a, b))
+
+
+@given(st.floats(0.0, 1e9) | st.just(inf), st.floats(0.0, 1e9) | st.just(inf))
+def test_bins_of_prices_are_in_order(a: float, b: float):
+    low, high = cold_rate.bin_of(min(a, b)), cold_rate.bin_of(max(a, b))
+    assert 0 <= low <= high < PRICE_BINS
+    assert (high == PRICE_BINS - 1) is (max(a, b) == inf)
+
+
+# -- the controller --------------------------------------------------------------------------------------------------
+
+
+def test_a_price_that_is_declared_is_the_price():
+    of = fleet(cold_usd=0.25)
+    spend(of, 10_000, 0.5, 1.0)
+    assert of.prices.usd == 0.25
+    assert "cold_request_cost_usd" in cold_rate.because(of)
+
+
+def test_with_too_many_cold_ones_it_rises_and_stays_within_its_bounds():
+    of, seen = fleet(), []
+    for _ in range(100):
+        spend(of, 1000, 0.3, 0.01)
+        seen.append(of.prices.usd)
+    assert seen[-1] > seen[0] > 0.0
+    assert seen == sorted(seen)
+    assert of.prices.trim == cold_rate.MOST
+    assert seen[-1] <= edge(cold_rate.bin_of(0.01)) * cold_rate.MOST
+
+
+def test_with_no_cold_ones_it_falls_to_nothing():
+    of = fleet()
+    spend(of, 5000, 0.3, 0.01)
+    assert of.prices.usd > 0.0
+    spend(of, 400_000, 0.0, 0.01)
+    assert of.prices.usd == 0.0
+    assert of.prices.trim >= 1 / cold_rate.MOST
+    assert "nothing more needs to be spent" in cold_rate.because(of)
+
+
+def test_inside_the_band_it_comes_to_rest():
+    """A world in which requests are cold when the price is below what would have spared them."""
+    of, seen = fleet(), []
+    for _ in range(600):
+        for i in range(20):  # a tenth of all, at prices that lie two per cent apart and more
+            usd = 1e-4 * 1.6**i
+            if of.prices.usd < usd:
+                cold_rate.was_cold(of.prices, usd)
+            else:
+                cold_rate.spared(of.prices, usd, 1.0)
+        cold_rate.came(of, Demand(), 200)
+        seen.append((of.prices.usd, of.prices.past.cold / of.prices.past.requests))
+    late = seen[-100:]
+    assert all(0.02 <= share <= 0.05 for _, share in late)
+    assert max(usd for usd, _ in late) <= 1.7 * min(usd for usd, _ in late)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 10) | st.just(inf)), max_size=40))
+def test_the_price_is_finite_and_never_negative(steps: list[tuple[float, float]]):
+    of = fleet()
+    for cold, usd in steps:
+        spend(of, 200, cold, usd)
+        assert isfinite(of.prices.usd) and of.prices.usd >= 0.0
+        assert 1 / cold_rate.MOST <= of.prices.trim <= cold_rate.MOST
+
+
+def test_the_band_that_allows_more_costs_no_more():
+    strict, loose = fleet(), Fleet(goal=Goal(low=0.05, high=0.2))
+    for i in range(30):
+        spend(strict, 1000, 0.1, 1e-3 * 1.3**i)
+        spend(loose, 1000, 0.1, 1e-3 * 1.3**i)
+        assert loose.prices.usd <= strict.prices.usd
+
+
+# -- one deployment --------------------------------------------------------------------------------------------------
+
+
+def test_who_has_too_many_counts_for_more_and_then_for_less_again():
+    of, bad, good = fleet(per_model_max=0.1), Demand(), Demand()
+    for _ in range(50):
+        bad.cold = 10
+        cold_rate.came(of, bad, cold_rate.LOOK)
+        cold_rate.came(of, good, cold_rate.LOOK)
+        assert 1.0 <= bad.boost <= cold_rate.UTMOST
+    assert (bad.boost, good.boost) == (cold_rate.UTMOST, 1.0)
+    for _ in range(50):
+        cold_rate.came(of, bad, cold_rate.LOOK)
+    assert bad.boost == 1.0
+
+
+def test_without_a_limit_nobody_counts_for_more():
+    of, bad = fleet(), Demand(cold=20)
+    cold_rate.came(of, bad, cold_rate.LOOK)
+    assert bad.boost == 1.0
+
+
+def test_a_flood_in_one_spell_says_it_no_louder_than_many_requests_do():
+    p = Play(model(ttl_is_auto=True, ttl=0.0, max_pending_requests=1000, start_seconds=10.0))
+    for spell in (1, 2):  # only the second comes after a gap
+        requests = [f"r{spell}.{i}" for i in range(200)]
+        p.ask_all(*requests)
+        p.wait(10), p.ready(f"m-{spell}")
+        for request in requests:
+            p.done(request)
+        if spell == 1:
+            before = p.fleet.prices.past.spells[-1]
+            p.stop(), p.gone("m-1"), p.wait(50)
+    past = p.fleet.prices.past
+    told = sum(past.spells) - past.spells[-1]
+    assert 0 < told <= traffic.MANY
+    assert before > 0 and past.spells[-1] >= 200 - traffic.MANY, "no price spares the others"
