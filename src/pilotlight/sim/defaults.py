@@ -13,7 +13,7 @@ defaults:
   max_replicas: 100000        # no limit
   max_pending_requests: 1000000000
   startup_timeout: 365d
-objective: {wait: 2s, cold_rate: [2%, 5%], per_model_max: 20%}
+objective: {wait: 2s, cold_rate: [2%, 5%]}
 prices: {gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}
 simulation: {first_token: 50ms, per_token: 30ms, warm_up: 10%}
 """

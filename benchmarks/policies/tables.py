@@ -1,0 +1,118 @@
+"""The figures as Markdown."""
+
+from collections.abc import Sequence
+
+from goals import ALWAYS, BEST, DEFAULT, POOL, TEN, Verdict, counted
+from rows import Cell, Row
+from speed import Speed
+
+HEAD = (
+    "policy", "cold %", "worst model %", "p50 s", "p99 s", "cost / oracle", "GPU h / oracle", "windows above %",
+    "in band %", "requests/s", "run by",
+)  # fmt: skip
+
+SHORT_HEAD = (DEFAULT, POOL, BEST, "keep-alive 1 min", TEN, "Knative", "histogram", "one warmer", ALWAYS)
+"""The policies of the short table, by how their names begin."""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells_of(row: Row) -> list[str]:
+    return [
+        row.policy,
+        percent(row.cold),
+        percent(row.worst),
+        f"{row.p50:.2f}",
+        f"{row.p99:.1f}",
+        f"{row.over_oracle:.2f}",
+        f"{row.gpu_over_oracle:.2f}",
+        "-" if row.above is None else percent(row.above),
+        "-" if row.in_band is None else percent(row.in_band),
+        "-" if row.requests_per_s is None else f"{row.requests_per_s:,.0f}",
+        row.through,
+    ]
+
+
+def percent(part: float) -> str:
+    return f"{100 * part:.1f}"
+
+
+def about(cell: Cell) -> str:
+    return (
+        f"{cell.requests:,} requests of {cell.models} model{'s' if cell.models != 1 else ''} in {cell.hours:,.1f} h; "
+        f"the oracle pays ${cell.oracle_usd:,.2f}."
+    )
+
+
+def long(cell: Cell) -> str:
+    return f"{cell.title}: {about(cell)}\n\n{table(HEAD, [cells_of(row) for row in cell.rows])}\n"
+
+
+def verdicts(found: Sequence[Verdict]) -> str:
+    rows = [[v.trace, f"{v.start:g} s", v.goal, v.value, v.target, v.floor, v.verdict] for v in found]
+    head = ("trace", "start", "goal", "measured", "target", "floor", "")
+    return f"{counted(found)}.\n\n{table(head, rows)}\n"
+
+
+def short(cells: Sequence[Cell]) -> str:
+    """Cold % / cost over the oracle's, one line for each trace and start time."""
+    rows = [
+        [cell.trace, f"{cell.start:g} s", *(_both(cell, begin) for begin in SHORT_HEAD)] for cell in cells
+    ]
+    return f"{table(('trace', 'start', *SHORT_HEAD), rows)}\n"
+
+
+def _both(cell: Cell, begin: str) -> str:
+    row = cell.row(begin) or next(
+        (r for r in cell.rows if r.policy.startswith(begin) and begin != DEFAULT), None
+    )
+    return "-" if row is None else f"{percent(row.cold)} / {row.over_oracle:.2f}"
+
+
+def varied(cells: Sequence[Cell]) -> str:
+    """Cold % (of the worst model) / cost over the oracle's of the defaults with one thing changed."""
+    rows = [
+        [cell.trace, f"{cell.start:g} s", *(f"{percent(r.cold)} ({100 * r.worst:.0f}) / {r.over_oracle:.2f}"
+        for r in cell.variants)]
+        for cell in cells
+    ]  # fmt: skip
+    names = [f"`{r.policy}`" if ":" in r.policy else r.policy for r in cells[0].variants] if cells else []
+    return f"{table(('trace', 'start', *names), rows)}\n" if names else ""
+
+
+def speeds(found: Sequence[Speed]) -> str:
+    rows = [[s.trace, f"{s.requests:,}", f"{s.ours:,.0f}", f"{s.bare:,.0f}", f"{s.ratio:.1f}"] for s in found]
+    head = ("trace", "requests", "default policies, requests/s", "bare heapq loop, requests/s", "ratio")
+    return f"{table(head, rows)}\n" if rows else ""
+
+
+def summary(cells: Sequence[Cell], found: Sequence[Verdict], fast: Sequence[Speed], where: str) -> str:
+    """`where`: the machine and the date."""
+    changed = varied(cells)
+    parts = [
+        f"**Machine and date:** {where}.\n" if where else "",
+        f"Against the goals: {verdicts(found)}",
+        f"Every cell is cold % / cost over the oracle's dollars:\n\n{short(cells)}",
+        f"{VARIED}\n\n{changed}" if changed else "",
+        f"The loop, in CPU time, the fastest of three rounds in turns:\n\n{speeds(fast)}" if fast else "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+VARIED = (
+    "The defaults with one thing changed: cold % (that of the worst model) / cost over the oracle's dollars:"
+)
+
+BEGIN, END = "<!-- benchmarks/policies writes from here -->", "<!-- to here -->"
+
+
+def put_into(page: str, text: str) -> str:
+    """The page with the text between its two marks. Raises ValueError where it has none."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"it has no line {BEGIN}, followed by one {END}")
+    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
