@@ -198,6 +198,8 @@ def _reason(fleet: Fleet, d: DeploymentState, now: float) -> str:
         return f"a stand-in answers {d.away} of its requests, no replica"
     if d.warm_asked:
         return "one was asked for"
+    if d.in_flight and not d.current() and any(r.in_flight for r in d.small):
+        return "its warmer answers until a full one is up"
     if len(d.current()) < d.spec.min_replicas:
         return f"min_replicas is {d.spec.min_replicas}"
     if len(d.current()) < d.floor:
