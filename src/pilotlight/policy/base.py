@@ -83,10 +83,8 @@ def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> boo
     before = demand.base
     if now >= demand.look_at:
         _think(fleet, d, demand, now, out)
-    if (
-        demand.base and not demand.awaited
-    ):  # it may be too large once nobody comes any more, and is rented till then
-        demand.awaited = True
+    if demand.base and not demand.awaited:
+        demand.awaited = True  # once nobody comes any more it may be too large, and until then it is rented
         fleet.timer(max(demand.look_at, demand.rented_at + fleet.goal.commitment), "base", d.spec.id)
     return demand.base > before
 
@@ -98,10 +96,12 @@ def _think(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: li
     n = min(wanted(fleet, d, now), d.spec.max_replicas)
     if n == demand.base or (n < demand.base and now < demand.rented_at + fleet.goal.commitment):
         return
+    because = "on demand would cost less"
     if n > demand.base:
         demand.rented_at = now
+        because = "on demand would cost more"
     demand.base = n
     d.settle_floor()
-    out.append(Rented(now, d.spec.id, d.rented, "on demand would cost more"))
+    out.append(Rented(now, d.spec.id, d.rented, because))
     for r in list(d.replicas.values()):
         effects.let_leave(fleet, d, r, now, out)

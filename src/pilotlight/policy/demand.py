@@ -131,7 +131,7 @@ def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
 def begin(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     """The first level gets busy, and has a replica: `follow` for what comes most often."""
     level = demand.levels[0]
-    level.busy, level.busy_since, level.unmet = True, now, False
+    level.busy, level.busy_since, level.waited, level.unmet = True, now, 0, False
     _spell(fleet, level, True, now)
     demand.busy, demand.until, demand.above = 1, 0, d.spec.target_requests
 
