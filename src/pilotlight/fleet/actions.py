@@ -23,6 +23,28 @@ class Hold(msgspec.Struct, frozen=True, gc=False):
     because: str
 
 
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Send the request to the provider now. Answered by Answered and Charged, or by Declined."""
+
+    request: str
+    provider: str
+    because: str
+    dearest_usd: float
+    """What it can cost at most, which is set aside of the budget until it is over."""
+    hedged: bool = False
+    """It is held, or assigned, beside it: whoever gives the first token has it, and the other is cancelled."""
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Send a small request to a provider so that it stays warm. Answered by Answered and Charged, or by Declined."""
+
+    request: str
+    provider: str
+    deployment: str
+    because: str
+    dearest_usd: float
+
+
 class Refuse(msgspec.Struct, frozen=True):
     """Answer the request with an error."""
 
@@ -127,4 +149,20 @@ class WakeAt(msgspec.Struct, frozen=True):
     because: str
 
 
-Action = Assign | Hold | Refuse | Start | Stop | Probe | Sleep | Wake | Trim | Moved | Rented | Note | WakeAt
+Action = (
+    Assign
+    | Hold
+    | Send
+    | Ping
+    | Refuse
+    | Start
+    | Stop
+    | Probe
+    | Sleep
+    | Wake
+    | Trim
+    | Moved
+    | Rented
+    | Note
+    | WakeAt
+)

@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from pilotlight.fleet.plan import Plan
+from pilotlight.fleet.provider import Burst
 from pilotlight.spec.scaling import Window
 
 
@@ -96,6 +97,8 @@ class Deployment(msgspec.Struct, frozen=True):
     """How long a start takes, as far as it was known when this was declared."""
     wake_seconds: float | None = None
     warmer: Warmer | None = None
+    burst: Burst | None = None
+    """Where what exceeds its replicas may go."""
 
     @property
     def learns(self) -> bool:

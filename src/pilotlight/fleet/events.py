@@ -5,6 +5,7 @@ import msgspec
 from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
 from pilotlight.fleet.plan import Stage
+from pilotlight.fleet.provider import Provider, Remote
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False):
@@ -19,6 +20,8 @@ class Arrived(msgspec.Struct, frozen=True, gc=False):
     """Of its class; see fleet/classes.py."""
     stand_in: str | None = None
     """The deployment that may answer it while its own has no replica up; None when none may."""
+    remote: Remote | None = None
+    """That it may go to a provider; None when nothing of it may leave the house."""
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
@@ -35,6 +38,54 @@ class Bounced(msgspec.Struct, frozen=True, gc=False):
 
     at: float
     request: str
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The first byte of a provider's answer is there."""
+
+    at: float
+    request: str
+    provider: str
+
+
+class Declined(msgspec.Struct, frozen=True):
+    """A provider gave no byte of an answer, and the request may be sent elsewhere; or a ping failed. What it owes is
+    told here: no Charged follows."""
+
+    at: float
+    request: str
+    provider: str
+    kind: str
+    """`busy` (429, 503: it asks to be left alone), `unreachable`, `timeout`, `error` (5xx, nonsense), `denied` (401,
+    403: its key is no good)."""
+    reason: str
+    """For people: what was seen."""
+    retry_after: float | None = None
+    """Seconds that it asks to be left alone for."""
+    usd: float = 0.0
+    """What it costs all the same."""
+
+
+class Charged(msgspec.Struct, frozen=True):
+    """A provider's part in a request, or a ping, is over: answered, cut, or cancelled because another was faster."""
+
+    at: float
+    request: str
+    provider: str
+    usd: float
+    ok: bool = True
+    """It did what it was asked for, as far as it was let."""
+    reason: str = ""
+    """What was wrong, when it did not."""
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What was spent at a provider before this server came up."""
+
+    at: float
+    provider: str
+    hours: tuple[tuple[int, float], ...]
+    """Hours since 1970 (UTC), and USD in each, of this month and the last day."""
 
 
 class Progressed(msgspec.Struct, frozen=True):
@@ -155,6 +206,7 @@ class Configured(msgspec.Struct, frozen=True):
     goal: Goal = Goal()
     unix: float = 0.0
     """Unix time at second 0 of the controller's clock, for schedules and rhythms of the day."""
+    providers: tuple[Provider, ...] = ()
 
 
 class ClockSet(msgspec.Struct, frozen=True):
@@ -194,6 +246,10 @@ Event = (
     Arrived
     | Finished
     | Bounced
+    | Answered
+    | Declined
+    | Charged
+    | Spent
     | Progressed
     | Ready
     | StartFailed

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from pilotlight.spec.provider import Burst, KeepWarm, Provider, Rates, Spending
 from pilotlight.spec.scaling import Scaling, Warmer, Window
 from pilotlight.spec.settings import ApiKey, EngineSettings, Gpu, Objective
 from pilotlight.spec.simulation import Hosts, Prices, Simulation
@@ -36,15 +37,20 @@ from pilotlight.spec.types import doc as _doc
 
 __all__ = [
     "ApiKey",
+    "Burst",
     "Config",
     "EngineSettings",
     "Gpu",
     "Hosts",
+    "KeepWarm",
     "Model",
     "Objective",
     "Prices",
+    "Provider",
+    "Rates",
     "Scaling",
     "Simulation",
+    "Spending",
     "Warmer",
     "Window",
 ]
@@ -77,6 +83,16 @@ class Model(Scaling, frozen=True, forbid_unknown_fields=True):
             "Default: none."
         ),
     ] = None
+    burst: Annotated[
+        Burst | None,
+        _doc("Where requests may go that exceed this model's replicas. Default: nowhere; they are held."),
+    ] = None
+    leave_house: Annotated[
+        bool,
+        _doc(
+            "Whether this model's requests may go to a provider; with `false` none ever does, whatever else is said."
+        ),
+    ] = True
     techniques: Annotated[
         tuple[TechniqueName, ...] | None,
         _doc(
@@ -240,6 +256,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"d
     objective: Annotated[Objective, _doc("What counts as a cold start, and how many of them are right.")] = (
         Objective()
     )
+    providers: Annotated[
+        dict[Name, Provider], _doc("Endpoints of others that models may burst to, by a name of your own.")
+    ] = {}
     prices: Annotated[Prices, _doc("What capacity costs; examples until you set them.")] = Prices()
     simulation: Annotated[
         Simulation, _doc("What `pilotlight simulate` assumes; nothing here changes what is served.")

@@ -86,6 +86,12 @@ class ApiKey(
             "`x-pilotlight-stand-in` overrides it."
         ),
     ] = False
+    leave_house: Annotated[
+        bool,
+        _doc(
+            "Whether this key's requests may go to a provider; with `false` none ever does, whatever else is said."
+        ),
+    ] = True
 
 
 class Gpu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -92,7 +92,7 @@ def expected(want: Want) -> str:
         if _EXPECTED[mi.FloatType] in words:
             words.pop(_EXPECTED[mi.IntType], None)
         return " or ".join(words)
-    if isinstance(want.type, mi.StructType) and len(want.type.fields) < 8:
+    if isinstance(want.type, mi.StructType) and len(want.type.fields) <= 8:
         return f"a mapping with the keys {', '.join(f.encode_name for f in want.type.fields)}"
     if isinstance(want.type, mi.StrType) and "form" in want.extra and not want.type.min_length:
         return f"text ({want.extra['form']})"

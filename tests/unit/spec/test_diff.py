@@ -6,7 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from pilotlight.spec.diff import OF_REPLICA, RESTART, changes, fingerprint
-from pilotlight.spec.model import ApiKey, Config, Gpu, Model, Objective, Prices, Simulation, Warmer, Window
+from pilotlight.spec.model import (
+    ApiKey,
+    Burst,
+    Config,
+    Gpu,
+    Model,
+    Objective,
+    Prices,
+    Simulation,
+    Warmer,
+    Window,
+)
 from pilotlight.units import FOREVER
 
 CHAT = Model(source="demo://50m", engine_args={"n_ctx": 2048})
@@ -40,6 +51,8 @@ OTHER: dict[str, Any] = {
     "probe_timeout": 1.0,
     "max_pending_requests": 1,
     "pinned": True,
+    "burst": Burst("elsewhere"),
+    "leave_house": False,
     "memory": 2**30,
     "gpus": 2,
     "gpu_memory": 2**30,

@@ -229,6 +229,7 @@ api_keys:
         (
             "a",
             "[0]: expected a mapping with the keys name, key_env, models, requests_per_minute, admin, class, stand_in, "
+            "leave_house, "
             "found text",
         ),
     ],
