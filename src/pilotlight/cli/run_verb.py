@@ -22,6 +22,16 @@ from pilotlight.units import FOREVER
 NAME = "model"
 
 
+_CONTROLS = dict.fromkeys([*(n for n in range(32) if chr(n) not in "\n\t"), *range(127, 160)])
+"""Without them nothing that a model says is a sequence that moves a cursor, names a window or answers for its user
+(ECMA-48); what is left of such a sequence is text."""
+
+
+def inert(text: str) -> str:
+    """As it may be shown on a terminal."""
+    return text.translate(_CONTROLS)
+
+
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", help="hf://org/repo[@rev]/file.gguf, https://..., demo://50m, demo://1b or a path"
@@ -113,18 +123,18 @@ async def _answer(session: Any, url: str, body: dict[str, Any], quiet: bool) -> 
     text = ""
     async with session.post(url, json=body) as answer:
         if answer.status != 200:
-            raise PilotlightError(_message(await answer.read()))
+            raise PilotlightError(inert(_message(await answer.read())))
         async for line in answer.content:
             if not line.startswith(b"data: {"):
                 continue
             event = msgspec.json.decode(line[6:])
             if "error" in event:
-                raise PilotlightError(event["error"]["message"])
+                raise PilotlightError(inert(event["error"]["message"]))
             for choice in event.get("choices", ()):
                 part = choice.get("delta", {}).get("content") or ""
                 text += part
                 if not quiet:
-                    sys.stdout.write(part)
+                    sys.stdout.write(inert(part))
                     sys.stdout.flush()
         return answer.headers["x-pilotlight-request-id"], text
 

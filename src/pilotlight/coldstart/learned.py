@@ -31,6 +31,11 @@ DOWNLOAD = 1.0
 """Seconds from which a fetch is a transfer and not a look at the disk. The next start does not have it, so neither
 a fetch that long nor what it added to the whole is learned [G]."""
 
+ONCE = frozenset({"stream"})
+"""Techniques for weights that have to be fetched: the next start has them, so rows are kept without."""
+
+_OF_A_FETCH = (Stage.FETCH.value, Stage.HEADER.value, Stage.WHOLE.value)
+
 WAKE = Plan((step(Stage.WAKE),), ("sleep",))
 """A wake as a plan, for those who estimate one."""
 
@@ -76,7 +81,7 @@ class Key(msgspec.Struct, frozen=True):
     """Model and fingerprint are empty in the row of a whole engine."""
     host: str
     techniques: tuple[str, ...]
-    """Sorted; empty for a plain start and for a wake."""
+    """Sorted, without those of ONCE; empty for a plain start and for a wake."""
     kind: str = "start"
 
 
@@ -130,7 +135,7 @@ class Learned:
         if lesson is None:
             return False
         whole, stages = lesson
-        techniques = tuple(sorted(set(record.techniques))) if record.kind == "start" else ()
+        techniques = _lasting(record.techniques) if record.kind == "start" else ()
         for subject in (who, Who("", "", who.engine)):
             key = Key(subject, host, techniques, record.kind)
             self._put(_updated(self._rows.get(key), key, whole, stages, seen))
@@ -155,7 +160,7 @@ class Learned:
         declaration and technique and, where that has not got them, from the engine's other models; the engine's
         other models by this plan.
         """
-        techniques = tuple(sorted(set(plan.techniques))) if kind == "start" else ()
+        techniques = _lasting(plan.techniques) if kind == "start" else ()
         row = self._rows.get(Key(who, host, techniques, kind))
         if row is not None:
             return _estimate(row, plan)
@@ -188,9 +193,9 @@ def _lesson(plan: Plan, record: StartRecord) -> tuple[float, dict[str, float]] |
         stages[span.stage] = stages.get(span.stage, 0.0) + span.seconds
     if not all(0 <= seconds <= LONGEST for seconds in (whole, *stages.values())):
         return None
-    if stages.get(Stage.FETCH, 0.0) >= DOWNLOAD:
+    if stages.get(Stage.FETCH, 0.0) >= DOWNLOAD or ONCE & set(record.techniques):
         whole -= _cost_of_fetch(plan, stages, whole)
-        del stages[Stage.FETCH]
+        stages = {name: seconds for name, seconds in stages.items() if name not in _OF_A_FETCH}
     return whole, stages
 
 
@@ -199,7 +204,12 @@ def _cost_of_fetch(plan: Plan, stages: Mapping[str, float], whole: float) -> flo
     took = {s.name.value: stages.get(s.name, 0.0) for s in plan.steps}
     if Stage.FETCH not in took:
         return 0.0
-    return min(whole, price(plan, took) - price(plan, {**took, Stage.FETCH.value: 0.0}))
+    here = {name: 0.0 if name in _OF_A_FETCH else seconds for name, seconds in took.items()}
+    return min(whole, price(plan, took) - price(plan, here))
+
+
+def _lasting(techniques: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(techniques) - ONCE))
 
 
 def _updated(old: Row | None, key: Key, whole: float, stages: Mapping[str, float], seen: float) -> Row:
@@ -232,9 +242,9 @@ def _pieced(own: Row | None, others: Row | None, plan: Plan) -> Estimate | None:
     if own is None:
         return None
     known = {**(others.stages if others is not None else {}), **own.stages}
-    stages = {s.name.value: known[s.name] for s in plan.steps if s.name in known}
-    if Stage.FETCH not in stages:
-        stages[Stage.FETCH.value] = Mean(0.0, 0.0)
+    of_a_fetch = [Stage.FETCH, *(s.name for s in plan.steps if s.name in _OF_A_FETCH)]
+    stages = {name.value: Mean(0.0, 0.0) for name in of_a_fetch}
+    stages |= {s.name.value: known[s.name] for s in plan.steps if s.name in known}
     if any(s.name not in stages for s in plan.steps):
         return None
     seconds, low, high = (

@@ -4,8 +4,10 @@ What a step gives is a word that another step needs:
 
     place     a port, a log file, the devices
     weights   the weights on this machine's disk
+    header    their first part, where the rest is still arriving
     process   a process that runs our first instruction (or, for a command, exists)
     runtime   the engine's runtime imported in it
+    loaded    the same as `model`, but for weights that are still arriving
     model     the weights in memory and the engine able to answer
     warm      a first pass done
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
-from pilotlight.coldstart import warm_pool, zygote
+from pilotlight.coldstart import stream, warm_pool, zygote
 from pilotlight.fleet.plan import Plan
 
 
@@ -22,14 +22,17 @@ class Technique(msgspec.Struct, frozen=True):
 
 ZYGOTE = Technique("zygote", "fork a process that has imported the runtime already", zygote.rewrite)
 WARM_POOL = Technique("warm_pool", "take a waiting process that has imported the runtime", warm_pool.rewrite)
+STREAM = Technique(
+    stream.NAME, "load while the weights arrive, where they have to be fetched", stream.rewrite
+)
 SLEEP = Technique("sleep", "put an idle replica aside and wake it, in place of stopping and starting it")
 
-TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (ZYGOTE, WARM_POOL, SLEEP)}
+TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (ZYGOTE, WARM_POOL, STREAM, SLEEP)}
 
 
 def rewritten(plan: Plan, names: Collection[str]) -> Plan:
     """By each of these techniques in turn, those with the greatest effect first. Pure."""
-    for technique in (WARM_POOL, ZYGOTE):
+    for technique in (WARM_POOL, ZYGOTE, STREAM):
         if technique.name in names and technique.rewrite is not None:
             plan = technique.rewrite(plan)
     return plan

@@ -43,6 +43,7 @@ class FakeEngine:
             reports=self.reports,
             wants_weights=self.reports,
             preload=Preload(self.name, ("fake-engine",), (), "fake") if self.reports else None,
+            streams=frozenset({0}) if self.reports else frozenset(),
             sleeps="channel" if self.reports else "",
         )
 

@@ -115,16 +115,25 @@ def root(env: Mapping[str, str] | None = None) -> Path:
 def find(name: str, folder: Path | None = None) -> Home:
     """Raises EngineError, which says what to do, when there is none or half of one."""
     where = folder or root() / name
-    install = f"run: pilotlight engine install {name}"
+    remedy = _remedy(name, where)
     if (where / HALF).exists():
-        raise EngineError(f"engine {name} is half installed in {where}; {install}")
+        raise EngineError(f"engine {name} is half installed in {where}; {remedy}")
     mark = read_mark(where)
-    if mark is not None and (where / "bin" / "python").exists():
+    has_python = (where / "bin" / "python").exists()
+    if mark is not None and has_python:
         return Home(name, where, mark.versions, mark.libraries, mark.made, mark.size)
-    if folder is None or not (where / "bin" / "python").exists():
-        at = f" in {folder}" if folder is not None else ""
-        raise EngineError(f"engine {name} is not installed{at}; {install}")
+    if folder is None or not has_python:
+        at = f" in {folder}, which has no bin/python" if folder is not None else ""
+        raise EngineError(f"engine {name} is not installed{at}; {remedy}")
     return Home(name, where, made=(where / "bin").stat().st_mtime)
+
+
+def _remedy(name: str, where: Path) -> str:
+    """`pilotlight engine install` makes one place only."""
+    install = f"run: pilotlight engine install {name}"
+    if where == root() / name:
+        return install
+    return f"set `home` to a virtual environment that has it, or leave `home` out and {install}"
 
 
 def read_mark(folder: Path) -> Mark | None:

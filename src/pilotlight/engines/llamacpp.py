@@ -9,6 +9,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,6 +63,17 @@ _DEFAULTS: Mapping[str, Argument] = {
     "verbosity": 2,
 }
 
+_MAPPED = frozenset({0, 1, 30} | ({8} if platform.machine() in ("x86_64", "AMD64") else set()))
+"""Types of tensors, as GGUF numbers them, that are computed with as they lie in the file: F32, F16, BF16 and, on x86,
+Q8_0. Others llama.cpp rearranges for the processor while it loads (ggml-cpu/repack.cpp); that could be switched off,
+by `no_extra_bufts`, and answers would be slower."""
+_ALL_TYPES = frozenset(range(256))
+
+_READS_EARLY = (
+    "load_mode", "check_tensors", "lazy_mode", "mmproj", "speculative", "tensor_buft_overrides", "moe_cache_size",
+)  # fmt: skip
+"""Arguments, or their first part, with which tensors may be read while they load."""
+
 _BYTES_PER_NUMBER = {
     "f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q5_0": 22 / 32, "q4_1": 20 / 32,
     "q4_0": 18 / 32, "iq4_nl": 18 / 32,
@@ -78,7 +90,7 @@ class LlamaCppEngine:
         return plans.embedded(warm_up=bool(model.engine_args.get("warmup", False)))
 
     def techniques(self, model: Model) -> tuple[str, ...]:
-        return ("zygote", "warm_pool", "sleep")
+        return ("zygote", "warm_pool", *(["stream"] if _maps(model) else []), "sleep")
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = _estimate(model, weights) if model.memory is None else model.memory
@@ -98,6 +110,7 @@ class LlamaCppEngine:
             reports=True,
             wants_weights=True,
             preload=_preload({**_ENV, **model.env}),
+            streams=_streams(model),
             sleeps="channel",
         )
 
@@ -117,6 +130,18 @@ class LlamaCppEngine:
 
         llama: Any = importlib.import_module("xllamacpp")
         return llamacpp_args.apply(llama.CommonParams(), args)
+
+
+def _maps(model: Model) -> bool:
+    """Whether it maps its weights and leaves them in host memory, as it does unless told otherwise."""
+    parts = {name.partition(".")[0] for name in model.engine_args}
+    return not model.gpus and not model.engine_args.get("n_gpu_layers") and parts.isdisjoint(_READS_EARLY)
+
+
+def _streams(model: Model) -> frozenset[int]:
+    if not _maps(model):
+        return frozenset()
+    return _ALL_TYPES if model.engine_args.get("no_extra_bufts") is True else _MAPPED
 
 
 def _estimate(model: Model, weights: WeightsInfo | None) -> int:

@@ -83,6 +83,7 @@ class VllmEngine:
                 tuple(sorted(early.items())),
                 home.stamp,
             ),
+            scratch=True,
             sleeps="http" if sleeps else "",
         )
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,8 @@ class StartTimes:
 
 def read_rows(path: Path) -> tuple[Row, ...]:
     """Raises ValueError saying what is wrong with it, OSError when it cannot be read."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a pipe in its place would be waited for without end
+        raise ValueError("it is no regular file")
     data = path.read_bytes()
     try:
         version = msgspec.json.decode(data, type=dict[str, msgspec.Raw]).get("version", msgspec.Raw(b"null"))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pilotlight.errors import SourceError
-from pilotlight.ports import Progress
+from pilotlight.ports import Early, Progress
 from pilotlight.weights import demo, disk, http, hub, path, split, work
 from pilotlight.weights.demo import DemoSource
 from pilotlight.weights.http import HttpSource
@@ -53,12 +53,20 @@ class WeightCache:
         except SourceError:
             return None
 
-    def fetch(self, source: str, progress: Progress | None = None) -> Path:
+    def streams(self, source: str) -> bool:
+        """Whether it is one file that comes over the network."""
+        try:
+            parsed = _parse(source)
+        except SourceError:
+            return False
+        return isinstance(parsed, (HttpSource, HubSource)) and len(parsed.files) == 1
+
+    def fetch(self, source: str, progress: Progress | None = None, early: Early | None = None) -> Path:
         """Blocks. The file to open, whole and verified under its final name. Raises SourceError.
 
         What is here already is not asked for again, so a moving branch is fetched once: name a commit to
         move on. `progress` is called in the calling thread; an exception from it ends the fetch, and the
-        next one resumes it.
+        next one resumes it. `early` is called there too, with a half file whose header has come: see the port.
         """
         report: Progress = progress or (lambda _done, _total: None)
         parsed = _parse(source)
@@ -69,7 +77,7 @@ class WeightCache:
             return found
         with disk.writing(self._root, public(source)):
             self._index.remove_damaged(identity)
-            files = self._obtain(source, parsed, report)
+            files = self._obtain(source, parsed, report, early if self.streams(source) else None)
             self._index.put(identity, source, files)
         return files[0][0]
 
@@ -94,7 +102,11 @@ class WeightCache:
         return None
 
     def _obtain(
-        self, source: str, parsed: "DemoSource | HttpSource | HubSource", report: Progress
+        self,
+        source: str,
+        parsed: "DemoSource | HttpSource | HubSource",
+        report: Progress,
+        early: Early | None,
     ) -> list[tuple[Path, str | None]]:
         match parsed:
             case DemoSource():
@@ -102,16 +114,16 @@ class WeightCache:
                 return [(final, self._one(final, _generate(parsed), report))]
             case HttpSource(files, names):
                 folder = self._root / "http" / key_of(source)
-                return self._several(files, [folder / name for name in names], report)
+                return self._several(files, [folder / name for name in names], report, early)
             case HubSource():
                 if here := hub.already_here(parsed, report):
                     return list(here)
                 found = _look_up(parsed)
                 folder = self._root.joinpath("hub", parsed.repo.replace("/", "--"), found.commit)
-                return self._several(found.files, [folder / name for name in parsed.files], report)
+                return self._several(found.files, [folder / name for name in parsed.files], report, early)
 
     def _several(
-        self, files: Sequence[Remote], finals: Sequence[Path], report: Progress
+        self, files: Sequence[Remote], finals: Sequence[Path], report: Progress, early: Early | None
     ) -> list[tuple[Path, str | None]]:
         """All parts of a model, one after the other, with one progress for all."""
         sizes = [file.size for file in files]
@@ -124,7 +136,7 @@ class WeightCache:
             def shifted(n: int, of: int | None, behind: int = behind) -> None:
                 report(behind + n, total if len(files) > 1 else of)
 
-            digest = self._one(final, _download(file), shifted)
+            digest = self._one(final, _download(file, early), shifted)
             behind += final.stat().st_size
             done.append((final, digest))
         return done
@@ -174,11 +186,11 @@ def _generate(source: DemoSource) -> _Fill:
     return fill
 
 
-def _download(remote: Remote) -> _Fill:
+def _download(remote: Remote, early: Early | None) -> _Fill:
     def fill(mine: work.Work, report: Progress) -> str:
         from pilotlight.weights import transfer  # noqa: PLC0415 - 20 ms of network library
 
-        return transfer.download(remote, mine, report)
+        return transfer.download(remote, mine, report, early)
 
     return fill
 

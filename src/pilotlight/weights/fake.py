@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 from pilotlight.errors import SourceError
-from pilotlight.ports import Progress
+from pilotlight.ports import Early, Progress
 
 
 class FakeWeights:
@@ -19,6 +19,8 @@ class FakeWeights:
         self.folder = folder
         self.size = size
         self.error = error
+        self.header = False
+        """Its header is there before the rest."""
         self.fetched = 0
         self.asked = threading.Event()
         """A fetch has begun."""
@@ -38,21 +40,26 @@ class FakeWeights:
         path = self.path(source)
         return path if source and path.exists() else None
 
-    def fetch(self, source: str, progress: Progress | None = None) -> Path:
+    def streams(self, source: str) -> bool:
+        return self.header
+
+    def fetch(self, source: str, progress: Progress | None = None, early: Early | None = None) -> Path:
         self.check(source)
         if found := self.local(source):
             return found
         self.fetched += 1
         if progress is not None:
             progress(self.size * 34 // 100, self.size)
+        part = self.folder / f"{threading.get_ident()}.part"
+        part.write_bytes(b"x" * self.size)
+        if self.header and early is not None:
+            early(part)
         self.asked.set()
         self.go.wait(10)
         if self.error:
             raise SourceError(self.error)
         if progress is not None:
             progress(self.size, self.size)
-        part = self.folder / f"{threading.get_ident()}.part"
-        part.write_bytes(b"x" * self.size)
         return part.replace(self.path(source))
 
     def size_hint(self, source: str) -> int | None:

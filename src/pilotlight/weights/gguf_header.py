@@ -24,6 +24,8 @@ _MAX_KEY = 1 << 16
 _MAX_KEPT = 1 << 16
 """Longer texts and arrays are skipped: a name, a number, or a number per layer is all that is wanted."""
 _MAX_COUNT = 1 << 31
+_ALIGNMENT = 32
+"""Bytes, where a file does not say; the format's own default."""
 
 _Value = int | float | bool | bytes | tuple[int, ...]
 
@@ -69,8 +71,28 @@ def read_header(path: Path) -> Header:
         raise SourceError(f"{files[0]} cannot be read: {error}") from error
 
 
+def tensor_types(path: Path, arrived: int) -> frozenset[int] | None:
+    """What types of tensors a file has of which the first `arrived` bytes are there; None while its header is not.
+
+    The numbers are those of `enum ggml_type`. Raises SourceError for a header that can never be one.
+    """
+    try:
+        with path.open("rb", buffering=0) as data:
+            return _Reader(data, arrived).types()
+    except _Cut:
+        return None
+    except _Damaged as error:
+        raise SourceError(f"{path} is not a usable GGUF file: {error}; fetch it again") from None
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error}") from error
+
+
 class _Damaged(Exception):
     pass
+
+
+class _Cut(_Damaged):
+    """It goes on behind what there is."""
 
 
 class _Reader:
@@ -82,6 +104,7 @@ class _Reader:
         self._window = b""
         self._base = 0  # where in the file the window begins
         self._pos = 4  # in the file, behind the magic
+        self._tensors = 0
 
     def values(self) -> dict[str, _Value]:
         """Every number, short text and short array of numbers; of the rest the keys, with empty bytes."""
@@ -90,7 +113,7 @@ class _Reader:
             raise _Damaged("it is big-endian")
         if version not in (2, 3):
             raise _Damaged(f"it has version {version}, and 2 and 3 are known")
-        self._number("Q")  # tensors
+        self._tensors = self._number("Q")
         count = self._number("Q")
         values: dict[str, _Value] = {}
         for _ in range(count):  # a wrong count ends at the end of the file at the latest
@@ -99,6 +122,19 @@ class _Reader:
                 raise _Damaged("a key is too long")
             values[key.decode("utf-8", "replace")] = self._value()
         return values
+
+    def types(self) -> frozenset[int]:
+        """Of all tensors: what follows the values is a name, the dimensions, a type and an offset for each."""
+        values, found = self.values(), set[int]()
+        for _ in range(self._tensors):
+            if self._text(_MAX_KEY) is None:
+                raise _Damaged("a tensor's name is too long")
+            self._skip(8 * self._number("I"))
+            found.add(self._number("I"))
+            self._skip(8)
+        align = values.get("general.alignment", _ALIGNMENT)
+        self._skip(-self._pos % align if isinstance(align, int) and align > 0 else 0)
+        return frozenset(found)
 
     def _value(self) -> _Value:
         kind = self._number("I")
@@ -154,7 +190,7 @@ class _Reader:
 
     def _skip(self, size: int) -> None:
         if size > self._size - self._pos:
-            raise _Damaged(f"its header is cut off or damaged at byte {self._pos}")
+            raise _Cut(f"its header is cut off or damaged at byte {self._pos}")
         self._pos += size
 
     def _need(self, size: int) -> None:
@@ -162,11 +198,11 @@ class _Reader:
         if self._base <= self._pos and self._pos + size <= self._base + len(self._window):
             return
         if size > self._size - self._pos:
-            raise _Damaged(f"its header is cut off at byte {self._size}")
+            raise _Cut(f"its header is cut off at byte {self._size}")
         self._data.seek(self._pos)
         self._base, self._window = self._pos, self._data.read(max(size, _WINDOW))
         if len(self._window) < size:
-            raise _Damaged(f"its header is cut off at byte {self._base + len(self._window)}")
+            raise _Cut(f"its header is cut off at byte {self._base + len(self._window)}")
 
 
 def _header(values: dict[str, _Value], file_size: int) -> Header:

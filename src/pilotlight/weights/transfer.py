@@ -15,9 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pilotlight.errors import SourceError
-from pilotlight.ports import Progress
+from pilotlight.ports import Early, Progress
 from pilotlight.units import format_size
-from pilotlight.weights import answer, disk
+from pilotlight.weights import answer, arriving, disk
+from pilotlight.weights.arriving import Arriving
 from pilotlight.weights.path import NotGguf, check_start
 from pilotlight.weights.remote import Remote
 from pilotlight.weights.work import Work
@@ -59,22 +60,24 @@ class _Broken(Exception):
         super().__init__(reason)
 
 
-def download(remote: Remote, work: Work, progress: Progress) -> str:
+def download(remote: Remote, work: Work, progress: Progress, early: Early | None = None) -> str:
     """Fills `work.data` and returns its SHA-256. Blocks; an exception out of `progress` ends it resumably.
 
+    `early` is called once when the header is there, if the length of the whole is known then.
     Raises SourceError: refused, unreachable after some attempts, not what was promised, disk full.
     """
     try:
         with work.writing(remote.name):
-            return _Download(remote, work, progress).run()
+            return _Download(remote, work, progress, early).run()
     except NotGguf:
         work.discard()
         raise
 
 
 class _Download:
-    def __init__(self, remote: Remote, work: Work, progress: Progress) -> None:
+    def __init__(self, remote: Remote, work: Work, progress: Progress, early: Early | None) -> None:
         self.remote, self.work, self.progress = remote, work, progress
+        self.arriving = Arriving(work.data, early) if early is not None else None
         self.resumed = False
         self._forget()
 
@@ -170,18 +173,27 @@ class _Download:
                 "for the whole; add its digest to the URL as #sha256=HEX"
             )
         if self.total is not None:
-            disk.need(self.work.cache_dir, self.total - self.done, self.remote.name)
+            has = max(self.done, arriving.allocated(self.work.data))
+            disk.need(self.work.cache_dir, max(0, self.total - has), self.remote.name)
 
     def _copy(self, response: http.client.HTTPResponse) -> None:
         left = None if self.total is None else self.total - self.done
         with self.work.writing(self.remote.name, left):
             fd = os.open(self.work.data, os.O_WRONLY | os.O_CREAT, 0o644)
             with os.fdopen(fd, "wb", buffering=0) as data:
+                self._reserve(data)
                 data.seek(self.done)
                 try:
                     self._pieces(response, data)
                 finally:
                     self._save(data)
+
+    def _reserve(self, data: IO[bytes]) -> None:
+        """Those who are told early map the whole of it. Noted first: its length no longer says how much has come."""
+        if self.arriving is not None and self.total is not None:
+            self._save(data)
+            arriving.reserve(data.fileno(), self.total)
+            self.arriving.look(self.done, self.total)  # resumed, it may have its header already
 
     def _pieces(self, response: http.client.HTTPResponse, data: IO[bytes]) -> None:
         noted, noted_at = self.done, time.monotonic()
@@ -190,6 +202,9 @@ class _Download:
                 self.start = (self.start + piece)[:64]
                 if len(self.start) >= 4:
                     check_start(self.start, self.remote.name)
+            if os.fstat(data.fileno()).st_size < self.done:
+                self._restart()
+                raise _Broken("somebody has cut the half file off")
             rest = memoryview(piece)
             while rest:
                 rest = rest[data.write(rest) :]
@@ -197,6 +212,8 @@ class _Download:
             self.done += len(piece)
             self.work.beat()
             self.progress(self.done, self.total)
+            if self.arriving is not None and self.total is not None:
+                self.arriving.look(self.done, self.total)
             if self.done - noted >= _NOTE_BYTES or time.monotonic() - noted_at >= _NOTE_SECONDS:
                 self._save(data)
                 noted, noted_at = self.done, time.monotonic()

@@ -13,7 +13,8 @@ from pilotlight.fleet.plan import Span, Stage
 from pilotlight.units import format_duration, format_size
 from pilotlight.worker.channel import Channel, EngineRefused
 from pilotlight.worker.context import Context
-from pilotlight.worker.start import Failed, Starting
+from pilotlight.worker.failed import Failed
+from pilotlight.worker.start import Starting
 from pilotlight.worker.waiting import sleep, within
 
 SLEEPS_WITHIN = 30.0

@@ -22,9 +22,10 @@ from pilotlight.fleet.events import (
 from pilotlight.spec.model import Model
 from pilotlight.worker.asleep import Aside, CannotSleep
 from pilotlight.worker.context import Context
+from pilotlight.worker.failed import Failed
 from pilotlight.worker.plan_runner import cancel
 from pilotlight.worker.report import StartReport
-from pilotlight.worker.start import Failed, Starting
+from pilotlight.worker.start import Starting
 from pilotlight.worker.waiting import sleep
 from pilotlight.worker.watch import HealthWatch
 
@@ -137,7 +138,7 @@ class Replica:
         """Until it is no longer up, and why. Raises Failed when it did not get there."""
         await self.starting.run()
         self.ready_at = self._context.clock.now()
-        self._context.post(Ready(self.ready_at, self.id))
+        self._context.post(Ready(self.ready_at, self.id, self.starting.fetched))
         return await self._stay_up()
 
     def _outcome(self) -> str | Failed:

@@ -7,22 +7,23 @@ from pathlib import Path
 
 import msgspec
 
-from pilotlight.coldstart.techniques import WARM_POOL, ZYGOTE, rewritten
+from pilotlight.coldstart.techniques import STREAM, WARM_POOL, ZYGOTE, rewritten
 from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
-from pilotlight.fleet.events import Progressed, Sized
+from pilotlight.fleet.events import Progressed
 from pilotlight.fleet.plan import Plan, Span, Stage
 from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
 from pilotlight.units import format_duration
-from pilotlight.worker import health, logs
+from pilotlight.worker import logs, probing
 from pilotlight.worker.channel import Channel, EngineRefused
 from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
-from pilotlight.worker.fetches import Here
+from pilotlight.worker.failed import Failed
+from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.priming import Primed
-from pilotlight.worker.waiting import sleep
+from pilotlight.worker.scratch import NOTES, Scratch
 
 log = logging.getLogger(__name__)
 
@@ -31,22 +32,8 @@ _STAGES = frozenset(stage.value for stage in Stage)
 _LAST_WORDS = 0.5
 """Seconds to read what an engine said before it exited; it is there already, but for the reading."""
 
-_ANSWER_WITHIN = 5.0
-"""Seconds after which a server that listens, and does not answer while it loads, is asked anew."""
-
-
-class Failed(Exception):
-    """Why a start ended before the replica was ready: one sentence without its full stop."""
-
-    def __init__(self, reason: str, see_log: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.see_log = see_log
-        """The log's most telling line belongs to the reason."""
-
-    def sentence(self, log: Path | None) -> str:
-        line = logs.telling(logs.tail(log, 40)) if self.see_log and log is not None else ""
-        return f"{self.reason}: {line}" if line and line not in self.reason else self.reason
+_WORTH_TELLING = 0.1
+"""Seconds from which a process that was waited for in vain is a stage of the start [G]."""
 
 
 class Starting:
@@ -70,20 +57,25 @@ class Starting:
         self._context = context
         self._in_use = in_use
         self._engine: Engine | None = None
-        self._here: Here | None = None
+        self._incoming = Incoming(context, action, model)
+        self._early = False
+        """The plan loads before the weights are whole, where that turns out to be possible."""
         self.techniques: tuple[str, ...] = ()
         """Those that this start uses."""
         self.fell_back = ""
         """Why one that was to be used was not."""
         self._primed: Primed | None = None
+        self._scratch: Scratch | None = None
         self._steps: dict[Stage, Callable[[], Awaitable[Span | None]]] = {
             Stage.ALLOCATE: self._allocate,
             Stage.FETCH: self._fetch,
+            Stage.HEADER: self._header,
             Stage.SPAWN: lambda: self.engine_process.spawn(self._command()),
             Stage.IMPORT: lambda: self._told(Stage.IMPORT),
             Stage.FORK: self._fork,
             Stage.TAKE: self._take,
             Stage.LOAD: self._load,
+            Stage.WHOLE: self._whole,
             Stage.WARM_UP: lambda: self._told(Stage.WARM_UP),
         }
 
@@ -109,6 +101,11 @@ class Starting:
             log.exception("start of %s", self.action.replica)
             raise Failed(f"the start met an error of pilotlight's own: {error!r}") from error
 
+    @property
+    def fetched(self) -> float:
+        """Seconds from the order to the end of its fetch, so far as it had one."""
+        return sum(span.seconds for span in self.spans if span.stage == Stage.FETCH)
+
     def serves_at(self, port: int) -> None:
         """It has told where; another port after each wake."""
         self.port = port
@@ -119,6 +116,9 @@ class Starting:
         if self._primed is not None and self.engine_process.running is None:
             self._context.pool.put_back(self._primed)  # called off before it was handed anything
         await self.engine_process.close()
+        self._incoming.close()
+        if self._scratch is not None:
+            await asyncio.to_thread(self._scratch.remove)
         self._context.pool.fill()  # also where what was taken came to nothing
 
     # -- the plan ------------------------------------------------------------------------------------------------
@@ -159,6 +159,7 @@ class Starting:
         at_hand = self._at_hand()
         plan = rewritten(self.action.plan, at_hand)
         self.techniques = plan.techniques
+        self._early = STREAM.name in plan.techniques
         if self._primed is not None and WARM_POOL.name not in plan.techniques:
             self._context.pool.put_back(self._primed)
             self._primed = None
@@ -167,13 +168,15 @@ class Starting:
     def _at_hand(self) -> list[str]:
         """Whether a zygote can fork now is seen when it is asked to, and why not."""
         offered, preload = self.action.techniques, self.launch.preload if self.launch else None
+        streams = self.launch is not None and self._incoming.will_stream(self.launch)
+        stream = [STREAM.name] if streams and STREAM.name in offered else []
         if preload is None:
-            return []
+            return stream
         if WARM_POOL.name in offered:
             self._primed = self._context.pool.take(preload)
             if self._primed is not None:
-                return [WARM_POOL.name]
-        return [ZYGOTE.name] if ZYGOTE.name in offered else []
+                return [WARM_POOL.name, *stream]
+        return [ZYGOTE.name, *stream] if ZYGOTE.name in offered else stream
 
     def _add_what_it_told(self) -> None:
         """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
@@ -201,6 +204,8 @@ class Starting:
         try:
             span = await self._steps[stage]()
         except ZygoteUnavailable as error:
+            if now() - began >= _WORTH_TELLING:  # seconds that the trace would have lost
+                self.spans.append(Span(stage.value, began, now()))
             await self._start_plainly(str(error))
         else:
             self.spans.append(span or Span(stage.value, began, now()))
@@ -209,31 +214,36 @@ class Starting:
         settings = self._context.settings
         self.log = logs.new(settings.log_dir, self.action.deployment, self._in_use()[1])
         assert self.launch is not None
+        if self.launch.scratch:
+            env = {**settings.env, **self.launch.env}
+            self._scratch = Scratch(settings.log_dir / NOTES, env)
         if not self.launch.reports:
-            self._check_address(self.url)
-
-    def _check_address(self, url: str) -> None:
-        """A fixed address that somebody serves already would be taken for our engine."""
-        try:
-            where = health.address(url)
-        except ValueError as error:
-            raise Failed(f"proxy cannot be used: {error}") from None
-        knock = health.Knock(where)
-        if knock.loopback and where.port != self.port and not knock.refused():
-            raise Failed(
-                f"port {where.port} is in use by another process; end that one, or use ${{PORT}} in cmd"
-            )
+            probing.check_free(self.url, self.port)
 
     async def _fetch(self) -> None:
+        await self._incoming.fetch(self._source(), self._the_engine())
+
+    async def _header(self) -> None:
+        """Where nothing can be loaded before all is here, the load waits for the fetch as in a plain start."""
+        assert self.launch is not None
+        why_not = await self._incoming.header(self._source(), self._the_engine(), self.launch)
+        if why_not:
+            self._do_without(STREAM.name, why_not)
+
+    async def _whole(self) -> None:
+        """The engine may compute from here on."""
+        told = self._incoming.whole()
+        if told is not None and self.channel is not None:
+            await self.channel.send(told)
+
+    def _source(self) -> str:
         if self.model.source is None:
             raise Failed("the model has no source; say where its weights come from")
-        self._here = await self._context.fetches.get(self.model.source)
+        return self.model.source
+
+    def _the_engine(self) -> Engine:
         assert self._engine is not None
-        need = self._engine.need(self.model, self._here.info)
-        if need.estimated or need.gpu_estimated:
-            self._context.post(
-                Sized(self._context.clock.now(), self.action.deployment, need, self.action.small)
-            )
+        return self._engine
 
     async def _fork(self) -> Span:
         assert self.launch is not None
@@ -254,8 +264,12 @@ class Starting:
             self._primed = None
             raise
 
+    def _do_without(self, technique: str, why: str) -> None:
+        self.fell_back += f"; {technique}: {why}" if self.fell_back else f"{technique}: {why}"
+        self.techniques = tuple(name for name in self.techniques if name != technique)
+
     async def _start_plainly(self, why: str) -> None:
-        self.fell_back, self.techniques = f"{self.techniques[0]}: {why}", ()
+        self._do_without(self.techniques[0], why)
         await self._step(Stage.SPAWN)
         await self._step(Stage.IMPORT)
 
@@ -265,7 +279,7 @@ class Starting:
         return Command(
             replica=self.action.replica,
             argv=launch.argv,
-            env={**settings.env, **launch.env},
+            env={**settings.env, **self._env(launch)},
             cwd=launch.cwd,
             log=self.log,
             log_max_size=settings.log_max_size,
@@ -273,52 +287,34 @@ class Starting:
             channel=launch.reports or launch.wants_weights,
         )
 
+    def _env(self, launch: Launch) -> Mapping[str, str]:
+        return {**launch.env, **self._scratch.env} if self._scratch is not None else launch.env
+
     async def _told(self, stage: Stage) -> Span:
         if self.channel is None:
             raise Failed(f"the plan has a step {stage.value!r}, which this engine does not tell of")
         return await self.channel.stage(stage.value)
 
+    def _saw(self, seen: str) -> None:
+        self.seen = seen
+
     async def _load(self) -> Span | None:
         launch, engine = self.launch, self._engine
         assert launch is not None and engine is not None
+        if self._early and (why_not := await self._incoming.to_load()):
+            self._do_without(STREAM.name, why_not)
         if self.channel is not None and launch.wants_weights:
             await self.channel.send(self._order(launch, engine))
         if launch.reports:
             return await self._told(Stage.LOAD)
-        await self._answers(self.url, launch.health)
+        await probing.answers(self._context, self.url, launch.health, self._saw)
         return None
 
     def _order(self, launch: Launch, engine: Engine) -> Mapping[str, object]:
         """What an engine that waits for its model is told."""
-        here = self._here
-        order = {
-            "weights": str(here.path) if here else self.model.source,
-            "name": self.action.deployment,
-            "port": 0,
-            "args": engine.settings(self.model, here.info if here else None),
-        }
+        order = {**self._incoming.order(engine), "name": self.action.deployment, "port": 0}
         # A primed process was started before anybody knew for which model.
         if self._primed is None:
             return order
-        env = {**launch.env, "PILOTLIGHT_REPLICA": self.action.replica}
+        env = {**self._env(launch), "PILOTLIGHT_REPLICA": self.action.replica}
         return {**order, "env": env, "cwd": launch.cwd}
-
-    async def _answers(self, url: str, path: str) -> None:
-        """Until health answers 200: tried at short fixed intervals, since a held request waits for it."""
-        clock, settings = self._context.clock, self._context.settings
-        where = health.address(url)
-        knock, listens, nobody = health.Knock(where), False, f"nothing listens on port {where.port}"
-        while True:
-            if not listens and knock.refused():
-                self.seen = nobody
-                await sleep(clock, settings.probe_before_listening)
-                continue
-            try:
-                status = await self._context.ask(url, path, _ANSWER_WITHIN)
-                if status == 200:
-                    return
-                listens, self.seen = True, f"health last answered {status}"
-            except (OSError, TimeoutError) as error:
-                listens = not isinstance(error, ConnectionRefusedError)
-                self.seen = "health gave no answer" if listens else nobody
-            await sleep(clock, settings.probe_loading)

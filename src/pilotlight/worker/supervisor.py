@@ -14,6 +14,7 @@ from pilotlight.spec.model import Model
 from pilotlight.worker import health, logs, memory
 from pilotlight.worker.context import Context
 from pilotlight.worker.describe import describe as describe_gguf
+from pilotlight.worker.describe import describe_arriving as describe_arriving_gguf
 from pilotlight.worker.fetches import Describe, Fetches
 from pilotlight.worker.free_ports import FreePorts
 from pilotlight.worker.pool import Pool
@@ -43,12 +44,13 @@ class Worker:
         settings: Settings,
         *,
         describe: Describe = describe_gguf,
+        describe_arriving: Describe = describe_arriving_gguf,
         ask: health.Ask = health.ask,
         measure: memory.Measure = memory.measure,
         order: health.Order = health.order,
     ) -> None:
         """The last four stand in for the file's header, the network and /proc in tests."""
-        fetches = Fetches(weights, describe)
+        fetches = Fetches(weights, describe, describe_arriving)
         self._pool = Pool(substrate, clock, settings, measure, post)
         self._context = Context(
             post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings, self._pool, order

@@ -202,3 +202,20 @@ def test_whatever_is_answered_is_a_time(starts):
             found = learned.estimate(who, "local", plan)
             if found is not None:
                 assert 0.0 <= found.low <= found.seconds <= found.high < math.inf
+
+
+def test_a_start_that_streamed_teaches_the_one_that_will_not():
+    """Its weights are here from then on: neither their fetch nor the technique is there another time."""
+    plan = rewritten(PLAIN, ("zygote", "stream"))
+    learned = Learned()
+    spans = (
+        Span("allocate", 100.0, 100.0), Span("fork", 100.0, 100.1), Span("fetch", 100.0, 107.0),
+        Span("header", 100.0, 101.0), Span("load", 101.0, 103.0), Span("whole", 107.0, 107.0),
+    )  # fmt: skip
+    assert learned.learn(CHAT, "local", plan, record(plan, 7.5, spans=spans), 1.0)
+    found = learned.estimate(CHAT, "local", FORKED)
+    assert found is not None and not found.guess
+    assert found.seconds == pytest.approx(2.6), "without the seconds that the load waited for"
+    assert set(found.stages) == {"allocate", "fork", "load"}
+    again = learned.estimate(CHAT, "local", plan)
+    assert again is not None and again.seconds == found.seconds

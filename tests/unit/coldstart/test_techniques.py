@@ -3,6 +3,7 @@
 import pytest
 
 from pilotlight.coldstart import plans
+from pilotlight.coldstart.pricing import ends, price
 from pilotlight.coldstart.techniques import TECHNIQUES, rewritten
 from pilotlight.fleet.plan import Stage
 from pilotlight.spec.types import TECHNIQUES as NAMES
@@ -44,3 +45,26 @@ def test_nothing_is_rewritten_unasked() -> None:
 
 def test_the_config_knows_every_technique() -> None:
     assert set(TECHNIQUES) <= set(NAMES)
+
+
+def test_a_load_beside_the_fetch_is_held_back_by_it_alone() -> None:
+    plan = rewritten(PLAIN, ["stream", "zygote"])
+    plan.check()
+    assert plan.techniques == ("zygote", "stream")
+    took = {
+        "allocate": 0.0,
+        "header": 0.5,
+        "fetch": 10.0,
+        "fork": 0.1,
+        "load": 2.0,
+        "whole": 0.0,
+        "warm_up": 1.0,
+    }
+    over = ends(plan, took)
+    assert (over["load"], over["whole"], over["warm_up"]) == (2.5, 10.0, 11.0)
+    assert price(PLAIN, took | {"spawn": 0.1, "import": 0.0}) == 13.0
+
+
+def test_what_fetches_by_itself_is_not_streamed() -> None:
+    assert rewritten(plans.self_fetching(), ["stream"]) == plans.self_fetching()
+    assert rewritten(plans.command(fetch=True), ["stream"]) == plans.command(fetch=True)

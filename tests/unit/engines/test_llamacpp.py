@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -94,3 +96,30 @@ def test_check_args_knows_the_real_parameters() -> None:
         {"n_contx": 1, "n_threads": "many", "cache_type_k": "q9", "sampling": 1, "port": 1}
     )
     assert len(problems) == 5 and any("did you mean n_ctx" in p for p in problems)
+
+
+@pytest.mark.parametrize(
+    ("args", "gpus", "streams"),
+    [
+        ({}, 0, True),
+        ({"n_gpu_layers": 0, "cache_type_k": "q8_0"}, 0, True),
+        ({"load_mode": "none"}, 0, False),
+        ({"check_tensors": True}, 0, False),
+        ({"mmproj.path": "/x.gguf"}, 0, False),
+        ({"n_gpu_layers": 3}, 0, False),
+        ({}, 1, False),
+    ],
+)
+def test_what_is_left_where_it_is_mapped_may_be_arriving(
+    args: dict[str, int], gpus: int, streams: bool
+) -> None:
+    it = msgspec.structs.replace(model(**args), gpus=gpus)
+    assert ("stream" in ENGINE.techniques(it)) is streams
+    launch = ENGINE.launch(it, 0, (), Path("/"))
+    assert bool(launch.streams) is streams
+    assert 12 not in launch.streams, "Q4_K is rearranged for the processor"
+
+
+def test_tensors_that_are_not_to_be_rearranged_stream_whatever_their_type() -> None:
+    launch = ENGINE.launch(model(no_extra_bufts=True), 0, (), Path("/"))
+    assert {0, 2, 8, 12, 39} <= launch.streams

@@ -60,6 +60,8 @@ class Guest:
         if self.until == "weights":
             await asyncio.Event().wait()
         await tell(event="stage", name="load", start=4.0, end=5.0)
+        if "arriving" in self.received[-1]:
+            self.received.append(json.loads(await loop.sock_recv(far, 65536)))
         await tell(event="ready", port=4711)
         while True:
             self.received.append(order := json.loads(await loop.sock_recv(far, 65536)))
@@ -96,6 +98,8 @@ class Bench:
         self.substrate = substrate or FakeSubstrate(script or Script(player=self.guest), clock=self.clock)
         self.weights = weights or FakeWeights(folder)
         self.engine = FakeEngine()
+        self.types = frozenset({0})
+        """Of the tensors of weights that are arriving."""
         self.health: int | Exception = 200
         self.asked = 0
         self.orders: list[tuple[str, bytes]] = []
@@ -112,6 +116,7 @@ class Bench:
             engines or {"llamacpp": self.engine, "command": FakeEngine(reports=False)},
             Settings(config_dir=folder, log_dir=folder / "logs", env={"FROM": "server"}),
             describe=lambda path: WeightsInfo(path.stat().st_size),
+            describe_arriving=lambda path: WeightsInfo(path.stat().st_size, types=self.types),
             ask=self._ask,
             measure=self._measure,
             order=self._order,

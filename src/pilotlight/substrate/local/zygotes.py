@@ -31,6 +31,11 @@ _BACK_OFF = 5.0
 """Seconds after a first failure, doubled with each further one [G]."""
 _BACK_OFF_MOST = 600.0
 _LOG_MAX_SIZE = 1 << 20
+MOST = 4
+"""Zygotes at a time: environments that differ in one variable each have their own, of 20 MB (llama.cpp) to 560 MB
+(vLLM). Most servers have one or two [G]."""
+UNUSED = 60.0
+"""Seconds without a fork after which one makes way for another environment's; sooner, they would take turns [G]."""
 
 
 class _Word(msgspec.Struct, frozen=True):
@@ -53,6 +58,8 @@ class _Line:
         self.failures = 0
         """Ends that nobody wanted, since one last forked."""
         self.not_before = 0.0
+        self.used_at = asyncio.get_running_loop().time()
+        """It was begun, or last forked."""
 
     @property
     def ready(self) -> bool:
@@ -113,8 +120,22 @@ class Zygotes:
     def warm(self, preload: Preload, log: Path, env: Mapping[str, str]) -> None:
         self._end_older(preload)
         line = self._lines.setdefault(preload, _Line(preload.engine))
-        if line.life is None and asyncio.get_running_loop().time() >= line.not_before:
+        now = asyncio.get_running_loop().time()
+        if line.life is None and now >= line.not_before and self._room(line, now):
+            line.used_at = now
             line.life = asyncio.create_task(self._live(line, _command(preload, log, env)))
+
+    def _room(self, line: _Line, now: float) -> bool:
+        """Where there are as many as may be, the one that has not forked for longest goes, if that is long enough."""
+        others = [each for each in self._lines.values() if each.life is not None]
+        if len(others) < MOST:
+            return True
+        oldest = min(others, key=lambda each: each.used_at)
+        if now - oldest.used_at < UNUSED:
+            line.why = f"there are {MOST} zygotes of other environments, which are in use"
+            return False
+        oldest.let_go("it made way for that of another environment")
+        return True
 
     @contextlib.asynccontextmanager
     async def answering(self, preload: Preload) -> AsyncGenerator[Source]:
@@ -134,6 +155,7 @@ class Zygotes:
         except EngineError as error:
             raise ZygoteUnavailable(f"it could not fork: {error}") from error
         line.failures = 0
+        line.used_at = asyncio.get_running_loop().time()
 
     def keep(self, preloads: Collection[Preload]) -> None:
         for other in [each for each in self._lines if each not in preloads]:
