@@ -1,0 +1,87 @@
+"""The bill of a server, put together: what is declared, what is heard, what is answered."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pilotlight.clock import Clock
+from pilotlight.cost import declared
+from pilotlight.cost.history import HOUR
+from pilotlight.cost.report import billed
+from pilotlight.fleet.actions import Moved, Note, Rented
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.gateway.errand import Errand
+from pilotlight.policy import cold_rate
+from pilotlight.spec.model import Config
+from pilotlight.telemetry.bill import LiveBill, Sold, Terms
+from pilotlight.telemetry.bill_metrics import BillMetrics
+from pilotlight.telemetry.bill_store import FILE, BillStore
+
+START = 40.0
+"""Seconds that a start is taken to last where none was ever seen, as the simulator takes it."""
+
+Decided = Callable[[Moved | Rented | Note], None]
+
+
+def terms(config: Config) -> Terms:
+    models = {
+        name: Sold(declared.devices(model), declared.slots(model)) for name, model in config.models.items()
+    }
+    return Terms(declared.price(config), models, config.objective.wait)
+
+
+class Billing:
+    """One per server. `fleet` is asked for what a cold request counts for and how long starts take."""
+
+    def __init__(self, config: Config, state: Path, clock: Clock, fleet: Callable[[], Fleet]) -> None:
+        self._config = config
+        self._fleet = fleet
+        self._clock = clock
+        self.bill = LiveBill(
+            clock, BillStore(state / FILE), terms(config), self._start_seconds, lambda: fleet().prices.usd
+        )
+        self.metrics = BillMetrics(self.bill.totals)
+
+    def declare(self, config: Config) -> None:
+        self._config = config
+        self.bill.declare(terms(config))
+
+    def beside(self, decided: Decided) -> Decided:
+        """Both hear of what was decided."""
+
+        def both(action: Moved | Rented | Note) -> None:
+            decided(action)
+            if not isinstance(action, Note):
+                self.bill.decided(action)
+
+        return both
+
+    def answered(self, errand: Errand) -> None:
+        """A provider's first byte is there."""
+        if not errand.is_ping:
+            self.bill.answered(errand.request, errand.deployment)
+
+    def paid(self, errand: Errand, usd: float) -> None:
+        self.bill.charged(
+            errand.provider,
+            errand.deployment,
+            usd,
+            key=errand.key,
+            request_class=errand.request_class,
+            ping=errand.is_ping,
+            seconds=max(0.0, self._clock.now() - errand.sent_at),
+        )
+
+    async def answer(self, since: float, by: str, rows: bool) -> dict[str, Any]:
+        """What GET /cost says, from this Unix time on; with every row of every hour, if wanted."""
+        history = await self.bill.history(int(since // HOUR))
+        fleet = self._fleet()
+        cold = {"usd": fleet.prices.usd, "because": cold_rate.because(fleet)}
+        return billed(history, since, self._clock.wall(), by, self._config.prices, cold, rows)
+
+    def _start_seconds(self, name: str) -> float:
+        d = self._fleet().deployments.get(name)
+        known = None if d is None else d.spec.start_seconds
+        if known is None and d is not None:
+            known = next((r.start_seconds for r in d.every if r.start_seconds and not r.woken), None)
+        return START if known is None else known

@@ -1,0 +1,91 @@
+"""A bill on a terminal, and as CSV."""
+
+import csv
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from pilotlight.cli.ps_verb import table
+from pilotlight.cost.rows import RUNGS
+from pilotlight.units import format_duration
+
+COLUMNS = ("hour", "model", "key", "class", "rung", "provider", "seconds", "usd")
+
+
+def show(answer: dict[str, Any]) -> None:
+    hours = answer["replica_seconds"] / 3600
+    of_replicas = answer["usd"] - answer["provider_usd"]
+    print(
+        f"{usd(answer['usd'])} since {_day(answer['since'])}: {usd(of_replicas)} for {hours:,.2f} replica-hours, "
+        f"{usd(answer['provider_usd'])} for providers"
+    )
+    if answer["lines"]:
+        print()
+        lines(answer)
+    print()
+    otherwise(answer)
+    _waiting(answer)
+    if answer["prices"]["examples"]:
+        print(answer["prices"]["examples"])
+
+
+def lines(answer: dict[str, Any]) -> None:
+    """What each costs, and on which rung."""
+    each, by = answer["lines"], answer["by"]
+    rungs = [rung for rung in RUNGS if any(rung in line["by_rung"] for line in each)] if by != "rung" else []
+    rows = [
+        [
+            _name(by, line["name"]),
+            usd(line["usd"]),
+            f"{line['share'] * 100:.1f} %",
+            f"{line['replica_seconds'] / 3600:,.2f}",
+            *(usd(line["by_rung"][rung]) if rung in line["by_rung"] else "-" for rung in rungs),
+        ]
+        for line in each
+    ]
+    table([by.upper(), "USD", "SHARE", "REPLICA-HOURS", *(rung.upper() for rung in rungs)], rows)
+
+
+def _name(by: str, name: str) -> str:
+    """What belongs to no request has no key and no class; what is no provider's is our own."""
+    if by == "hour":
+        return hour(int(name) * 3600)
+    if name:
+        return name
+    return "(own replicas)" if by == "provider" else "(none: not serving)" if by == "class" else "(no key)"
+
+
+def otherwise(answer: dict[str, Any]) -> None:
+    other = answer["otherwise"]
+    print(
+        f"the same traffic: always on at its peak {usd(other['always_on_usd'])}, "
+        f"scaled to zero between any two spells {usd(other['scale_to_zero_usd'])}"
+    )
+
+
+def _waiting(answer: dict[str, Any]) -> None:
+    waiting, cold = answer["waiting"], answer["cold_request"]
+    each = "" if cold is None else f"; one counts for {usd(cold['usd'])} now: {cold['because']}"
+    print(
+        f"waiting: {waiting['cold']:,} of {waiting['requests']:,} requests were cold, "
+        f"{format_duration(waiting['waited_s'])} waited in all, which counts as {usd(waiting['usd'])}{each}"
+    )
+
+
+def usd(amount: float) -> str:
+    """Cents, or three digits of less than that."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"
+
+
+def hour(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:00Z")
+
+
+def _day(unix: float) -> str:
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def csv_rows(rows: list[dict[str, Any]], out: TextIO) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([hour(row["hour"]), *(row[name] for name in COLUMNS[1:])])

@@ -1,0 +1,291 @@
+"""The bill of a running server: the ledger, fed by what happens, and kept on the disk by the hour.
+
+What was not written yet when the process is killed is lost: FLUSH seconds at the most. A busy request is accounted for
+as it goes on, not only at its end.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from pilotlight.clock import Clock, Timer
+from pilotlight.cost.capacity import Devices, Price
+from pilotlight.cost.history import HOUR, History, Traffic
+from pilotlight.cost.ledger import Ledger
+from pilotlight.cost.levels import Levels, scale_to_zero
+from pilotlight.cost.rows import BURST, PINGS, Amount, Row
+from pilotlight.fleet.actions import Moved, Rented
+from pilotlight.fleet.records import RequestRecord
+from pilotlight.telemetry.bill_store import BillStore
+
+FLUSH = 5.0
+"""Seconds from something that costs to when it is on the disk."""
+
+DAY = 24
+
+
+class Sold(msgspec.Struct, frozen=True):
+    """What the bill has to know of a model."""
+
+    devices: Devices
+    slots: int
+    """Requests that a replica takes at once."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What is declared; replaced whole at a reload."""
+
+    price: Price
+    models: Mapping[str, Sold]
+    cold_after: float
+    """Seconds: objective.wait."""
+
+
+class LiveBill:
+    """Hears of what happens, decides nothing. `start_seconds`: what a start of a model takes; `cold_usd`: what a cold
+    request counts for now."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: BillStore,
+        terms: Terms,
+        start_seconds: Callable[[str], float],
+        cold_usd: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._terms = terms
+        self._start_seconds = start_seconds
+        self._cold_usd = cold_usd
+        self._ledger = Ledger(terms.price, self._devices)
+        self._levels: dict[str, Levels] = {}
+        self._traffic: dict[str, Traffic] = {}
+        """Of requests that are over, since it was collected."""
+        self._answered: dict[str, str] = {}
+        """The model of each request that is being answered."""
+        self._pending = History()
+        """Not on the disk yet."""
+        self._since = clock.now()
+        self._timer: Timer | None = None
+        self._at = 0.0
+        """When it is due."""
+        self._writing: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._is_open = False
+        self._totals: dict[tuple[str, str], Amount] = {}
+
+    # -- up and down -------------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Blocking, before the server takes requests."""
+        self._store.open(self._hour())
+        self._is_open = True
+        self._since = self._clock.now()
+        self._arm()
+
+    async def close(self) -> None:
+        """Also right for one that was never opened: another server may have the file."""
+        if not self._is_open:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.collect()
+        await self._flush()
+        await asyncio.to_thread(self._store.close)
+
+    def declare(self, terms: Terms) -> None:
+        """Another configuration holds from now on."""
+        self.collect()
+        now = self._clock.now()
+        self._terms = terms
+        self._ledger.reprice(terms.price, now)
+        for name, levels in self._levels.items():
+            levels.resize(self._slots(name), now)
+
+    def spent(self) -> dict[str, tuple[tuple[int, float], ...]]:
+        """By provider, hours since 1970 (UTC) and USD in each, of the last 31 days, as far as the disk knows.
+        Also of one that is not declared: it may be again. Blocking."""
+        return self._store.spent(self._hour() - 31 * DAY)
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def decided(self, action: Moved | Rented) -> None:
+        """A replica changed its state, or another number of them is dedicated."""
+        if isinstance(action, Moved):
+            self._ledger.moved(action)
+        else:
+            self._ledger.rented(action)
+        self._arm()
+
+    def began(self, request: str, replica: str, model: str, key: str | None, request_class: str) -> None:
+        """A replica of `model` has the request."""
+        self._ledger.began(request, replica, self._clock.now(), key or "", request_class)
+        self.answered(request, model)
+
+    def answered(self, request: str, model: str) -> None:
+        """It is part of the model's traffic, by whomever it is answered. Told again, it changes nothing."""
+        if request not in self._answered:
+            self._answered[request] = model
+            self._of(model).began(self._clock.now())
+
+    def told(self, record: RequestRecord) -> None:
+        """A request is over."""
+        now = self._clock.now()
+        self._ledger.ended(record.request_id, now)
+        model = self._answered.pop(record.request_id, None)
+        if model is not None:
+            self._levels[model].ended(now)
+        if record.outcome == "refused":
+            return
+        traffic = self._traffic.get(record.model)
+        if traffic is None:
+            traffic = self._traffic[record.model] = Traffic()
+        traffic.requests += 1
+        if record.request_class == "batch" or record.start_wait <= 0.0:
+            return  # it has asked to wait, or did not
+        traffic.waited += record.start_wait
+        if record.start_wait > self._terms.cold_after:
+            traffic.cold += 1
+            traffic.waiting_usd += self._cold_usd()
+
+    def charged(
+        self,
+        provider: str,
+        model: str,
+        usd: float,
+        *,
+        key: str | None = None,
+        request_class: str = "",
+        ping: bool = False,
+        seconds: float = 0.0,
+    ) -> None:
+        """What a provider wants for a request, or for a ping."""
+        if not math.isfinite(usd) or usd < 0.0:
+            usd = 0.0
+        self._ledger.charged(
+            provider,
+            model,
+            usd,
+            key=key or "",
+            request_class="" if ping else request_class,
+            rung=PINGS if ping else BURST,
+            seconds=seconds,
+        )
+        self._arm()
+
+    # -- what came of it ---------------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """All that happened up to now is in the hour in which it did; where the wall clock was set, in the one that it
+        shows now. Durations are the monotonic clock's."""
+        now = self._clock.now()
+        since, self._since = self._since, now
+        hour = self._hour((now - since) / 2)
+        self._ledger.settle(now)
+        for row, amount in self._ledger.take().items():
+            self._pending.use(hour, row, amount)
+            self._count(row, amount)
+        for name, traffic in self._traffic.items():
+            self._pending.of(hour, name).plus(traffic)
+        self._traffic.clear()
+        for name in {*self._terms.models, *self._levels}:
+            self._collect_traffic(name, hour, now, now - since)
+        self._levels = {
+            name: levels
+            for name, levels in self._levels.items()
+            if levels.answered or name in self._terms.models
+        }
+
+    def _collect_traffic(self, name: str, hour: int, now: float, seconds: float) -> None:
+        price, devices = self._terms.price, self._devices(name).full
+        one = seconds * price.dedicated * devices if name in self._terms.models else 0.0
+        levels = self._levels.get(name)
+        if one <= 0.0 and levels is None:
+            return
+        traffic = self._pending.of(hour, name)
+        traffic.one_usd += one
+        if levels is not None:
+            spells = levels.take(now)
+            traffic.peak = max(traffic.peak, spells.peak)
+            start = self._start_seconds(name) if spells.spells else 0.0
+            traffic.scale_to_zero_usd += scale_to_zero(spells, start, price.on_demand, devices)
+
+    def _count(self, row: Row, amount: Amount) -> None:
+        total = self._totals.setdefault((row.model, row.rung), Amount())
+        total.seconds += amount.seconds
+        total.usd += amount.usd
+
+    def totals(self) -> dict[tuple[str, str], Amount]:
+        """Since this server began, by model and rung."""
+        self.collect()
+        return self._totals
+
+    async def history(self, since: int) -> History:
+        """From that hour since 1970 on, up to now."""
+        self.collect()
+        async with self._lock:
+            await self._write()
+            found = await asyncio.to_thread(self._store.read, since)
+            found.plus(_from(self._pending, since))
+            return found
+
+    # -- to the disk -------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        """A look after FLUSH seconds while something costs, and one at each full hour."""
+        now = self._clock.now()
+        hour = HOUR - self._clock.wall() % HOUR + 0.01  # a timer may fire a little early
+        at = now + (hour if self._ledger.quiet else min(FLUSH, hour))
+        if self._timer is not None and at < self._at:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._at = at
+            self._timer = self._clock.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self.collect()
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.get_running_loop().create_task(self._flush())
+        self._arm()
+
+    async def _flush(self) -> None:
+        async with self._lock:
+            await self._write()
+
+    async def _write(self) -> None:
+        batch, self._pending = self._pending, History()
+        if batch and not await asyncio.to_thread(self._store.write, batch):
+            batch.plus(self._pending)
+            self._pending = batch
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def _hour(self, ago: float = 0.0) -> int:
+        return int((self._clock.wall() - ago) // HOUR)
+
+    def _devices(self, model: str) -> Devices:
+        sold = self._terms.models.get(model)
+        return Devices() if sold is None else sold.devices
+
+    def _slots(self, model: str) -> int:
+        sold = self._terms.models.get(model)
+        return 1 if sold is None else max(1, sold.slots)
+
+    def _of(self, model: str) -> Levels:
+        found = self._levels.get(model)
+        if found is None:
+            found = self._levels[model] = Levels(self._slots(model))
+        return found
+
+
+def _from(history: History, since: int) -> History:
+    return History(
+        {hour: rows for hour, rows in history.used.items() if hour >= since},
+        {hour: models for hour, models in history.traffic.items() if hour >= since},
+    )

@@ -1,0 +1,237 @@
+"""The bill's hours on the disk, in SQLite: one file, one writer, and whoever wants to read.
+
+What was written survives a kill -9 (write-ahead log); a power cut may take what was written last. Nothing here is
+asked from the event loop but `open` and `spent`, before the server takes requests.
+"""
+
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from pilotlight.cost.history import History, Traffic
+from pilotlight.cost.rows import Amount, Row
+from pilotlight.errors import ServerError
+
+log = logging.getLogger(__name__)
+
+FILE = "bill.sqlite"
+"""In the state folder."""
+
+VERSION = 1
+
+KEPT = 400 * 24
+"""Hours, so that a year can be compared with the one before it [G]."""
+
+LARGEST_CHECKED = 64 * 2**20
+"""Bytes of a file that is looked through when it is opened, which takes a second for a GB."""
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS used (
+  hour INTEGER, model TEXT, key TEXT, class TEXT, rung TEXT, provider TEXT,
+  seconds REAL NOT NULL, usd REAL NOT NULL,
+  PRIMARY KEY (hour, model, key, class, rung, provider)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic (
+  hour INTEGER, model TEXT,
+  requests INTEGER NOT NULL, cold INTEGER NOT NULL, waited REAL NOT NULL, waiting_usd REAL NOT NULL,
+  peak INTEGER NOT NULL, one_usd REAL NOT NULL, scale_to_zero_usd REAL NOT NULL,
+  PRIMARY KEY (hour, model)) WITHOUT ROWID;
+"""
+"""`hour`: since 1970 (UTC)."""
+
+USE = """
+INSERT INTO used VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET seconds = seconds + excluded.seconds, usd = usd + excluded.usd
+"""
+
+TRAFFIC = """
+INSERT INTO traffic VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, cold = cold + excluded.cold,
+  waited = waited + excluded.waited, waiting_usd = waiting_usd + excluded.waiting_usd,
+  peak = max(peak, excluded.peak), one_usd = one_usd + excluded.one_usd,
+  scale_to_zero_usd = scale_to_zero_usd + excluded.scale_to_zero_usd
+"""
+
+
+SPENT = """
+SELECT provider, hour, sum(usd) FROM used WHERE provider != '' AND hour >= ?
+GROUP BY provider, hour ORDER BY provider, hour
+"""
+
+
+class BillStore:
+    """A file that cannot be used is set aside, one that cannot be written is said once: the server goes on without,
+    and its bill begins anew or stays in memory. May be called from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+        self._failing = False
+
+    def open(self, now_hour: int) -> None:
+        """Forgets hours that are too old. Never raises."""
+        with self._lock:
+            try:
+                self._connect()
+                assert self._db is not None
+                with self._db:
+                    for table in ("used", "traffic"):
+                        self._db.execute(f"DELETE FROM {table} WHERE hour < ?", (now_hour - KEPT,))  # noqa: S608
+            except sqlite3.Error as e:
+                self._met(e)
+
+    def write(self, history: History) -> bool:
+        """Adds it to what is there, all or nothing; whether it could."""
+        with self._lock:
+            try:
+                self._add(history)
+            except sqlite3.Error as e:
+                self._met(e)
+                if not _is_damage(e):
+                    return False
+                with contextlib.suppress(
+                    sqlite3.Error
+                ):  # a new file has taken the place of the one that was bad
+                    self._add(history)
+                    return True
+                return False
+            if self._failing:
+                log.info("%s can be written again; nothing of the bill was lost", self.path)
+            self._failing = False
+            return True
+
+    def read(self, since: int) -> History:
+        """From that hour on. Empty where it cannot be read, which is said."""
+        with self._lock:
+            try:
+                if self._db is None:
+                    self._connect()
+                assert self._db is not None
+                return _read(self._db, since)
+            except sqlite3.Error as e:
+                self._met(e)
+                return History()
+
+    def spent(self, since: int) -> dict[str, tuple[tuple[int, float], ...]]:
+        """By provider, hours and USD in each, what was charged since that hour; in order."""
+        found: dict[str, list[tuple[int, float]]] = {}
+        with self._lock:
+            try:
+                for provider, hour, usd in [] if self._db is None else self._db.execute(SPENT, (since,)):
+                    found.setdefault(provider, []).append((hour, usd))
+            except sqlite3.Error as e:
+                self._met(e)
+        return {provider: tuple(hours) for provider, hours in found.items()}
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    # -- the file ----------------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Raises sqlite3.Error where there is no way to have one."""
+        if self._db is None:
+            try:
+                self._db = _opened(self.path)
+            except sqlite3.DatabaseError as e:
+                if not _is_damage(e):
+                    raise
+                self._set_aside(str(e))
+                self._db = _opened(self.path)
+
+    def _add(self, history: History) -> None:
+        self._connect()
+        assert self._db is not None
+        with self._db:
+            self._db.executemany(USE, _rows(history))
+            self._db.executemany(TRAFFIC, _traffic(history))
+
+    def _met(self, error: sqlite3.Error) -> None:
+        """A full disk passes; a file that is damaged does not."""
+        self._drop()
+        if _is_damage(error):
+            self._set_aside(str(error))
+        elif not self._failing:
+            log.warning(
+                "%s cannot be used (%s); the bill is kept in memory, and a restart would not know it",
+                self.path,
+                error,
+            )
+            self._failing = True
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _set_aside(self, fault: str) -> None:
+        aside = self.path.with_name(self.path.name + ".unusable")
+        for end in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                self.path.with_name(self.path.name + end).replace(aside.with_name(aside.name + end))
+        log.warning("%s cannot be used (%s); it is now %s and the bill begins anew", self.path, fault, aside)
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Its subclasses are troubles of a disk, of a lock, or of ours."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def read_file(path: Path, since: int) -> History:
+    """For who has no server to ask. Raises ServerError saying what is wrong."""
+    if not path.exists():
+        raise ServerError(f"{path} does not exist: no server has kept a bill in this state folder yet")
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return _read(db, since)
+    except sqlite3.Error as e:
+        text = f"{path} cannot be read ({e}); a server that starts sets a damaged one aside"
+        raise ServerError(text) from None
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, VERSION):
+            raise sqlite3.DatabaseError(f"it is of version {version}, not {VERSION}")
+        if path.stat().st_size <= LARGEST_CHECKED:
+            found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if found != "ok":
+                raise sqlite3.DatabaseError(str(found))
+        db.executescript(TABLES)
+        db.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _read(db: sqlite3.Connection, since: int) -> History:
+    history = History()
+    for hour, *who, seconds, usd in db.execute("SELECT * FROM used WHERE hour >= ?", (since,)):
+        history.use(hour, Row(*who), Amount(seconds, usd))
+    for hour, model, *figures in db.execute("SELECT * FROM traffic WHERE hour >= ?", (since,)):
+        history.of(hour, model).plus(Traffic(*figures))
+    return history
+
+
+def _rows(history: History) -> Iterator[tuple[object, ...]]:
+    for hour, rows in history.used.items():
+        for row, amount in rows.items():
+            yield (hour, *row, amount.seconds, amount.usd)
+
+
+def _traffic(history: History) -> Iterator[tuple[object, ...]]:
+    for hour, models in history.traffic.items():
+        for model, t in models.items():
+            yield (
+                hour, model, t.requests, t.cold, t.waited, t.waiting_usd, t.peak, t.one_usd, t.scale_to_zero_usd,
+            )  # fmt: skip

@@ -1,0 +1,164 @@
+"""The bill of a real server: what it says it ran is what ran, through restarts, kills and damage."""
+
+import csv
+import io
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fault.guardian_kit import linux_only
+from fault.server_kit import Server, Stub, until
+from integration.test_cli import Shell
+
+pytestmark = linux_only
+
+DEMO = {
+    "source": "demo://50m",
+    "ttl": "10m",
+    "max_requests": 2,
+    "engine_args": {"n_ctx": 256, "n_threads": 1},
+}
+
+
+def cost(server: Server, by: str = "rung") -> dict[str, Any]:
+    answer = server.ask(f"/cost?by={by}")
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+def seconds(server: Server, **want: str) -> float:
+    return sum(line["replica_seconds"] for line in cost(server)["lines"])
+
+
+def by_name(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {line["name"]: line for line in answer["lines"]}
+
+
+def states_in_metrics(server: Server) -> float:
+    """Seconds of replicas by another count: that of the states in /metrics."""
+    text = server.ask("/metrics").text
+    found = re.findall(r"^pilotlight_replica_seconds_total\{.*\} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def test_the_ledger_of_a_served_model_sums_to_the_seconds_that_its_replicas_ran(tmp_path: Path):
+    with Server(tmp_path, models={"demo": DEMO}) as server:
+        began = time.monotonic()
+        for _ in range(3):
+            assert all(a.status == 200 for a in server.chats(3, "demo", max_tokens=8))
+        mine = {line["name"] for line in cost(server, "key")["lines"]}
+        assert server.post("/models/demo/stop").status == 202
+        until(lambda: not server.running("demo"), "the replica is gone")
+        lasted = time.monotonic() - began
+        rungs = by_name(cost(server))
+        total, counted = seconds(server), states_in_metrics(server)
+        assert total == pytest.approx(counted, rel=0.001)
+        assert 0 < total <= lasted
+        assert rungs["starting"]["replica_seconds"] > 0 and rungs["serving"]["replica_seconds"] > 0
+        assert mine == {"", "local-cli"}, "the key that asked, and what was no request's"
+        answer = cost(server, "model")
+        assert answer["usd"] == pytest.approx(total * 2.5 * 2500 / (730 * 3600), rel=0.001)
+        assert answer["waiting"]["requests"] == 9
+        metrics = server.ask("/metrics").text
+        found = re.findall(r'^pilotlight_rung_seconds_total\{model="demo",.*\} (\S+)$', metrics, re.MULTILINE)
+        assert sum(map(float, found)) == pytest.approx(total, rel=0.001)
+        assert 'pilotlight_cost_usd_total{model="demo",rung="serving"}' in metrics
+
+
+def test_a_restart_in_the_middle_of_a_month_goes_on_with_the_bill(tmp_path: Path):
+    stub = Stub(tmp_path)
+    with Server(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        before = cost(server)["usd"]
+    with Server(tmp_path, stub) as server:
+        kept = cost(server)["usd"]
+        assert kept >= before > 0, "what came up to its end is there as well"
+        assert server.chat().status == 200
+        until(lambda: cost(server)["usd"] > kept, "it goes on")
+
+
+def test_who_is_killed_loses_what_was_not_written_and_no_more(tmp_path: Path):
+    stub = Stub(tmp_path)
+    with Server(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        written = cost(server)["replica_seconds"]  # an answer is of what is on the disk
+        server.expected = -9
+        server.kill()
+    with Server(tmp_path, stub) as server:
+        assert seconds(server) == pytest.approx(written, abs=6.0)
+        assert seconds(server) >= written
+
+
+def test_a_damaged_file_is_set_aside_and_nothing_else_happens(tmp_path: Path):
+    stub = Stub(tmp_path)
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "bill.sqlite").write_bytes(b"not a database " * 500)
+    with Server(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        assert seconds(server) > 0
+        assert (state / "bill.sqlite.unusable").exists()
+        assert "the bill begins anew" in server.log()
+
+
+def test_the_command_asks_the_server_and_reads_the_state_folder_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    stub = Stub(tmp_path)
+    with Server(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        sh = Shell(tmp_path, server.runtime, monkeypatch, capsys)
+        said = sh("cost", "--since", "1h")
+        assert said.code == 0, said
+        assert "replica-hours" in said.out and "SERVING" in said.out
+        assert "prices are examples of" in said.out and "a cold request" not in said.err
+        live = sh("cost", "--json", "--by", "class").json
+        assert {line["name"] for line in live["lines"]} == {"", "standard"}
+        wrong = sh("cost", "--since", "yesterday")
+        assert wrong.code == 1 and "12h or 7d, or a day" in wrong.err
+        assert server.ask("/cost?by=color").status == 400 and server.ask("/cost?since=x").status == 400
+    later = sh("cost", "--json", "--config", str(server.config_path)).json
+    assert later["usd"] >= live["usd"] > 0
+    rows = list(csv.DictReader(io.StringIO(sh("cost", "--csv", "--config", str(server.config_path)).out)))
+    assert sum(float(row["usd"]) for row in rows) == pytest.approx(later["usd"])
+    assert {row["model"] for row in rows} == {"m"}
+    empty = tmp_path / "empty.yaml"
+    empty.write_text(json.dumps({"models": {"m": stub.model}, "state_dir": str(tmp_path / "none")}))
+    none = sh("cost", "--config", str(empty))
+    assert none.code == 1 and "no server has kept a bill" in none.err
+
+
+def test_prices_of_ones_own_stand_in_the_place_of_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    sh = Shell(tmp_path, tmp_path / "run", monkeypatch, capsys)
+    plain = sh("prices")
+    assert plain.code == 0 and "examples of" in plain.out and "https://" in plain.out
+    (tmp_path / "mine.yaml").write_text(
+        "date: 2026-11-01\ndedicated: {l4: {hour_usd: 0.5, source: contract}}\n"
+    )
+    (tmp_path / "pilotlight.yaml").write_text(
+        json.dumps({"models": {"m": {"source": "demo://50m"}}, "prices": {"book": "mine.yaml"}})
+    )
+    said = sh("prices", "--json").json
+    mine = next(p for p in said["prices"] if p["own"])
+    assert (mine["kind"], mine["name"], mine["hour_usd"], mine["date"]) == (
+        "dedicated",
+        "l4",
+        0.5,
+        "2026-11-01",
+    )
+    assert "month_usd" not in mine or mine["month_usd"] is None
+    assert "yours: contract" in sh("prices").out
+    (tmp_path / "bad.yaml").write_text("dedicated: {l4: {hour_usd: cheap}}\n")
+    bad = sh("prices", "--book", "bad.yaml")
+    assert bad.code == 2 and "bad.yaml:1: dedicated.l4.hour_usd" in bad.err
+    (tmp_path / "mine.yaml").write_text("dedicated: {l4: {}}\n")
+    checked = sh("check")
+    assert checked.code == 2 and "give one of `month_usd` and `hour_usd`" in checked.err
+    gone = sh("prices", "--book", "gone.yaml")
+    assert gone.code == 2 and "does not exist" in gone.err
