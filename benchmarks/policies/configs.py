@@ -5,10 +5,12 @@ from math import ceil
 
 import msgspec
 
+from pilotlight.fleet.declared import MONTH
 from pilotlight.sim.defaults import default_config
 from pilotlight.sim.oracle import peak_levels
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config, Hosts, Warmer
+from pilotlight.spec.provider import Burst, Provider, Rates
 
 PARKED_PER_GPU = 4
 WAKE = 1.5
@@ -95,8 +97,27 @@ def variants() -> dict[str, Config]:
         "warmer: {}": _defaults(warmer=Warmer()),
         "scale_up_delay: 10s": _defaults(scale_up_delay=10.0),
         "scale_down_delay: 5m": _defaults(scale_down_delay=300.0),
+        "burst": hybrid(),
         **{name: msgspec.structs.replace(config, objective=o) for name, o in of_objective.items()},
     }
+
+
+def hybrid() -> Config:
+    """The default policies, and a provider for what exceeds the base: a second of one of eight slots costs there what
+    it costs in a full on-demand replica, and who meets it cold waits five seconds."""
+    config = default_config()
+    price = config.prices
+    second = price.serverless_premium * price.gpu_month_usd / MONTH / (config.default_model.slots or 1)
+    provider = Provider(
+        "https://api.example.com/v1",
+        price=Rates(second_usd=second),
+        max_requests=100_000,
+        first_token=0.5,
+        cold_start=5.0,
+        idle_timeout=300.0,
+    )
+    bursting = msgspec.structs.replace(config.default_model, burst=Burst("elsewhere", "overflow"))
+    return msgspec.structs.replace(config, default_model=bursting, providers={"elsewhere": provider})
 
 
 def _defaults(**changed: object) -> Config:

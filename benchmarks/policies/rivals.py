@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from rows import Row
 
+from pilotlight.cost.capacity import Price, bill
 from pilotlight.fleet.declared import MONTH
-from pilotlight.sim.ledger import Price, bill
 from pilotlight.sim.oracle import Oracle, evaluated
 from pilotlight.sim.result import waits
 from pilotlight.sim.trace import Trace

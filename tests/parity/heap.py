@@ -49,6 +49,13 @@ class Script:
         n = self._draw("trim", host, round(at, 6))
         return 0 if n % 2 else n // 2 % 8
 
+    def remote(self, request: str, provider: str) -> tuple[float, float, int, float]:
+        """Seconds to a provider's first byte and to its last, what becomes of it, and the share of its dearest that
+        it costs, which may be nonsense."""
+        n = self._draw("remote", request, provider)
+        share = [0.0, 0.1, 0.5, 1.0, float("nan"), -1.0][n // 11 % 6]
+        return 0.02 + (n % 89) / 20, 0.03 + (n % 397) / 20, n % 11, share
+
     def survives(self, replica: str, at: float) -> bool:
         return self._draw("probe", replica, round(at, 6)) % 2 == 0
 
@@ -106,10 +113,29 @@ class World:
             case ac.Trim():
                 at = now + 0.004
                 return [(at, ev.Overhead(at, action.host, s.trim(action.host, now) * 2**30))]
+            case ac.Send() | ac.Ping():
+                return self._sent(action, now)
             case ac.WakeAt():
                 return [(action.at, ev.Tick(action.at))]
             case _:
                 return []
+
+    def _sent(self, action: ac.Send | ac.Ping, now: float) -> list[tuple[float, ev.Event]]:
+        first, last, outcome, share = self.script.remote(action.request, action.provider)
+        who, usd = (action.request, action.provider), action.dearest_usd * share
+        if outcome < len(KINDS):
+            at, wait = now + first, [None, 0.4, 20.0, 1e9][int(last * 100) % 4]
+            return [(at, ev.Declined(at, *who, KINDS[outcome], "scripted", wait, usd))]
+        at = now + first + last
+        found: list[tuple[float, ev.Event]] = [(at, ev.Charged(at, *who, usd, ok=outcome != len(KINDS)))]
+        if outcome != len(KINDS) + 1:  # else its client has left before
+            found.insert(0, (now + first, ev.Answered(now + first, *who, whole=outcome == len(KINDS) + 2)))
+        if isinstance(action, ac.Send):
+            found.append((at, ev.Finished(at, action.request)))
+        return found
+
+
+KINDS = ("busy", "unreachable", "timeout", "denied")
 
 
 def horizon(traffic: Sequence[ev.Event]) -> float:

@@ -21,7 +21,9 @@ class VirtualEffects:
         for at, event in self.world.consequences(action, self.clock.now()):
             self.clock.call_at(at, lambda event=event: self.controller.post(event))
 
-    assign = hold = refuse = start = stop = probe = sleep = wake = trim = moved = rented = note = _carry_out
+    assign = hold = send = ping = refuse = start = stop = probe = sleep = wake = trim = moved = rented = (
+        note
+    ) = _carry_out
 
 
 def live(traffic: Sequence[ev.Event], script: Script) -> list[ac.Action]:

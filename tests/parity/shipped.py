@@ -9,7 +9,8 @@ from pilotlight.clock import VirtualClock
 from pilotlight.controller.loop import Controller
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
-from pilotlight.policy.step import step
+from pilotlight.policy.requests import arrived, finished
+from pilotlight.policy.step import step, wake
 from pilotlight.sim import loop
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.world import SimulatedWorld
@@ -32,21 +33,52 @@ class Scene(msgspec.Struct, frozen=True):
         return (self.arrivals[-1][0].at if self.arrivals else self.configured.at) + AFTER
 
     def world(self) -> SimulatedWorld:
-        return SimulatedWorld(self.configured, self.starts, self.seed)
+        return SimulatedWorld(self.configured, self.starts, self.seed, Asked(self), per_token=0.03)
+
+
+class Asked:
+    """Of the requests of a scene: any size will do, as long as it is the same one whenever it is asked for."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._runs = {a.request: (a.deployment, seconds) for a, seconds in scene.arrivals}
+
+    def size(self, request: str) -> tuple[str, int, int]:
+        name, seconds = self._runs[request]
+        return name, len(request), int(20 * seconds)
+
+    def answered(self, request: str, at: float) -> None:
+        pass
 
 
 def simulated(scene: Scene) -> list[ac.Action]:
-    """By `pilotlight.sim.loop.run`. What it tells nobody, Assign, Hold and WakeAt, is seen at the step itself."""
+    """By `pilotlight.sim.loop.run`. What it tells nobody, Assign, Hold and WakeAt, is seen at the step itself, or at
+    the handlers of the events that are so many that it calls them without a step."""
     log: list[tuple[float, ac.Action]] = []
     told: list[ac.Action] = []
     waited = dict[str, float]()
+
+    now = 0.0
 
     def spy(fleet, event):
         fleet, actions = step(fleet, event)
         log.extend((event.at, action) for action in actions)
         return fleet, actions
 
-    with mock.patch.object(loop, "step", spy):
+    def spied(handler):
+        def spy(fleet, event, out):
+            nonlocal now
+            now = event.at
+            handler(fleet, event, out)
+            log.extend((now, action) for action in out)
+
+        return spy
+
+    def spied_wake(fleet, out):
+        wake(fleet, out)
+        log.append((now, out[-1]))
+
+    by_itself = {"arrived": spied(arrived), "finished": spied(finished), "wake": spied_wake}
+    with mock.patch.multiple(loop, step=spy, **by_itself):
         loop.run(
             scene.configured,
             iter(scene.arrivals),
@@ -94,7 +126,7 @@ class VirtualEffects:
     def _post(self, event: ev.Event) -> None:
         self.clock.call_at(event.at, lambda: self.controller.post(event))
 
-    refuse = start = stop = probe = sleep = wake = trim = moved = rented = note = _carry_out
+    send = ping = refuse = start = stop = probe = sleep = wake = trim = moved = rented = note = _carry_out
 
 
 def live(scene: Scene) -> list[ac.Action]:

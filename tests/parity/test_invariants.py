@@ -1,5 +1,8 @@
 """What must hold after every step, whatever happens in whatever order."""
 
+from collections import defaultdict
+from math import isclose
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -8,6 +11,7 @@ from pilotlight.fleet import events as ev
 from pilotlight.fleet.classes import BATCH, CRITICAL
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.states import RESTING, SERVING, State
+from pilotlight.policy import budget
 
 from .heap import Script, simulate
 from .traffic import TRAFFIC
@@ -22,6 +26,9 @@ class Invariants:
         """Batch requests past their deadline; a reload may have moved it since."""
         self.states: dict[str, State] = {}
         self.last_moment = 0.0
+        self.sent: dict[str, float] = {}
+        """USD set aside for requests at providers."""
+        self.spent = defaultdict[str, float](float)
 
     def __call__(self, fleet: Fleet, event: ev.Event, actions: list[ac.Action]) -> None:
         assert event.at >= self.last_moment
@@ -31,6 +38,7 @@ class Invariants:
         self._replicas(fleet, event, actions)
         self._room(fleet, event, actions)
         self._starts(fleet, event, actions)
+        self._providers(fleet, event, actions)
 
     def _requests(self, fleet, event, actions) -> None:
         if isinstance(event, ev.Arrived):
@@ -43,7 +51,10 @@ class Invariants:
                 del self.waiting[a.request]
             if isinstance(a, ac.Assign):
                 assert a.request in self.waiting, "assigned a request that is not there"
-        known = set(fleet.assigned) | set(fleet.holding)
+        there = {s.request for s in fleet.sent.values() if s.held is not None and not s.over}
+        known = set(fleet.assigned) | set(fleet.holding) | there
+        if isinstance(event, ev.Charged) and event.request not in known:
+            self.waiting.pop(event.request, None)  # its end is on its way
         assert known == set(self.waiting), "a request was lost or kept after its end"
         assert not set(fleet.assigned) & set(fleet.holding)
         for d in fleet.deployments.values():
@@ -120,7 +131,38 @@ class Invariants:
                 assert r.awake is None or r.state not in SERVING
             assert d.in_flight == sum(r.in_flight for r in d.every) + d.away
             asked = [a for a in fleet.asides.values() if a.asked is d]
-            assert d.away == len(asked)
+            alone = [s for s in fleet.sent.values() if s.asked is d and s.alone]
+            assert d.away == len(asked) + len(alone)
+            assert d.bursting is None or d.bursting.sent == len(alone)
+
+    def _providers(self, fleet, event, actions) -> None:
+        if isinstance(event, ev.Charged | ev.Declined):
+            dearest = self.sent.pop(event.request)
+            self.spent[event.provider] += event.usd if event.usd >= 0.0 else dearest
+        for a in actions:
+            if isinstance(a, ac.Send):
+                came = self.came[a.request]
+                assert came.remote is not None, "it must not leave the house"
+                assert a.hedged is False or came.remote.hedge
+                asked = fleet.deployments[came.deployment].spec
+                assert asked.burst is not None and a.provider in asked.burst.providers
+            if isinstance(a, ac.Send | ac.Ping):
+                p, s = fleet.providers[a.provider], fleet.sent[a.request]
+                assert not p.removed and not fleet.closing
+                assert p.in_flight <= p.spec.max_requests
+                assert budget.left(fleet, p, event.at) >= -1e-9, "more than the budget at its dearest"
+                assert not p.breaker.opened or p.breaker.probe == s.request, "an ill one was asked"
+                assert a.request not in self.sent, "the same request twice"
+                self.sent[a.request] = a.dearest_usd
+        if isinstance(event, ev.Spent):
+            self.spent[event.provider] += sum(usd for _, usd in event.hours)
+        for p in fleet.providers.values():
+            there = [s for s in fleet.sent.values() if s.provider == p.spec.id]
+            assert p.in_flight == len(there)
+            assert isclose(p.spend.set_aside, sum(s.dearest for s in there), abs_tol=1e-9)
+            for buckets in (p.spend.hours, p.spend.days, p.spend.months):
+                assert isclose(sum(buckets.values()), self.spent[p.spec.id], abs_tol=1e-9), "spend was lost"
+            assert p.breaker.probe is None or p.breaker.probe in fleet.sent
 
     def _room(self, fleet, event, actions) -> None:
         for host in fleet.hosts.values():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Warmer
+from pilotlight.fleet.provider import Remote
 from pilotlight.sim.starts import StartTimes
 
 from .shipped import Scene, live, simulated
@@ -32,6 +33,7 @@ def scene(seed: int, length: int) -> Scene:
             commitment=rng.choice([0.0, 60.0]),
         ),
         configured.unix,
+        configured.providers,
     )
     arrivals = tuple((_moved(e, even), _runs(rng, even)) for e in found if isinstance(e, ev.Arrived))
     starts = rng.choice(
@@ -42,7 +44,9 @@ def scene(seed: int, length: int) -> Scene:
 
 def _moved(e: ev.Arrived, even: bool) -> ev.Arrived:
     at = float(round(e.at)) if even else e.at
-    return ev.Arrived(at, e.request, e.deployment, e.keep_alive, e.rank, e.stand_in)
+    # A trace does not say which requests are hedged.
+    remote = None if e.remote is None else Remote(e.remote.input_tokens, e.remote.output_tokens)
+    return ev.Arrived(at, e.request, e.deployment, e.keep_alive, e.rank, e.stand_in, remote)
 
 
 def _runs(rng: Random, even: bool) -> float:
@@ -62,6 +66,8 @@ def test_the_comparison_sees_every_kind_of_action():
         ac.Assign,
         ac.Hold,
         ac.Refuse,
+        ac.Send,
+        ac.Ping,
         ac.Start,
         ac.Stop,
         ac.Sleep,

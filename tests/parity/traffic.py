@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
 from pilotlight.fleet.deployment import Deployment, Device, Host, Need, Warmer
+from pilotlight.fleet.provider import Budget, Burst, KeepWarm, Provider, Remote, Tariff
 from pilotlight.spec.scaling import Window
 
 GIB = 2**30
 NAMES = ("a", "b", "c")
+PROVIDERS = ("p", "q")
 INF = float("inf")
 
 
@@ -53,6 +55,7 @@ def _deployment(rng: Random, name: str) -> Deployment:
         sleep_after=rng.choice([0.0, 0.4, 3.0, 30.0, INF]),
         sleep_level=rng.choice([1, 2]),
         warmer=_warmer(rng),
+        burst=_burst(rng),
         **_scaling(rng),
     )
 
@@ -84,6 +87,42 @@ def _warmer(rng: Random) -> Warmer | None:
     return Warmer(rng.choice("xswt"), need, rng.choice([None, 1, 2]), rng.choice([None, None, 0.002, 0.5]))
 
 
+def _burst(rng: Random) -> Burst | None:
+    if rng.random() < 0.4:
+        return None
+    return Burst(
+        rng.choice([("p",), ("q", "p"), ("p", "unknown", "q")]),
+        rng.random() < 0.2,
+        rng.choice([INF, INF, 0.004]),
+    )
+
+
+def providers(rng: Random) -> tuple[Provider, ...]:
+    return tuple(_provider(rng, name) for name in PROVIDERS[: rng.choice([0, 1, 2, 2])])
+
+
+def _provider(rng: Random, name: str) -> Provider:
+    keep = KeepWarm("a", rng.randint(1, 3), rng.choice([3.0, 40.0]))
+    return Provider(
+        id=name,
+        tariff=Tariff(rng.choice([0.0, 1e-3]), rng.choice([0.0, 0.01]), 1e-6, rng.choice([0.0, 1e-5])),
+        budget=Budget(rng.choice([INF, 0.0, 1.0, 5.0]), rng.choice([INF, 6.0]), rng.choice([INF, 20.0])),
+        max_requests=rng.choice([1, 3, 64]),
+        first_token=rng.choice([0.1, 1.0]),
+        cold_start=rng.choice([0.0, 0.0, 8.0]),
+        idle_timeout=rng.choice([1.0, 50.0]),
+        max_duration=rng.choice([30.0, 600.0]),
+        keep_warm=rng.choice([None, None, keep]),
+        fingerprint=rng.choice("uv"),
+    )
+
+
+def _remote(rng: Random) -> Remote | None:
+    if rng.random() < 0.4:
+        return None
+    return Remote(rng.randint(1, 4000), rng.choice([None, 100]), rng.random() < 0.2)
+
+
 def _arrived(rng: Random, at: float, request: str, name: str) -> ev.Arrived:
     return ev.Arrived(
         at,
@@ -92,6 +131,7 @@ def _arrived(rng: Random, at: float, request: str, name: str) -> ev.Arrived:
         rng.choice([None, None, None, 0.0, 3.0, INF]),
         rng.choice([STANDARD, STANDARD, CRITICAL, BATCH]),
         rng.choice([None, None, *NAMES]),
+        _remote(rng),
     )
 
 
@@ -106,6 +146,7 @@ KINDS = ["burst"] * 6 + [
     "crash",
     "overhead",
     "clock",
+    "spent",
 ]
 
 
@@ -115,7 +156,7 @@ def events(seed: int, length: int) -> list[ev.Event]:
     gpus = rng.randint(0, 3)
     hosts = (Host("local", rng.randint(4, 20) * GIB, tuple(Device(i, 40 * GIB) for i in range(gpus))),)
     declared = deployments(rng)
-    found: list[ev.Event] = [ev.Configured(0.0, declared, hosts, unix=1.8e9)]
+    found: list[ev.Event] = [ev.Configured(0.0, declared, hosts, unix=1.8e9, providers=providers(rng))]
     at, requests = 0.0, 0
     for _ in range(length):
         at += rng.choice([0.0, 0.01, 0.3, 2.0, 40.0]) + len(found) * 1e-6
@@ -135,11 +176,13 @@ def events(seed: int, length: int) -> list[ev.Event]:
             found.append(ev.SleepAsked(at, name, rng.choice([None, 1, 2])))
         elif kind == "clock":
             found.append(ev.ClockSet(at, 1.8e9 + rng.choice([-1e8, -3600.0, 0.0, 30.0, 86400.0, 1e7])))
+        elif kind == "spent":
+            found.append(ev.Spent(at, rng.choice(PROVIDERS), ((500_000, rng.choice([0.2, 3.0])),)))
         elif kind == "overhead":
             found.append(ev.Overhead(at, "local", rng.randint(0, 6) * GIB))
         elif kind == "reload":
             declared = deployments(rng)
-            found.append(ev.Configured(at, declared, hosts, unix=1.8e9))
+            found.append(ev.Configured(at, declared, hosts, unix=1.8e9, providers=providers(rng)))
         elif kind == "measure":
             gpu = rng.choice([None, rng.randint(1, 35) * GIB])
             found.append(ev.Measured(at, f"{name}-{rng.randint(1, 4)}", rng.randint(1, 9) * GIB, gpu))

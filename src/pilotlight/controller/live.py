@@ -9,9 +9,11 @@ from pilotlight.fleet.actions import (
     Hold,
     Moved,
     Note,
+    Ping,
     Probe,
     Refuse,
     Rented,
+    Send,
     Sleep,
     Start,
     Stop,
@@ -33,6 +35,8 @@ UNWANTED = frozenset({*FAILED, Cause.DIED, Cause.SLEEP_FAILED})
 class Requests(Protocol):
     def assign(self, action: Assign) -> None: ...
     def hold(self, action: Hold) -> None: ...
+    def send(self, action: Send) -> None: ...
+    def ping(self, action: Ping) -> None: ...
     def refuse(self, action: Refuse) -> None: ...
 
 
@@ -75,6 +79,12 @@ class LiveEffects:
 
     def hold(self, action: Hold) -> None:
         self.requests.hold(action)
+
+    def send(self, action: Send) -> None:
+        self.requests.send(action)
+
+    def ping(self, action: Ping) -> None:
+        self.requests.ping(action)
 
     def refuse(self, action: Refuse) -> None:
         self.requests.refuse(action)

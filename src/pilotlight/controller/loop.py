@@ -17,9 +17,11 @@ from pilotlight.fleet.actions import (
     Hold,
     Moved,
     Note,
+    Ping,
     Probe,
     Refuse,
     Rented,
+    Send,
     Sleep,
     Start,
     Stop,
@@ -39,6 +41,8 @@ class Effects(Protocol):
 
     def assign(self, action: Assign) -> None: ...
     def hold(self, action: Hold) -> None: ...
+    def send(self, action: Send) -> None: ...
+    def ping(self, action: Ping) -> None: ...
     def refuse(self, action: Refuse) -> None: ...
     def start(self, action: Start) -> None: ...
     def stop(self, action: Stop) -> None: ...
@@ -67,6 +71,8 @@ class Controller:
         self._carry_out: dict[type, Callable[..., None]] = {
             Assign: effects.assign,
             Hold: effects.hold,
+            Send: effects.send,
+            Ping: effects.ping,
             Refuse: effects.refuse,
             Start: effects.start,
             Stop: effects.stop,

@@ -1,14 +1,25 @@
 """From what an operator declared to what the kernel decides on, the same live and simulated."""
 
+import hashlib
+import math
+
 import msgspec
 
 from pilotlight.fleet.deployment import Deployment, Goal, Need, Warmer
 from pilotlight.fleet.plan import Plan
+from pilotlight.fleet.provider import Budget, Burst, KeepWarm, Provider, Tariff
+from pilotlight.spec import provider as spec
 from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.model import Config, Model
 
 MONTH = 730 * 3600.0
 """Seconds: a twelfth of a year of 365 days."""
+
+MILLION = 1e6
+"""Tokens that prices are said for."""
+
+IDLE_SHARE = 0.8
+"""Of the idle time-out after which a provider is pinged, where nothing else is said."""
 
 BAND = (0.02, 0.05)
 """Of the cold rate, where `objective.cold_rate` is not set and a policy wants one."""
@@ -66,7 +77,63 @@ def deployment(
         scale_down_delay=model.scale_down_delay,
         base=None if isinstance(model.base, str) else model.base,
         warmer=_warmer(model, need, small_need),
+        burst=_burst(model),
     )
+
+
+def _burst(model: Model) -> Burst | None:
+    """Nothing of a model leaves that may not leave the house, whatever else is said."""
+    if model.burst is None or not model.leave_house:
+        return None
+    said = model.burst
+    names = (said.provider,) if isinstance(said.provider, str) else said.provider
+    most = math.inf if said.max_request_usd is None else said.max_request_usd
+    return Burst(tuple(dict.fromkeys(names)), said.when == "cold", most)
+
+
+def providers(config: Config) -> tuple[Provider, ...]:
+    """All that are declared."""
+    return tuple(provider(name, said) for name, said in config.providers.items())
+
+
+def provider(name: str, said: spec.Provider) -> Provider:
+    price, limits = said.price, said.budget
+    return Provider(
+        id=name,
+        fingerprint=_endpoint(said),
+        tariff=Tariff(
+            price.second_usd,
+            price.request_usd,
+            price.million_input_usd / MILLION,
+            price.million_output_usd / MILLION,
+        ),
+        budget=Budget(_limit(limits.hour_usd), _limit(limits.day_usd), _limit(limits.month_usd)),
+        max_requests=said.max_requests,
+        first_token=said.first_token,
+        cold_start=said.cold_start,
+        idle_timeout=said.idle_timeout,
+        max_duration=said.max_duration,
+        max_output_tokens=said.max_output_tokens,
+        keep_warm=_keep_warm(said),
+    )
+
+
+def _endpoint(said: spec.Provider) -> str:
+    """A hash, for headers may hold what is secret."""
+    of = msgspec.json.encode((said.base_url, said.key_env, said.models, said.headers), order="sorted")
+    return hashlib.sha256(of).hexdigest()[:16]
+
+
+def _keep_warm(said: spec.Provider) -> KeepWarm | None:
+    keep = said.keep_warm
+    if keep is None:
+        return None
+    every = IDLE_SHARE * said.idle_timeout if keep.every is None else keep.every
+    return KeepWarm(keep.model, keep.requests, every)
+
+
+def _limit(usd: float | None) -> float:
+    return math.inf if usd is None else usd
 
 
 def _warmer(model: Model, need: Need, small_need: Need | None) -> Warmer | None:

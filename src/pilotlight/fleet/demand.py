@@ -4,6 +4,8 @@ Level k of a deployment is busy while its requests, running and held, are more t
 two busy spells of a level lies a gap; a replica kept over the gap meets the next spell warm.
 """
 
+from dataclasses import dataclass, field
+
 import msgspec
 
 PER_OCTAVE = 3
@@ -19,7 +21,8 @@ EDGES = tuple(SHORTEST * 2 ** (i / PER_OCTAVE) for i in range(BINS))
 """Upper edges of the bins, in seconds."""
 
 
-class Gaps(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Gaps:
     """A histogram of gaps by length, in which older gaps count for less."""
 
     counts: list[float]
@@ -48,7 +51,8 @@ class Frontier(msgspec.Struct, frozen=True):
     """Share of the gaps that outlast it."""
 
 
-class Level(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Level:
     """One more replica's worth of traffic."""
 
     gaps: Gaps
@@ -73,7 +77,7 @@ class Level(msgspec.Struct, eq=False):
     new_busy: float = 0.0
     """Seconds and spells since `as_of`."""
     new_spells: int = 0
-    met: dict[int, int] = {}
+    met: dict[int, int] = field(default_factory=dict)
     """Gaps since `frontier` was drawn over which a replica was kept, by bin."""
     missed: float = 0.0
     """Spells that began with no replica for them, older ones counting for less."""
@@ -84,10 +88,11 @@ class Level(msgspec.Struct, eq=False):
     """Total of the gaps from which on `frontier` is drawn anew."""
 
 
-class Demand(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Demand:
     """Of a deployment."""
 
-    levels: list[Level] = []
+    levels: list[Level] = field(default_factory=list)
     busy: int = 0
     """Levels that are busy: 1 to this."""
     above: int = 0
@@ -119,7 +124,8 @@ class Demand(msgspec.Struct, eq=False):
     """By which a cold request of this deployment counts for more than others', because it has too many."""
 
 
-class Hindsight(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Hindsight:
     """What the requests of late would have met; older ones count for less."""
 
     spells: list[float]
@@ -129,7 +135,8 @@ class Hindsight(msgspec.Struct, eq=False):
     """Requests that were cold in truth."""
 
 
-class Prices(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Prices:
     """What the controller of the cold rate knows."""
 
     usd: float

@@ -38,6 +38,8 @@ class Bounced(msgspec.Struct, frozen=True, gc=False):
 
     at: float
     request: str
+    remote: Remote | None = None
+    """As it was said of it when it arrived."""
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -46,6 +48,8 @@ class Answered(msgspec.Struct, frozen=True):
     at: float
     request: str
     provider: str
+    whole: bool = False
+    """It came in one piece, after its last token: its time says nothing of the first one."""
 
 
 class Declined(msgspec.Struct, frozen=True):
@@ -101,6 +105,8 @@ class Ready(msgspec.Struct, frozen=True):
 
     at: float
     replica: str
+    fetched: float = 0.0
+    """Seconds that its start waited for weights to come to this machine's disk."""
 
 
 class StartFailed(msgspec.Struct, frozen=True):

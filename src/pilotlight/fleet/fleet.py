@@ -5,6 +5,7 @@ flight, memory taken) is kept as a running sum, and deadlines wait in a heap.
 """
 
 import heapq
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -14,6 +15,8 @@ from pilotlight.fleet.demand import Demand, Prices, first_prices
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
 from pilotlight.fleet.forecast import Forecast
 from pilotlight.fleet.plan import Stage
+from pilotlight.fleet.provider import Remote
+from pilotlight.fleet.remotes import Bursting, ProviderState
 from pilotlight.fleet.states import RESTING, SERVING, State
 
 NEVER = float("inf")
@@ -26,9 +29,14 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     at: float
     keep_alive: float | None = None
     rank: int = STANDARD
+    remote: Remote | None = None
+    """That it may leave for a provider."""
+    tried: tuple[str, ...] = ()
+    """Providers that declined it."""
 
 
-class Replica(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Replica:
     id: str
     deployment: str
     fingerprint: str
@@ -60,10 +68,6 @@ class Replica(msgspec.Struct, eq=False):
     keep_alive: float | None = None
     """Set by its latest request, in place of ttl."""
     stage: Stage | None = None
-    fetching_since: float = NEVER
-    """Since when it has waited for its weights; NEVER when it does not."""
-    downloaded: bool = False
-    """Its weights took their time to come, and the next start will have them."""
     drain_by: float = NEVER
     """When a draining replica is stopped all the same."""
     timer_at: float = NEVER
@@ -94,10 +98,11 @@ class Stays(msgspec.Struct, frozen=True):
     """Bytes on each of its devices; None when that is not known."""
 
 
-class Warming(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class Warming:
     """The warmers of a deployment."""
 
-    replicas: dict[str, Replica] = {}
+    replicas: dict[str, Replica] = field(default_factory=dict)
     """Those that are not gone; more than one only while one takes another's place."""
     wanted: bool = False
     """There is to be one: it has taken, or is to take, the place of the last full one, and was not evicted since."""
@@ -113,21 +118,24 @@ class Warming(msgspec.Struct, eq=False):
     """The same on the device where it takes most."""
 
 
-class DeploymentState(msgspec.Struct, eq=False):
+@dataclass(eq=False, slots=True)
+class DeploymentState:
     spec: Deployment
-    replicas: dict[str, Replica] = {}
+    replicas: dict[str, Replica] = field(default_factory=dict)
     """Those that are not gone, of every fingerprint, oldest first; without warmers."""
-    held: dict[str, Held] = {}
+    held: dict[str, Held] = field(default_factory=dict)
     """In order of arrival; a bounced request comes first."""
-    urgent: dict[str, None] = {}
+    urgent: dict[str, None] = field(default_factory=dict)
     """Of `held`, those that are critical: they leave before the others."""
-    patient: dict[str, Held] = {}
+    patient: dict[str, Held] = field(default_factory=dict)
     """Batch requests that wait for idle capacity, in order of arrival. Nobody starts a replica for them; past their
     deadline they are among `held`."""
     in_flight: int = 0
-    """On all its replicas that are not gone, and on others' that stand in."""
+    """On all its replicas that are not gone, on others' that stand in, and at providers."""
     away: int = 0
-    """Of those, the ones that a stand-in answers."""
+    """Of those, the ones that a stand-in or a provider answers."""
+    bursting: Bursting | None = None
+    """Where its requests may go to providers."""
     started: int = 0
     """Replicas ever ordered; numbers them."""
     failures: int = 0
@@ -250,9 +258,41 @@ class Aside(msgspec.Struct, frozen=True, eq=False):
     """As it came."""
     asked: DeploymentState | None = None
     """Whose stand-in answers it."""
+    timed: float | None = None
+    """Since when it runs, where that is timed for a deployment that learns nothing else."""
 
 
-class HostState(msgspec.Struct, eq=False):
+class Sent(msgspec.Struct, eq=False):
+    """A request, or a ping, that is at a provider."""
+
+    request: str
+    provider: str
+    at: float
+    dearest: float
+    """USD set aside for it."""
+    hours: int
+    """The hour, since 1970, that pays for it; see policy/budget.py."""
+    idle: bool
+    """It may meet the provider cold."""
+    held: Held | None = None
+    """As it came; None for a ping."""
+    asked: DeploymentState | None = None
+    level: int = -1
+    """Of the replicas that would have taken it, which, from 0; -1 while it is not only there."""
+    expected: float = 0.0
+    """USD that were taken to be its price."""
+    answered_at: float | None = None
+    over: bool = False
+    """Nobody waits for it any more."""
+
+    @property
+    def alone(self) -> bool:
+        """Nobody else has it: it is neither held nor assigned beside."""
+        return self.level >= 0
+
+
+@dataclass(eq=False, slots=True)
+class HostState:
     spec: Host
     memory: int = 0
     """Bytes set aside for replicas that are not gone."""
@@ -264,31 +304,35 @@ class HostState(msgspec.Struct, eq=False):
     """When they were last told to."""
     kept: int = 0
     """Bytes of them that are known to stay when they are told to go: what was left of them after the last time."""
-    devices: dict[int, int] = {}
+    devices: dict[int, int] = field(default_factory=dict)
     """Bytes set aside on each device."""
 
 
-class Fleet(msgspec.Struct, eq=False):
-    deployments: dict[str, DeploymentState] = {}
-    replicas: dict[str, Replica] = {}
-    assigned: dict[str, Replica] = {}
+@dataclass(eq=False, slots=True)
+class Fleet:
+    deployments: dict[str, DeploymentState] = field(default_factory=dict)
+    replicas: dict[str, Replica] = field(default_factory=dict)
+    assigned: dict[str, Replica] = field(default_factory=dict)
     """Where each running request is; the replica may be gone before the request is over."""
-    asides: dict[str, Aside] = {}
-    """Of those, the ones that are critical or batch, or that a stand-in answers."""
-    holding: dict[str, str] = {}
+    asides: dict[str, Aside] = field(default_factory=dict)
+    """Of those, the ones that are critical or batch, that a stand-in answers, or that are timed."""
+    sent: dict[str, Sent] = field(default_factory=dict)
+    """Requests and pings that are at providers; a hedged one is held, or assigned, beside."""
+    providers: dict[str, ProviderState] = field(default_factory=dict)
+    holding: dict[str, str] = field(default_factory=dict)
     """The deployment that each held request waits for."""
-    hosts: dict[str, HostState] = {}
-    waiting: dict[str, None] = {}
+    hosts: dict[str, HostState] = field(default_factory=dict)
+    waiting: dict[str, None] = field(default_factory=dict)
     """Deployments that want room, longest wait first."""
-    timers: list[tuple[float, int, str, str]] = []
-    """Heap of (moment, order, "replica" or "deployment", id)."""
+    timers: list[tuple[float, int, str, str]] = field(default_factory=list)
+    """Heap of (moment, order, "replica", "deployment", "base", "provider" or "ping", id)."""
     order: int = 0
     wake_at: float = NEVER
     """The Tick that is already asked for."""
     unix: float = 0.0
     """Unix time at second 0 of the controller's clock."""
-    goal: Goal = Goal()
-    prices: Prices = msgspec.field(default_factory=first_prices)
+    goal: Goal = field(default_factory=Goal)
+    prices: Prices = field(default_factory=first_prices)
     closing: bool = False
 
     def timer(self, when: float, kind: str, key: str) -> None:

@@ -55,6 +55,8 @@ class Provider(msgspec.Struct, frozen=True):
     max_output_tokens: int = 4096
     """Of a request that says no limit itself."""
     keep_warm: KeepWarm | None = None
+    fingerprint: str = ""
+    """Changes when it is another endpoint, of which nothing is known."""
 
 
 class Burst(msgspec.Struct, frozen=True):

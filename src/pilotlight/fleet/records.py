@@ -44,7 +44,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     status: int
     """The HTTP status the client got; 499 when it left before one was sent."""
     outcome: str
-    """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout`, `start_failed` or `internal_error`."""
+    """`ok`, `refused`, `client_left`, `engine_died`, `engine_error`, `timeout`, `start_failed`,
+    `provider_failed` or `internal_error`."""
     key: str | None = None
     request_class: str = "standard"
     """`critical`, `standard` or `batch`."""
@@ -69,6 +70,10 @@ class RequestRecord(msgspec.Struct, frozen=True):
     bytes_out: int = 0
     start_record: StartRecord | None = None
     """The start it waited for, if it did."""
+    provider: str | None = None
+    """The provider that answered it in place of a replica, or had it when it ended."""
+    cost_usd: float | None = None
+    """What providers charged for it, those too that another was faster than; None for one that none was asked."""
     in_vain: bool = False
     """It was held to its end, and no replica was up by then."""
     waiting_since: float = 0.0
@@ -77,9 +82,11 @@ class RequestRecord(msgspec.Struct, frozen=True):
     # Of the above, once, for everyone who is told:
     start_wait: float = 0.0
     """Seconds that starting made it wait: from `waiting_since` until the replica that took it was ready, if that
-    was later; for one that no replica took, until its end if none was up."""
+    was later; for one that no replica took, until its end if none was up. For one that a provider answered: until the
+    first byte of its stream, or, of an answer that is no stream, until it was sent there."""
     start: str = ""
-    """`cold`, `woken` when what it waited for was a wake, or `warm`; `none` for one that no replica took and that
+    """`cold`, `woken` when what it waited for was a wake, `burst` when a provider had it, or `warm`; `none` for one
+    that no replica took and that
     waited for none."""
     queue: float = 0.0
     """Seconds behind other requests, after every start was over; 0 when a free replica took it at once."""
@@ -95,10 +102,17 @@ class RequestRecord(msgspec.Struct, frozen=True):
             queue = self.assigned_at - since - wait
         waited = "woken" if self.woken else "cold"
         start = waited if wait > 0 else "none" if self.replica_ready_at is None else "warm"
+        if self.provider is not None:
+            start, wait, queue = "burst", self._wait_for_provider(since), 0.0
         _set(self, "waiting_since", since)
         _set(self, "start_wait", wait)
         _set(self, "start", start)
         _set(self, "queue", queue if queue > AT_ONCE else 0.0)
+
+    def _wait_for_provider(self, since: float) -> float:
+        """Of a stream it shows how long the provider's own start took; of another answer it does not."""
+        until = self.first_byte_at if self.stream and self.first_byte_at is not None else self.sent_at
+        return max(0.0, (self.ended_at if until is None else until) - since)
 
     @property
     def stood_in(self) -> bool:

@@ -4,7 +4,19 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.classes import BATCH, STANDARD
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet
 from pilotlight.fleet.states import COMING, READY, RESTING, SERVING, State
-from pilotlight.policy import classes, effects, eviction, placement, room, routing, scaling, warming, wishes
+from pilotlight.policy import (
+    burst,
+    classes,
+    effects,
+    eviction,
+    local_promise,
+    placement,
+    room,
+    routing,
+    scaling,
+    warming,
+    wishes,
+)
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.placement import Claims, Wish
 
@@ -13,17 +25,22 @@ def balance(
     fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None = None
 ) -> None:
     """`claims`: of those who have waited longer than it, where they are summed up already."""
-    dispatch(fleet, d, now, out)
+    if d.held or d.patient:
+        dispatch(fleet, d, now, out)
     if fleet.closing or d.removed:
         _content(fleet, d)
         return
     if d.warming is not None:
         warming.let_go(fleet, d, now, out)
-    retire(fleet, d, now, out)
-    shrink(fleet, d, now, out)
-    # One that is going to sleep is woken as soon as it sleeps.
-    live = len(d.current()) + sum(r.state is State.GOING_TO_SLEEP for r in d.resting())
-    want = max(scaling.wanted(fleet, d, now), 1 if d.outdated() else 0)
+    live = _alike(d)
+    if live is None:
+        retire(fleet, d, now, out)
+        shrink(fleet, d, now, out)
+        # One that is going to sleep is woken as soon as it sleeps.
+        live = len(d.current()) + sum(r.state is State.GOING_TO_SLEEP for r in d.resting())
+    want = scaling.wanted(fleet, d, now)
+    if want < 1 and d.outdated():
+        want = 1
     if live >= want:
         _content(fleet, d)
     elif now < d.retry_at:
@@ -37,21 +54,39 @@ def balance(
         warming.tend(fleet, d, now, out)
 
 
+def _alike(d: DeploymentState) -> int | None:
+    """How many serve, or will, of a deployment whose replicas are all as declared; None where some are not, or rest,
+    or are too many: there is more to see to. One look at each replica, for this runs with every start and stop."""
+    mark, n = d.spec.fingerprint, 0
+    for r in d.replicas.values():
+        if r.fingerprint != mark or r.state in RESTING:
+            return None
+        if r.state in SERVING:
+            n += 1
+    return n if n <= d.spec.max_replicas else None
+
+
 def dispatch(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
-    """Held requests to replicas with a free slot: critical ones first, then first come first served."""
+    """Held requests to replicas with a free slot, critical ones first, then first come first served; those for which a
+    provider is earlier by now leave."""
     if d.patient:
         classes.come_of_age(fleet, d, now)
-    while d.held:
+    held = d.held
+    while held:
         r = routing.pick(d)
         if r is None:
             break
-        h = d.held.pop(next(iter(d.urgent or d.held)))
+        h = held.pop(next(iter(d.urgent or held)))
         del fleet.holding[h.id]
         if now - h.at > fleet.goal.wait and h.rank != BATCH:
             traffic.was_cold(fleet, d, h.at)
         effects.assign(fleet, d, r, h.id, h.keep_alive, out, "was held until a replica had room")
         if h.rank != STANDARD:
             classes.assigned(fleet, d, h)
+        elif d.bursting is not None:
+            local_promise.time(fleet, d, h, now)
+    if d.held and d.bursting is not None:
+        burst.release(fleet, d, now, out)
     if d.patient:
         classes.serve(fleet, d, now, out)
 
@@ -127,6 +162,7 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
             d.last_reason = reason
             out.append(Note(d.spec.id, reason))
         if not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small):
+            burst.release(fleet, d, now, out, refused=True)
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
@@ -194,6 +230,9 @@ def _reason(fleet: Fleet, d: DeploymentState, now: float) -> str:
         return "the configuration changed"
     if d.held and not d.current():
         return f"{len(d.held)} held, no replica"
+    sent = d.bursting.sent if d.bursting is not None else 0
+    if sent and not d.held:
+        return f"providers answer {sent} of its requests, and have cost more than a start"
     if d.away and not d.current():
         return f"a stand-in answers {d.away} of its requests, no replica"
     if d.warm_asked:

@@ -46,11 +46,10 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
 def on_demand(fleet: Fleet, d: DeploymentState, level: Level, f: Frontier) -> float:
     """Replica-seconds a second that the level takes on demand: busy, kept idle, starting, and what waiting is worth."""
     over = level.over + UNSEEN
-    worth = traffic.worth(fleet, d, level)
-    start = value.start_seconds(d)
-    least = gaps.cost(f, start)
-    trust = min(1.0, level.over / TRUSTED)
-    per_gap = least + trust * (gaps.cost(f, worth) - least)
+    per_gap = gaps.cost(f, traffic.worth(fleet, d, level))
+    if level.over < TRUSTED:
+        least = gaps.cost(f, value.start_seconds(d))
+        per_gap = least + level.over / TRUSTED * (per_gap - least)
     return (level.busy_seconds + level.spells * per_gap) / over
 
 

@@ -24,7 +24,7 @@ def batch(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> bo
     if d.spec.batch_deadline <= 0.0:
         return False
     r = _spare(d) if not d.held and not d.patient else None
-    h = Held(e.request, e.at, e.keep_alive, e.rank)
+    h = Held(e.request, e.at, e.keep_alive, e.rank, e.remote)
     if r is not None:
         _run(fleet, d, r, h, e.at, out, "capacity is idle")
     elif is_full(d):

@@ -6,7 +6,7 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
-from pilotlight.policy import base, effects, rest, scaling, warming
+from pilotlight.policy import base, burst, effects, providers, rest, scaling, warming
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
@@ -21,6 +21,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             fleet.hosts[host.id] = HostState(host)
         else:
             known.spec = host
+    providers.declared(fleet, e)
     declared = {spec.id for spec in e.deployments}
     for name, d in list(fleet.deployments.items()):
         if name not in declared:
@@ -35,6 +36,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             d.asleep = d.start_took = d.wake_took = None
         before, d.spec, d.removed = d.spec.warmer, spec, False
         warming.declared(d, before)
+        burst.declared(d)
         base.declared(fleet, d, e.at, out)
         scaling.declared(fleet, d, e.at)
     for spec in e.deployments:
@@ -44,6 +46,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
                 effects.look_at(fleet, r, max(e.at, r.ordered_at + spec.startup_timeout))
             effects.let_leave(fleet, d, r, e.at, out)
         balance(fleet, d, e.at, out)
+    burst.release_all(fleet, e.at, out)
     within_budget(fleet, e.at, out)
     settle(fleet, e.at, out)
 
@@ -61,11 +64,12 @@ def _remove(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> 
 
 
 def clock_set(fleet: Fleet, e: ClockSet, out: list[Action]) -> None:
-    """Other windows are in force, and another time of the day."""
+    """Other windows are in force, another time of the day, and another hour of the budget."""
     fleet.unix = e.unix
     for d in list(fleet.deployments.values()):
         if d.ahead is not None and not d.removed:
             _look_at_deployment(fleet, d, e.at, out)
+    burst.release_all(fleet, e.at, out)  # another hour may have its own budget
 
 
 def warm_asked(fleet: Fleet, e: WarmAsked, out: list[Action]) -> None:
@@ -112,6 +116,8 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
             if r is not None:
                 r.timer_at = NEVER
                 _look(fleet, r, e.at, out)
+        elif kind in ("provider", "ping"):
+            providers.tick(fleet, kind, key, when, e.at, out)
         elif kind == "base":
             d = fleet.deployments.get(key)
             if d is not None and d.demand is not None:

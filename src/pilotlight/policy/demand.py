@@ -9,6 +9,7 @@ from pilotlight.fleet.demand import EDGES, Demand, Frontier, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
 from pilotlight.policy import cold_rate, gaps, value
+from pilotlight.policy.load import load
 
 SHORT, LONG = 2 * 3600.0, 7 * 86400.0
 """Seconds over which the share of the time that a level is busy is taken, at least and at most [G]."""
@@ -34,9 +35,6 @@ YOUNG = 8.0
 LASTS = 0.15
 """Of the wait from which a request is cold: work for one more replica that is over sooner waits its turn [G]."""
 
-UNTIMED = 5.0
-"""Seconds that a request is taken to run before one has been timed [G]."""
-
 STARTS = 1.0
 """Starts that a cold request counts for at least [G]: where the band would allow more of them, hardly anything is
 saved by it, and the next burst is not known."""
@@ -44,30 +42,8 @@ saved by it, and the next burst is not known."""
 MANY = 400
 """Cold requests of one spell that say what a request must cost [G]; a flood that comes once says it no louder."""
 
-TELLING = 1.0
-"""Seconds of waiting requests that tell how fast they come [G]."""
-
 SERVICE_WEIGHT = 0.1
 """Of the latest request in how long one is taken to run."""
-
-
-def load(d: DeploymentState, now: float) -> float:
-    """Requests that want to run side by side: those that do, and of those that wait as many as would if none had
-    had to wait, and what it takes to have the others done soon.
-
-    By Little's law a stream of r requests a second, each running for s seconds, has r x s of them running.
-    """
-    waiting = len(d.held)
-    demand = d.demand
-    if not waiting or demand is None:
-        return d.in_flight + waiting
-    since = now - next(iter(d.held.values())).at
-    service = UNTIMED if demand.service is None else demand.service
-    if since <= service:
-        soon_there = waiting / since * service if since > TELLING else 0.0
-        return max(d.in_flight + waiting, soon_there)
-    soon = max(service, 0.5 * value.start_seconds(d))
-    return d.in_flight + min(waiting, waiting * service * (1 / since + 1 / soon))
 
 
 def follow(fleet: Fleet, d: DeploymentState, now: float) -> None:
@@ -75,6 +51,8 @@ def follow(fleet: Fleet, d: DeploymentState, now: float) -> None:
     demand = d.demand
     assert demand is not None
     n = load(d, now) if d.held else d.in_flight
+    if demand.until < n <= demand.above:
+        return
     while n > demand.above:
         _rise(fleet, d, demand, now)
     while n <= demand.until:
@@ -105,11 +83,21 @@ def _rise(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     level.busy, level.busy_since, level.waited = True, now, 0
     if k:
         level.guessed = demand.service is None
-        level.unmet = sum(r.state is READY for r in d.replicas.values()) <= k
+        level.unmet = not _are_ready(d, k + 1)
     else:
-        level.unmet = not d.in_flight
+        level.unmet = d.in_flight == d.away  # what others answer meets no replica
         _spell(fleet, level, True, now)
     bounds(d, demand, k + 1)
+
+
+def _are_ready(d: DeploymentState, enough: int) -> bool:
+    """Whether so many are."""
+    for r in d.replicas.values():
+        if r.state is READY:
+            enough -= 1
+            if not enough:
+                return True
+    return False
 
 
 def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
@@ -132,7 +120,10 @@ def begin(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     """The first level gets busy, and has a replica: `follow` for what comes most often."""
     level = demand.levels[0]
     level.busy, level.busy_since, level.waited, level.unmet = True, now, 0, False
-    _spell(fleet, level, True, now)
+    level.new_spells += 1
+    gap = now - level.idle_since
+    if gap > 0.0:
+        _gap(fleet, level, True, gap)
     demand.busy, demand.until, demand.above = 1, 0, d.spec.target_requests
 
 
@@ -140,7 +131,8 @@ def end(demand: Demand, now: float) -> None:
     """The first level is busy no more."""
     level = demand.levels[0]
     level.busy, level.idle_since = False, now
-    level.new_busy += now - (level.busy_since if level.busy_since > level.as_of else level.as_of)
+    since = level.busy_since
+    level.new_busy += now - (since if since > level.as_of else level.as_of)
     demand.busy, demand.until, demand.above = 0, -1, 0
 
 
@@ -153,20 +145,24 @@ def bounds(d: DeploymentState, demand: Demand, busy: int) -> None:
 def _spell(fleet: Fleet, level: Level, first: bool, began: float) -> None:
     """One has come, after a gap."""
     level.new_spells += 1
-    gap = began - level.idle_since
     if level.unmet:
         level.missed = FORGET * level.missed + 1.0
         level.cold *= FORGET
-    if gap <= 0.0:  # the first one comes after none
-        return
+    gap = began - level.idle_since
+    if gap > 0.0:  # the first one comes after none
+        _gap(fleet, level, first, gap)
+
+
+def _gap(fleet: Fleet, level: Level, first: bool, gap: float) -> None:
     known = level.gaps
     i = gaps.bin_of(gap)
     known.counts[i] += 1.0
     known.seconds[i] += gap
-    known.total += 1.0
+    known.total = total = known.total + 1.0
     if not level.unmet:
-        level.met[i] = level.met.get(i, 0) + 1
-    if first and known.total <= YOUNG:
+        met = level.met
+        met[i] = met[i] + 1 if i in met else 1
+    if first and total <= YOUNG:
         gaps.learn(fleet.prices.young, gap)
 
 
@@ -245,7 +241,7 @@ def colds(d: DeploymentState, level: Level) -> float:
     it, but no more than it can serve in the time in which another would start."""
     seen = (level.cold + FEW) / (level.missed + FEW)
     service = d.demand.service if d.demand is not None else None
-    if service is None:
+    if service is None or seen <= 1.0:
         return seen
     return min(seen, max(1.0, d.spec.target_requests * value.start_seconds(d) / max(service, 1e-3)))
 
@@ -286,7 +282,7 @@ def _boost(d: DeploymentState) -> float:
 
 def second(fleet: Fleet, d: DeploymentState) -> float:
     """USD for a second of an on-demand replica."""
-    return fleet.goal.on_demand * max(1, d.spec.need.gpus)
+    return fleet.goal.on_demand * (d.spec.need.gpus or 1)
 
 
 def price_of(fleet: Fleet, d: DeploymentState, level: Level, k: int, gap: float) -> float:

@@ -7,7 +7,7 @@ from pilotlight.fleet.actions import Action, Assign, Moved, Refuse, Sleep, Start
 from pilotlight.fleet.deployment import Need
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Held, Replica
 from pilotlight.fleet.states import ASLEEP, COMING, GOING, GONE, READY, Cause, State, after
-from pilotlight.policy import keep_alive, sleeping, warmer
+from pilotlight.policy import keep_alive, rental, sleeping, warmer
 from pilotlight.policy.placement import Place
 
 RECHECK = 60.0
@@ -68,6 +68,8 @@ def _start(
     for device, size in zip(r.devices, r.gpu_memory, strict=True):
         host.devices[device] = host.devices.get(device, 0) + size
     d.reconsider()
+    if d.bursting is not None and not small:
+        rental.started(d.bursting)
     among[r.id] = fleet.replicas[r.id] = r
     look_at(fleet, r, now + d.spec.startup_timeout)
     plan, techniques = d.spec.plan, d.spec.techniques
@@ -169,9 +171,10 @@ def assign(
     because: str,
     stands_in: str | None = None,
 ) -> None:
+    if not r.in_flight:
+        r.idle_since = NEVER
     r.in_flight += 1
     d.in_flight += 1
-    r.idle_since = NEVER
     r.keep_alive = keep_alive
     fleet.assigned[request] = r
     out.append(Assign(request, r.id, because, stands_in))
@@ -211,7 +214,10 @@ def refuse_held(
         d.patient.clear()
     for h in held:
         del fleet.holding[h.id]
-        out.append(Refuse(h.id, status, code, because, retry_after, replica))
+        if h.id in fleet.sent:  # it is hedged, and its provider may answer it still
+            rental.alone(fleet, d, fleet.sent[h.id], fleet.sent[h.id].at)
+        else:
+            out.append(Refuse(h.id, status, code, because, retry_after, replica))
 
 
 def forgo_warmer(d: DeploymentState) -> None:
@@ -284,8 +290,8 @@ def is_kept(d: DeploymentState, r: Replica) -> bool:
     floor = d.floor
     if d.delays is not None and d.spec.scale_down_delay:
         floor = max(floor, d.delays.granted)
-    if not floor or d.removed:
-        return False
+    if not floor or d.removed or len(d.replicas) <= floor:
+        return bool(floor) and not d.removed
     counted = [o for o in d.replicas.values() if o.state is READY or o.is_put_aside]
     if r not in counted:  # one that sleeps by itself is woken where too few are up
         return len(counted) < floor

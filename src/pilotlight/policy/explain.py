@@ -6,7 +6,7 @@ from math import isfinite
 import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.policy import base, cold_rate, gaps, keep_alive, scaling
+from pilotlight.policy import base, cold_rate, gaps, keep_alive, providers, scaling
 from pilotlight.policy import demand as traffic
 
 MOST_LEVELS = 20
@@ -70,6 +70,8 @@ class Explained(msgspec.Struct, frozen=True):
     """Where it is sized from the traffic."""
     cold_request: ColdRequest
     """What a request that waits too long counts for."""
+    providers: list[providers.Known]
+    """To which its requests may go, in the order in which they are tried."""
 
 
 def explain(fleet: Fleet, d: DeploymentState, now: float) -> Explained:
@@ -87,6 +89,7 @@ def explain(fleet: Fleet, d: DeploymentState, now: float) -> Explained:
         keep_alive=[_kept(fleet, d, k) for k in range(_levels(d))],
         base=_rents(fleet, d, now),
         cold_request=ColdRequest(traffic.usd(fleet, d), _because(fleet, d)),
+        providers=providers.of(fleet, () if spec.burst is None else spec.burst.providers, now),
     )
 
 

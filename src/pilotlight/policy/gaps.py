@@ -41,9 +41,11 @@ def frontier(gaps: Gaps, prior: Gaps) -> Frontier:
     scale = PRIOR / prior.total
     left = everything = gaps.total + PRIOR
     kept = 0.0
-    stays, worth, idle, missed = [0.0], list[float](), [0.0], [1.0]
-    bins = zip(gaps.counts, prior.counts, gaps.seconds, prior.seconds, EDGES, strict=True)
-    for n, n_prior, seconds, seconds_prior, edge in bins:
+    hull = [(0.0, 0.0, 1.0, 0.0)]  # keep-alive, idle seconds, share missed, worth
+    _, idle, missed, worth = hull[0]
+    for n, n_prior, seconds, seconds_prior, edge in zip(
+        gaps.counts, prior.counts, gaps.seconds, prior.seconds, EDGES, strict=True
+    ):
         n += scale * n_prior  # noqa: PLW2901
         if n < 1e-9:
             continue
@@ -51,22 +53,16 @@ def frontier(gaps: Gaps, prior: Gaps) -> Frontier:
         kept += seconds + scale * seconds_prior
         cost = (kept + edge * left) / everything
         share = left / everything
-        while True:
-            price = (cost - idle[-1]) / (missed[-1] - share)
-            if price > 0.0 and (not worth or price > worth[-1]):
-                break
-            if len(stays) == 1:  # it costs no more than not keeping at all
+        while (price := (cost - idle) / (missed - share)) <= worth:
+            if len(hull) == 1:  # it costs no more than not keeping at all
                 price = 0.0
                 break
-            stays.pop()
-            idle.pop()
-            missed.pop()
-            worth.pop()
-        stays.append(edge)
-        idle.append(cost)
-        missed.append(max(0.0, share))
-        worth.append(price)
-    return Frontier(tuple(stays), tuple(worth), tuple(idle), tuple(missed))
+            hull.pop()
+            _, idle, missed, worth = hull[-1]
+        idle, missed, worth = cost, share if share > 0.0 else 0.0, price
+        hull.append((edge, idle, missed, worth))
+    stays, idles, misses, worths = zip(*hull, strict=True)
+    return Frontier(stays, worths[1:], idles, misses)
 
 
 def best(f: Frontier, worth: float) -> int:

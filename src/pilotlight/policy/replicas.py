@@ -15,9 +15,8 @@ from pilotlight.fleet.events import (
     Stopped,
 )
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
-from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import COMING, GOING, RESTING, SERVING, Cause, State
-from pilotlight.policy import backoff, effects, eviction, placement, scheduled, value, warming
+from pilotlight.policy import backoff, burst, effects, eviction, placement, scheduled, value, warming
 from pilotlight.policy.balance import balance, settle, within_budget
 
 
@@ -25,10 +24,6 @@ def progressed(fleet: Fleet, e: Progressed, out: list[Action]) -> None:
     r = fleet.replicas.get(e.replica)
     if r is not None and r.state is State.STARTING:
         r.stage = e.stage
-        if e.stage is Stage.FETCH:
-            r.fetching_since = e.at
-        elif e.stage in value.needs_weights(fleet.deployments[r.deployment].spec.plan):
-            value.weights_are_here(r, e.at)
 
 
 def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
@@ -38,9 +33,8 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
     how = "awake" if r.state is State.WAKING else "up"
     effects.move(r, Cause.CAME_UP, e.at, out, f"{how} after {e.at - r.ordered_at:.3g} s")
-    value.weights_are_here(r, e.at)
     if not r.small:
-        value.learn(d, r, e.at - r.ordered_at)
+        value.learn(d, r, e.at - r.ordered_at, e.fetched)
     r.ready_at = r.idle_since = e.at
     r.stage = None
     if not r.small:
@@ -78,6 +72,7 @@ def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[A
     d.last_reason = reason
     d.warm_asked = False
     if not any(o.state in SERVING or o.state in RESTING for o in d.every):
+        burst.release(fleet, d, now, out, refused=True)
         text = f"{d.spec.id} could not be started: {reason}"
         effects.refuse_held(fleet, d, out, 503, "start_failed", text, r.id, d.retry_at - now, patient=False)
     balance(fleet, d, now, out)
@@ -183,8 +178,6 @@ def sized(fleet: Fleet, e: Sized, out: list[Action]) -> None:
     d = fleet.deployments.get(e.deployment)
     if d is None:
         return
-    for r in d.every:
-        value.weights_are_here(r, e.at)
     if not _is_news(d, e):
         return
     starting = [r for r in d.every if r.state is State.STARTING and r.small == e.small]

@@ -7,8 +7,19 @@ from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
 from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.events import Arrived, Bounced, Finished
 from pilotlight.fleet.fleet import NEVER, Aside, DeploymentState, Fleet, Held, Replica
-from pilotlight.fleet.states import ASLEEP, DRAINING, GONE, READY, Cause, State
-from pilotlight.policy import base, classes, effects, predictive, routing, scaling, stand_in, value
+from pilotlight.fleet.states import ASLEEP, DRAINING, GONE, READY, SERVING, Cause, State
+from pilotlight.policy import (
+    base,
+    burst,
+    classes,
+    effects,
+    local_promise,
+    predictive,
+    routing,
+    scaling,
+    stand_in,
+    value,
+)
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, dispatch, settle
 
@@ -32,23 +43,29 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     if not d.held:
         r = routing.pick(d)
         if r is not None:
+            request = e.request
             r.in_flight += 1  # effects.assign, without the call
-            d.in_flight += 1
+            d.in_flight = n = d.in_flight + 1
             r.idle_since = NEVER
             r.keep_alive = e.keep_alive
-            fleet.assigned[e.request] = r
-            out.append(Assign(e.request, r.id, "a replica is ready"))
+            fleet.assigned[request] = r
+            out.append(Assign(request, r.id, "a replica is ready"))
             if d.delays is not None:
                 scaling.changed(fleet, d, e.at)
             if e.rank != STANDARD:
-                fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank))
+                fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank, e.remote))
             demand = d.demand
             if demand is not None:
-                demand.requests += 1
-                if demand.requests >= demand.work_up:
-                    traffic.sample(fleet, demand, e.request, e.at)
-                if d.in_flight > demand.above:
-                    _more_work(fleet, d, demand, e.at, out)
+                demand.requests = seen = demand.requests + 1
+                if seen >= demand.work_up:
+                    traffic.sample(fleet, demand, request, e.at)
+                if n > demand.above:
+                    if n == 1 and demand.levels and not demand.busy and not d.away:
+                        traffic.begin(fleet, d, demand, e.at)
+                        if e.at >= demand.look_at and base.look(fleet, d, e.at, out):
+                            balance(fleet, d, e.at, out)
+                    else:
+                        _more_work(fleet, d, demand, e.at, out)
                 if r.small:
                     balance(fleet, d, e.at, out)  # a full one starts beside it
                 return
@@ -56,36 +73,57 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
             if (r.small or r.in_flight > d.spec.target_requests) and len(d.current()) < d.spec.max_replicas:
                 balance(fleet, d, e.at, out)
             return
-    if e.stand_in is None or not stand_in.takes(fleet, d, e, out):
-        if classes.is_full(d) and not classes.push_out(fleet, d, out):
-            classes.refuse(d, e.request, out)
-            return
-        _hold(fleet, d, e, out)
+    if (e.stand_in is None or not stand_in.takes(fleet, d, e, out)) and not _waits(fleet, d, e, out):
+        return
     if d.demand is not None:
         d.demand.requests += 1
         if d.in_flight + len(d.held) > d.demand.above:
             _more_work(fleet, d, d.demand, e.at, out)
-        if d.replicas and d.current():
+        if d.replicas and _serves(d):
             return  # its next replica is seen to when it has wanted one for long enough
     # One that waits for room gets none by one more request, and is looked at again anyway.
     if NEVER in (d.waiting_since, d.timer_at):
         balance(fleet, d, e.at, out)
 
 
-def _hold(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> None:
-    d.held[e.request] = Held(e.request, e.at, e.keep_alive, e.rank)
+def _waits(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> bool:
+    """It is held, or sent to a provider, or both. False where it is refused."""
+    full = classes.is_full(d)
+    h = Held(e.request, e.at, e.keep_alive, e.rank, e.remote)
+    hedged = h.remote is not None and h.remote.hedge
+    if h.remote is not None and (full or not hedged) and burst.takes(fleet, d, h, e.at, out, full=full):
+        if d.delays is not None:
+            scaling.changed(fleet, d, e.at)
+        return True
+    if full and not classes.push_out(fleet, d, out):
+        classes.refuse(d, e.request, out)
+        return False
+    _hold(fleet, d, h, out)
+    if hedged:
+        burst.hedge(fleet, d, h, e.at, out)
+    return True
+
+
+def _hold(fleet: Fleet, d: DeploymentState, e: Held, out: list[Action]) -> None:
+    d.held[e.id] = e
     if e.rank == CRITICAL:
-        d.urgent[e.request] = None
-    fleet.holding[e.request] = d.spec.id
-    out.append(Hold(e.request, _why(d, e.at)))
+        d.urgent[e.id] = None
+    fleet.holding[e.id] = d.spec.id
+    out.append(Hold(e.id, _why(d, e.at)))
+
+
+def _serves(d: DeploymentState) -> bool:
+    """Whether one that is as declared serves or will."""
+    mark = d.spec.fingerprint
+    for r in d.replicas.values():  # noqa: SIM110 (any takes twice as long, and this runs with every held request)
+        if r.state in SERVING and r.fingerprint == mark:
+            return True
+    return False
 
 
 def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
     """For the policies that learn from traffic."""
-    if d.in_flight == 1 and demand.levels and not demand.busy:
-        traffic.begin(fleet, d, demand, now)
-    else:
-        traffic.follow(fleet, d, now)
+    traffic.follow(fleet, d, now)
     if demand.busy > 1 and demand.levels[demand.busy - 1].unmet:
         effects.look_again(fleet, d, now + traffic.lasting(fleet))
     if now >= demand.look_at and base.look(fleet, d, now, out):
@@ -97,11 +135,13 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     if r is None:
         _left(fleet, e, out)
         return
-    r.in_flight -= 1  # effects.release, without the call
-    if not r.in_flight:
+    r.in_flight = running = r.in_flight - 1  # effects.release, without the call
+    if not running:
         r.idle_since = e.at
     if fleet.asides:
-        _aside(fleet, e.request, e.at)
+        _aside(fleet, e.request, r, e.at, over=True)
+    if fleet.sent:
+        _nobody_waits(fleet, e.request)
     d = fleet.deployments.get(r.deployment)
     if d is None:
         return
@@ -110,7 +150,8 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     if e.ok:
         r.served += 1
         if not r.small:
-            d.failures = 0
+            if d.failures:
+                d.failures = 0
         elif d.warming is not None:
             d.warming.failures = 0
     if (d.held or d.patient) and r.state is READY:
@@ -126,7 +167,7 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
                 traffic.follow(fleet, d, e.at)
     if d.delays is not None:
         scaling.changed(fleet, d, e.at)
-    if r.in_flight:
+    if running or r.in_flight:
         return
     if r.state is DRAINING:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
@@ -139,6 +180,7 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
 
 def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     """A held request's client has gone. A start goes on; a wish for room that nobody else has is dropped."""
+    _nobody_waits(fleet, e.request)
     name = fleet.holding.pop(e.request, None)
     if name is None:
         return
@@ -155,11 +197,22 @@ def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         balance(fleet, d, e.at, out)
 
 
-def _aside(fleet: Fleet, request: str, now: float) -> Aside | None:
-    """What is known of a request that no longer runs, beside where it ran."""
+def _nobody_waits(fleet: Fleet, request: str) -> None:
+    """For what a provider does with it; it has to be paid all the same."""
+    sent = fleet.sent.get(request)
+    if sent is not None:
+        sent.over = True
+
+
+def _aside(fleet: Fleet, request: str, ran: Replica, now: float, *, over: bool) -> Aside | None:
+    """What is known of a request that no longer runs, beside where it ran. `over`: it ran to its end."""
     aside = fleet.asides.pop(request, None)
-    if aside is not None and aside.asked is not None:
+    if aside is None:
+        return None
+    if aside.asked is not None:
         stand_in.over(fleet, aside.asked, now)
+    if aside.timed is not None:
+        local_promise.timed(fleet, ran, now - aside.timed if over else None)
     return aside
 
 
@@ -168,19 +221,20 @@ def bounced(fleet: Fleet, e: Bounced, out: list[Action]) -> None:
     r = effects.release(fleet, e.request, e.at)
     if r is None:
         return
-    aside = _aside(fleet, e.request, e.at) if fleet.asides else None
+    aside = _aside(fleet, e.request, r, e.at, over=False) if fleet.asides else None
     ran = fleet.deployments.get(r.deployment)
     d = ran
     if aside is not None and aside.asked is not None:
         d = fleet.deployments.get(aside.asked.spec.id)
+    suspect = r.state is READY
+    if suspect:
+        effects.move(r, Cause.BOUNCED, e.at, out, "a request could not reach it")
     if d is None or d.removed or fleet.closing:
         name = r.deployment if d is None else d.spec.id
         out.append(Refuse(e.request, 503, "model_gone", f"{name} is being taken down"))
     else:
-        classes.back(fleet, d, _again(e, r, aside), e.at)
-        out.append(Hold(e.request, f"{r.id} could not be reached"))
-    if r.state is READY:
-        effects.move(r, Cause.BOUNCED, e.at, out, "a request could not reach it")
+        _back(fleet, d, _again(e, r, aside), r, e.at, out)
+    if suspect:
         out.append(Probe(r.id, "a request could not reach it"))
     elif r.state is DRAINING and not r.in_flight:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
@@ -190,9 +244,19 @@ def bounced(fleet: Fleet, e: Bounced, out: list[Action]) -> None:
         balance(fleet, d, e.at, out)
 
 
+def _back(fleet: Fleet, d: DeploymentState, h: Held, r: Replica, now: float, out: list[Action]) -> None:
+    if h.id in fleet.sent:  # it was hedged, and its provider may still answer, or has
+        if fleet.sent[h.id].answered_at is not None:
+            return
+    elif h.remote is not None and h.rank != BATCH and burst.takes(fleet, d, h, now, out, full=False):
+        return
+    classes.back(fleet, d, h, now)
+    out.append(Hold(h.id, f"{r.id} could not be reached"))
+
+
 def _again(e: Bounced, r: Replica, aside: Aside | None) -> Held:
     if aside is None:
-        return Held(e.request, e.at, r.keep_alive)
+        return Held(e.request, e.at, r.keep_alive, remote=e.remote)
     # A batch request keeps its deadline; how long others have waited counts from now.
     return aside.held if aside.held.rank == BATCH else replace(aside.held, at=e.at)
 
@@ -200,8 +264,9 @@ def _again(e: Bounced, r: Replica, aside: Aside | None) -> Held:
 def _why(d: DeploymentState, now: float) -> str:
     if now < d.retry_at:
         return f"the last start failed; the next one is due in {d.retry_at - now:.3g} s"
-    if any(r.state is READY for r in d.replicas.values()):
-        return "all replicas are busy"
+    for r in d.replicas.values():
+        if r.state is READY:
+            return "all replicas are busy"
     states = [r.state for r in d.replicas.values()]
     if State.STARTING in states:
         return "a replica is starting"

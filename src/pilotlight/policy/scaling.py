@@ -5,7 +5,17 @@ from collections.abc import Callable
 from pilotlight.fleet.ahead import Ahead, Delays
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.forecast import Forecast
-from pilotlight.policy import base, bounds, by_load, effects, operator, persistent, predictive, scheduled
+from pilotlight.policy import (
+    base,
+    bounds,
+    by_load,
+    effects,
+    operator,
+    persistent,
+    predictive,
+    rental,
+    scheduled,
+)
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.ask import Ask
 
@@ -29,6 +39,7 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     n = by_load.replicas(fleet, d, now)
     if demand is not None and n < demand.busy:  # those above have not lasted yet
         effects.look_again(fleet, d, demand.levels[n].busy_since + traffic.lasting(fleet))
+    n = _not_left(fleet, d, n, now)
     if d.delays is not None:
         n = min(n, follow(fleet, d, n, now))
     if n < 1 and d.warm_asked:
@@ -70,7 +81,13 @@ def changes_at(d: DeploymentState, s: Delays) -> float:
 
 def changed(fleet: Fleet, d: DeploymentState, now: float) -> None:
     """Its requests are more or fewer; for the sake of the delays."""
-    follow(fleet, d, by_load.replicas(fleet, d, now), now)
+    follow(fleet, d, _not_left(fleet, d, by_load.replicas(fleet, d, now), now), now)
+
+
+def _not_left(fleet: Fleet, d: DeploymentState, n: int, now: float) -> int:
+    """Of the replicas that its requests ask for, those that are not left to providers."""
+    b = d.bursting
+    return n if b is None or not b.sent else rental.wanted(fleet, d, b, n, now)
 
 
 def only_hopes(d: DeploymentState) -> bool:

@@ -27,7 +27,7 @@ def takes(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> bo
     because = f"{d.spec.id} is not up; {other.spec.id} stands in"
     # How long its replica stays was said by those who asked for it.
     effects.assign(fleet, other, r, e.request, r.keep_alive, out, because, other.spec.id)
-    fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank), d)
+    fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank, e.remote), d)
     d.in_flight += 1
     d.away += 1
     d.warm_asked = True

@@ -6,12 +6,16 @@ from typing import Any
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.actions import Action, WakeAt
 from pilotlight.fleet.fleet import Fleet
-from pilotlight.policy import configure, replicas, requests, rest
+from pilotlight.policy import configure, remote, replicas, requests, rest
 
 HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
     ev.Arrived: requests.arrived,
     ev.Finished: requests.finished,
     ev.Bounced: requests.bounced,
+    ev.Answered: remote.answered,
+    ev.Declined: remote.declined,
+    ev.Charged: remote.charged,
+    ev.Spent: remote.spent,
     ev.Progressed: replicas.progressed,
     ev.Ready: replicas.ready,
     ev.StartFailed: replicas.start_failed,
@@ -41,7 +45,13 @@ def step(fleet: Fleet, event: ev.Event) -> tuple[Fleet, list[Action]]:
     """
     out: list[Action] = []
     HANDLERS[type(event)](fleet, event, out)
-    if fleet.timers and fleet.timers[0][0] < fleet.wake_at:
-        fleet.wake_at = fleet.timers[0][0]
-        out.append(WakeAt(fleet.wake_at, "the next deadline"))
+    timers = fleet.timers
+    if timers and timers[0][0] < fleet.wake_at:
+        wake(fleet, out)
     return fleet, out
+
+
+def wake(fleet: Fleet, out: list[Action]) -> None:
+    """Asks for a Tick at the next deadline. Who calls a handler by himself asks as `step` does whether it is to be."""
+    fleet.wake_at = fleet.timers[0][0]
+    out.append(WakeAt(fleet.wake_at, "the next deadline"))

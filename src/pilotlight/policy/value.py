@@ -10,8 +10,7 @@ arrival rate that decays in place of the ageing.
 from math import exp, inf, log
 
 from pilotlight.coldstart.learned import DOWNLOAD
-from pilotlight.fleet.fleet import NEVER, DeploymentState, Replica
-from pilotlight.fleet.plan import Plan, Stage
+from pilotlight.fleet.fleet import DeploymentState, Replica
 from pilotlight.fleet.states import State
 from pilotlight.policy.placement import Less
 
@@ -48,31 +47,13 @@ def rate(d: DeploymentState, now: float) -> float:
     return d.uses * exp((d.used_at - now) / TAU) / TAU
 
 
-def learn(d: DeploymentState, r: Replica, seconds: float) -> None:
-    """From one that came up; not from a start that had to download, for the next one will not."""
+def learn(d: DeploymentState, r: Replica, seconds: float, fetched: float) -> None:
+    """From one that came up; not from a start that had to download, for the next one will not. `fetched` is how many
+    of the `seconds` it waited for its weights."""
     if r.woken:
         d.wake_took = _mean(d.wake_took, d.spec.wake_seconds, seconds)
-    elif not r.downloaded:
+    elif fetched < DOWNLOAD:
         d.start_took = _mean(d.start_took, d.spec.start_seconds, seconds)
-
-
-def needs_weights(plan: Plan) -> frozenset[Stage]:
-    """The steps that cannot begin before the plan's fetch is over."""
-    given = frozenset(g for s in plan.steps if s.name is Stage.FETCH for g in s.gives)
-    return frozenset(s.name for s in plan.steps if s.needs & given)
-
-
-def weights_are_here(r: Replica, now: float) -> None:
-    """Ends its fetch, if one is under way, and sees whether it was a download.
-
-    The kernel is told when steps begin and not when they end. A fetch is over as soon as a better estimate comes of
-    it, or a step that needs it begins, or the replica is ready, whichever is first. Where a step waited for a slow
-    import just as well, and no estimate came, that import may be taken for a download: rather nothing is learned
-    than something wrong.
-    """
-    if r.fetching_since != NEVER:
-        r.downloaded = now - r.fetching_since >= DOWNLOAD
-        r.fetching_since = NEVER
 
 
 def _mean(learned: float | None, said: float | None, seconds: float) -> float:
@@ -81,7 +62,10 @@ def _mean(learned: float | None, said: float | None, seconds: float) -> float:
 
 
 def start_seconds(d: DeploymentState) -> float:
-    return _first(d.start_took, d.spec.start_seconds, UNKNOWN)
+    took = d.start_took
+    if took is None:
+        took = d.spec.start_seconds
+    return UNKNOWN if took is None else took
 
 
 def wake_seconds(d: DeploymentState) -> float:

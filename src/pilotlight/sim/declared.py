@@ -41,12 +41,12 @@ def configured(
     pool = config.simulation.hosts
     found = models(config, names)
     deployments = tuple(_deployment(config, name, model, starts) for name, model in found.items())
-    goal = declared.goal(config)
+    goal, providers = declared.goal(config), declared.providers(config)
     if pool is not None:
-        return Configured(at, deployments, (_pooled(pool),), _free(goal), unix)
+        return Configured(at, deployments, (_pooled(pool),), _free(goal), unix, providers)
     most = max((m.gpus for model in found.values() for m in (model, model.small())), default=0)
     devices = tuple(Device(i, ENDLESS) for i in range(most)) if most > 1 else ()
-    return Configured(at, deployments, (Host("simulated", devices=devices),), goal, unix)
+    return Configured(at, deployments, (Host("simulated", devices=devices),), goal, unix, providers)
 
 
 def slots(model: Model) -> int:

@@ -5,13 +5,16 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from pilotlight.fleet.actions import (
+    Action,
     Assign,
     Hold,
     Moved,
     Note,
+    Ping,
     Probe,
     Refuse,
     Rented,
+    Send,
     Sleep,
     Start,
     Stop,
@@ -21,11 +24,10 @@ from pilotlight.fleet.actions import (
 )
 from pilotlight.fleet.events import Arrived, Configured, Event, Finished, Tick
 from pilotlight.fleet.fleet import Fleet
-from pilotlight.policy.step import step
+from pilotlight.policy.requests import arrived, finished
+from pilotlight.policy.step import step, wake
 
-Effect = Start | Stop | Probe | Sleep | Wake | Trim | Refuse | Moved | Rented | Note
-
-NEVER = float("inf")
+Effect = Start | Stop | Probe | Sleep | Wake | Trim | Send | Ping | Refuse | Moved | Rented | Note
 
 
 class World(Protocol):
@@ -36,6 +38,57 @@ class World(Protocol):
         ...
 
 
+class _Course:
+    """What is to come, and what follows from what the kernel orders."""
+
+    __slots__ = ("asked", "heap", "held", "order", "placed", "told", "waited", "world")
+
+    def __init__(
+        self,
+        waited: Callable[[str, float], None],
+        world: World,
+        told: Callable[[Effect, float], None],
+        placed: dict[str, str] | None,
+    ) -> None:
+        self.waited, self.world, self.told, self.placed = waited, world, told, placed
+        self.heap: list[tuple[float, int, Event]] = []
+        self.order = 0
+        self.held: dict[str, tuple[float, float]] = {}
+        """Since when, and seconds that it will run."""
+        self.asked: Tick | None = None
+        """The latest; those that were asked for before it do not count any more."""
+
+    def comes(self, at: float, event: Event) -> None:
+        self.order += 1
+        heappush(self.heap, (at, self.order, event))
+
+    def carry_out(self, actions: list[Action], now: float, service: float) -> None:
+        """`service`: seconds that a request which has come just now runs."""
+        for action in actions:
+            if isinstance(action, Assign):
+                self._runs(action, now, service)
+            elif isinstance(action, Hold):
+                self.held[action.request] = (now, service)
+            elif isinstance(action, WakeAt):
+                self.asked = Tick(action.at)
+                self.comes(action.at, self.asked)
+            else:
+                if isinstance(action, Send):
+                    self.held.pop(action.request, None)
+                self.told(action, now)
+                for event in self.world.follows(action, now):
+                    self.comes(event.at, event)
+
+    def _runs(self, action: Assign, now: float, service: float) -> None:
+        request = action.request
+        if request in self.held:
+            since, service = self.held.pop(request)
+            self.waited(request, now - since)
+        if self.placed is not None:
+            self.placed[request] = action.replica
+        self.comes(now + service, Finished(now + service, request))
+
+
 def run(
     configured: Configured,
     arrivals: Iterable[tuple[Arrived, float]],
@@ -43,58 +96,51 @@ def run(
     world: World,
     told: Callable[[Effect, float], None],
     end: float,
+    placed: dict[str, str] | None = None,
 ) -> Fleet:
     """Replays `arrivals`, which come in order, each with the seconds that it runs, and what follows until `end`.
 
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
-    of every action but Assign, Hold and WakeAt, with its moment.
+    of every action but Assign, Hold and WakeAt, with its moment. `placed` gets the replica of each request, where
+    somebody wants to know.
     """
-    order = 0
-    wake: Tick | None = None
-    heap: list[tuple[float, int, Event]] = []
-    held: dict[str, tuple[float, float]] = {}
-    nothing = (None, 0.0)
-    coming = iter(arrivals)
-    arrival, seconds = next(coming, nothing)
-    arrives = NEVER if arrival is None else arrival.at
-    service = 0.0
-    event: Event = configured
-    fleet = Fleet()
-    while True:
-        fleet, actions = step(fleet, event)
-        now = event.at
-        for action in actions:
-            if isinstance(action, Assign):
-                request = action.request
-                if request in held:
-                    since, runs = held.pop(request)
-                    waited(request, now - since)
-                else:  # it has come just now
-                    runs = service
-                order += 1
-                heappush(heap, (now + runs, order, Finished(now + runs, request)))
-            elif isinstance(action, Hold):
-                held[action.request] = (now, service)
-            elif isinstance(action, WakeAt):
-                wake = Tick(action.at)
-                order += 1
-                heappush(heap, (action.at, order, wake))
-            else:
-                told(action, now)
-                for event in world.follows(action, now):
-                    order += 1
-                    heappush(heap, (event.at, order, event))
-        while True:
-            if heap and heap[0][0] < arrives:
-                event = heappop(heap)[2]
-                if isinstance(event, Tick) and event is not wake:
-                    continue  # another one has been asked for since
-            elif arrival is not None:
-                event, service = arrival, seconds
-                arrival, seconds = next(coming, nothing)
-                arrives = NEVER if arrival is None else arrival.at
-            else:
-                return fleet
+    course = _Course(waited, world, told, placed)
+    heap, carry_out = course.heap, course.carry_out
+    fleet, actions = step(Fleet(), configured)
+    carry_out(actions, configured.at, 0.0)
+    timers = fleet.timers
+    for arrival, service in arrivals:
+        arrives = arrival.at
+        if arrives > end:
             break
-        if event.at > end:
-            return fleet
+        while heap and heap[0][0] < arrives:
+            now, _, event = heappop(heap)
+            if type(event) is Finished:  # `step`, without the call, for what comes most often
+                actions = []
+                finished(fleet, event, actions)
+                if timers and timers[0][0] < fleet.wake_at:
+                    wake(fleet, actions)
+            elif type(event) is Tick and event is not course.asked:
+                continue
+            else:
+                fleet, actions = step(fleet, event)
+            if actions:
+                carry_out(actions, now, 0.0)
+        actions = []
+        arrived(fleet, arrival, actions)
+        if timers and timers[0][0] < fleet.wake_at:
+            wake(fleet, actions)
+        if (
+            len(actions) == 1 and type(actions[0]) is Assign and placed is None
+        ):  # nearly always: it runs at once
+            course.order += 1
+            arrives += service
+            heappush(heap, (arrives, course.order, Finished(arrives, arrival.request)))
+        else:
+            carry_out(actions, arrives, service)
+    while heap and heap[0][0] <= end:
+        now, _, event = heappop(heap)
+        if type(event) is not Tick or event is course.asked:
+            fleet, actions = step(fleet, event)
+            carry_out(actions, now, 0.0)
+    return fleet

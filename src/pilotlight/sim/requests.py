@@ -4,24 +4,38 @@ Requests are numbers, as text, because the kernel's names of requests are text. 
 wait: 8 bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from pilotlight.fleet.events import Arrived
+from pilotlight.fleet.provider import Remote
 from pilotlight.sim.trace import Floats, Trace
+
+BLOCK = 4096
+"""Requests that are there as Python's numbers at once."""
 
 
 class Replayed:
-    """`deployments`: of each of the trace's models."""
+    """`deployments`: of each of the trace's models. `bursting`: those whose requests may go to providers."""
 
     def __init__(
-        self, trace: Trace, deployments: Sequence[str], first_token: float, per_token: float
+        self,
+        trace: Trace,
+        deployments: Sequence[str],
+        first_token: float,
+        per_token: float,
+        bursting: Collection[str] = (),
     ) -> None:
         self.wait: Floats = np.zeros(len(trace))
         """Seconds from arrival to a replica; what none has taken is for others to mark."""
         self._names = tuple(deployments)
+        self._bursting = bursting
+        self._first_token = first_token
+        self._prompts: Any = trace.prompt_tokens.data
+        self._outputs: Any = trace.output_tokens.data
         service = first_token + per_token * trace.output_tokens.astype(np.float64)
         # A view gives plain floats, which are as fast again to reckon with as numpy's.
         self._t: Any = trace.t.data
@@ -31,9 +45,35 @@ class Replayed:
 
     def arrivals(self) -> Iterator[tuple[Arrived, float]]:
         """Each with the seconds that it runs."""
-        names = self._names
+        if self._bursting:
+            return self._leaving()
+        return chain.from_iterable(map(self._block, range(0, len(self._t), BLOCK)))
+
+    def _block(self, begin: int) -> Iterator[tuple[Arrived, float]]:
+        """A few at a time, and none of Python's own loops: it makes one object for each request."""
+        t = self._t[begin : begin + BLOCK].tolist()
+        models = self._model[begin : begin + BLOCK].tolist()
+        ids = map(str, range(begin, begin + len(t)))
+        came = map(Arrived, t, ids, map(self._names.__getitem__, models))
+        return zip(came, self._service[begin : begin + BLOCK].tolist(), strict=True)
+
+    def _leaving(self) -> Iterator[tuple[Arrived, float]]:
+        """The same; how long an answer becomes is not known when it is asked for."""
+        allowed = [name in self._bursting for name in self._names]
+        names, prompts = self._names, self._prompts
         for i, (at, model, seconds) in enumerate(zip(self._t, self._model, self._service, strict=True)):
-            yield Arrived(at, str(i), names[model]), seconds
+            remote = Remote(prompts[i]) if allowed[model] else None
+            yield Arrived(at, str(i), names[model], remote=remote), seconds
+
+    def size(self, request: str) -> tuple[str, int, int]:
+        """Its deployment, and the tokens of its prompt and of its answer."""
+        i = int(request)
+        return self._names[self._model[i]], self._prompts[i], self._outputs[i]
+
+    def answered(self, request: str, at: float) -> None:
+        """A provider gives its first token then: as if it had waited for a replica until a little before."""
+        i = int(request)
+        self._wait[i] = at - self._t[i] - self._first_token
 
     def waited(self, request: str, seconds: float) -> None:
         self._wait[int(request)] = seconds

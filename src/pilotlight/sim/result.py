@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pilotlight.cost.report import Report
 from pilotlight.sim.trace import Floats, Ints
 
 WINDOW = 1000
@@ -38,6 +39,14 @@ class Series(msgspec.Struct, frozen=True):
     cold: tuple[int, ...] = ()
     replicas: tuple[float, ...] = ()
     """That were up, on average."""
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """To a provider, for requests that were sent after the warm-up."""
+
+    burst_requests: int = 0
+    burst_usd: float = 0.0
+    ping_usd: float = 0.0
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -84,6 +93,11 @@ class Result(msgspec.Struct, frozen=True):
     windows: int
     windows_in_band: float | None
     windows_above_band: float | None
+    burst_requests: int
+    """That providers answered; what they cost, and pings, is in `cost_usd` too."""
+    burst_usd: float
+    ping_usd: float
+    by_provider: dict[str, Paid]
     seed: int
     faults: int
     """Rows that could not be read."""
@@ -93,11 +107,15 @@ class Result(msgspec.Struct, frozen=True):
     cpu_s: float
     requests_per_s: float | None
     series: Series
+    bill: Report | None = None
+    """By what replicas did, and what the same traffic would have cost otherwise; where it was asked for."""
 
     def figures(self) -> dict[str, Any]:
         """What --json prints."""
         found = msgspec.to_builtins(self)
         del found["series"]
+        if self.bill is None:
+            del found["bill"]
         return found
 
 

@@ -8,9 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pilotlight.cost.capacity import Bill, in_use
+from pilotlight.cost.declared import devices, price
+from pilotlight.cost.report import Report
 from pilotlight.fleet.declared import MONTH, goal
 from pilotlight.sim import declared, loop
-from pilotlight.sim.ledger import Bill, Devices, Ledger, Price, in_use
+from pilotlight.sim.billed import by_rung
+from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import Result, Series, waits
@@ -41,18 +45,31 @@ class _Played(msgspec.Struct):
     since: float
     """What is counted lies between these two moments of the trace."""
     until: float
+    placed: dict[str, str] | None = None
+    """The replica of each request, where a bill is wanted."""
+    cold_usd: float = 0.0
+    """What a cold request counted for in the end."""
 
 
 def simulate(
-    trace: Trace, config: Config, starts: StartTimes = DEFAULT, seed: int = 0, *, name: str = "default"
+    trace: Trace,
+    config: Config,
+    starts: StartTimes = DEFAULT,
+    seed: int = 0,
+    *,
+    name: str = "default",
+    bill: bool = False,
 ) -> Result:
-    """`name`: what the config is called. The figures are the same for the same arguments, but for the timings."""
+    """`name`: what the config is called. `bill`: whether it is wanted by what replicas did, which takes longer.
+    The figures are the same for the same arguments, but for the timings."""
     given = config.simulation
     names = [declared.deployment_of(config, model) for model in trace.models]
-    requests = Replayed(trace, names, given.first_token, given.per_token)
-    since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     models = declared.models(config, trace.models)
+    bursting = {n for n, model in models.items() if model.burst is not None and model.leave_house}
+    requests = Replayed(trace, names, given.first_token, given.per_token, bursting)
+    since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
+    played.placed = {} if bill else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
 
@@ -63,17 +80,20 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
         return 0.0, 0.0
     at = float(p.trace.t[0])
     configured = declared.configured(p.config, p.trace.models, p.starts, at, p.trace.epoch or 0.0)
-    world = SimulatedWorld(configured, p.starts, seed)
+    per_token = p.config.simulation.per_token
+    world = SimulatedWorld(configured, p.starts, seed, p.requests, per_token)
+    p.ledger.charges = world.providers.charges
     cpu, wall = time.process_time(), time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # it makes no circles, and looking for them takes a tenth of the time
     try:
         arrivals, end = p.requests.arrivals(), p.until + PATIENCE
-        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end)
+        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end, p.placed)
     finally:
         if collecting:
             gc.enable()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    p.cold_usd = fleet.prices.usd
     for request in (*p.ledger.refused, *fleet.holding):
         p.requests.wait[int(request)] = np.nan
     return cpu, wall
@@ -87,7 +107,8 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
     found = waits(
         ttft[counted], trace.model[counted], trace.models, objective.wait, (wanted.low, wanted.high)
     )
-    bill = _bill(p)
+    bill, paid = _bill(p), p.ledger.paid(p.since)
+    usd = bill.usd + sum(each.burst_usd + each.ping_usd for each in paid.values())
     best, always = _yardsticks(p)
     return Result(
         trace=trace.name,
@@ -110,15 +131,19 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         replica_hours=bill.replica_seconds / 3600,
         gpu_hours=bill.gpu_seconds / 3600,
         dedicated_gpu_hours=bill.dedicated_seconds / 3600,
-        cost_usd=bill.usd,
+        cost_usd=usd,
         oracle_cost_usd=best.cost_usd,
-        cost_over_oracle=bill.usd / best.cost_usd if best.cost_usd else None,
+        cost_over_oracle=usd / best.cost_usd if best.cost_usd else None,
         oracle_gpu_hours=best.gpu_hours,
         gpu_hours_over_oracle=bill.gpu_seconds / 3600 / best.gpu_hours if best.gpu_hours else None,
         always_on_usd=always * (p.until - p.since) * wanted.dedicated,
         windows=found.windows,
         windows_in_band=found.in_band,
         windows_above_band=found.above_band,
+        burst_requests=sum(each.burst_requests for each in paid.values()),
+        burst_usd=sum(each.burst_usd for each in paid.values()),
+        ping_usd=sum(each.ping_usd for each in paid.values()),
+        by_provider=paid,
         seed=seed,
         faults=trace.skipped,
         notes=(*trace.notes, *p.ledger.notes()),
@@ -126,15 +151,23 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         cpu_s=cpu_s,
         requests_per_s=len(trace) / cpu_s if cpu_s else None,
         series=_series(p, ttft > objective.wait),
+        bill=_by_rung(p, ttft) if p.placed is not None and len(trace) else None,
     )
 
 
+def _by_rung(p: _Played, ttft: Floats) -> Report:
+    return by_rung(
+        p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed or {}, p.requests.wait,
+        cold=(ttft > p.config.objective.wait) & (p.trace.t >= p.since), cold_usd=p.cold_usd, since=p.since,
+        until=p.until,
+    )  # fmt: skip
+
+
 def _bill(p: _Played) -> Bill:
-    prices, pool = p.config.prices, p.config.simulation.hosts
-    dedicated = prices.gpu_month_usd / MONTH
-    price = Price(dedicated, dedicated * prices.serverless_premium, prices.commitment)
-    devices = {name: Devices(max(1, m.gpus), max(1, m.small().gpus)) for name, m in p.models.items()}
-    bills = p.ledger.bills(price, devices, p.since, p.until).values()
+    pool = p.config.simulation.hosts
+    dedicated = p.config.prices.gpu_month_usd / MONTH
+    sizes = {name: devices(model) for name, model in p.models.items()}
+    bills = p.ledger.bills(price(p.config), sizes, p.since, p.until).values()
     replicas = sum(b.replica_seconds for b in bills)
     if pool is not None:
         seconds = pool.gpus * (p.until - p.since)

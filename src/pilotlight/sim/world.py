@@ -1,20 +1,30 @@
 """What follows from what the kernel orders, in virtual time: starts and wakes take their time, the rest none."""
 
-from pilotlight.fleet.actions import Probe, Sleep, Start, Stop, Trim, Wake
+from pilotlight.fleet.actions import Ping, Probe, Send, Sleep, Start, Stop, Trim, Wake
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.events import Configured, Event, Overhead, Ready, Recovered, Slept, Stopped
 from pilotlight.sim.loop import Effect
+from pilotlight.sim.providers import Asked, Nobody, SimulatedProviders
 from pilotlight.sim.starts import WAKE, StartTimes
 
 
 class SimulatedWorld:
     """Nothing fails, and nothing is measured to be other than it was declared."""
 
-    def __init__(self, configured: Configured, starts: StartTimes, seed: int) -> None:
+    def __init__(
+        self,
+        configured: Configured,
+        starts: StartTimes,
+        seed: int,
+        asked: Asked | None = None,
+        per_token: float = 0.0,
+    ) -> None:
+        """`asked` and `per_token`: for what goes to providers."""
         self._specs = {d.id: d for d in configured.deployments}
         self._sizes = {h.id: {d.id: d.memory for d in h.devices} for h in configured.hosts}
         self._starts = starts
         self._seed = seed
+        self.providers = SimulatedProviders(configured.providers, asked or Nobody(), per_token)
         self._started: dict[str, Start] = {}
         """Of replicas that are not gone."""
 
@@ -32,6 +42,8 @@ class SimulatedWorld:
                 return (Ready(now + self._wake_seconds(replica), replica),)
             case Probe(replica=replica):
                 return (Recovered(now, replica),)
+            case Send() | Ping():
+                return self.providers.follows(action, now)
             case Trim(host=host):
                 return (Overhead(now, host, 0),)
             case _:

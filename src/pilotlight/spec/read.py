@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import inspect as mi
 
 from pilotlight.errors import Problem
@@ -19,7 +20,17 @@ from pilotlight.spec.sources import is_repository
 from pilotlight.spec.tree import Items, Node, Scalar, Table, dotted
 from pilotlight.spec.types import TECHNIQUES
 from pilotlight.spec.variables import LATER, fill
-from pilotlight.spec.wants import QUANTITIES, Want, config_type, group_of, member, quantity, required, unwrap
+from pilotlight.spec.wants import (
+    QUANTITIES,
+    Want,
+    config_type,
+    group_of,
+    member,
+    quantity,
+    required,
+    struct_type,
+    unwrap,
+)
 from pilotlight.spec.wording import instead, range_fault, text_fault, unknown, wrong
 from pilotlight.spec.written import Where, Written
 from pilotlight.units import FOREVER, parse_duration, parse_fraction, parse_rate, parse_size
@@ -66,6 +77,13 @@ class Reader:
             return Config()
         value = self._value(config_type(), root, (), root.line)
         return value if isinstance(value, Config) else Config()
+
+    def of(self, struct: type[msgspec.Struct], root: Node | None) -> Any:
+        """Like `config`, for a file of another kind: None where not even a struct could be made of it."""
+        if root is None or (isinstance(root, Scalar) and root.kind == "null"):
+            return None
+        value = self._value(struct_type(struct), root, (), root.line)
+        return value if isinstance(value, struct) else None
 
     # -- by type ---------------------------------------------------------------------------------------------
 

@@ -5,41 +5,20 @@ could not be read, so that no fault is told twice.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from pilotlight.errors import Problem
-from pilotlight.spec import model_rules, scaling_rules
+from pilotlight.spec import model_rules, provider_rules, scaling_rules
 from pilotlight.spec.model import Config, Gpu
 from pilotlight.spec.model_rules import Faults, Here
 from pilotlight.spec.tree import dotted
 from pilotlight.spec.wants import DEFAULTS
+from pilotlight.spec.whole import File
 from pilotlight.spec.wording import instead
 from pilotlight.spec.written import Where, Written
 from pilotlight.units import format_fraction, format_size
 
 LOCAL_KEY = "local-cli"
 """What the server calls the token by which this machine's command line speaks to it."""
-
-
-class File(NamedTuple):
-    """What a rule of the whole file sees."""
-
-    config: Config
-    written: Written
-    env: Mapping[str, str]
-
-    def models(self) -> list[str]:
-        """The names of all models, also of those that could not be read."""
-        return [str(where[1]) for where in self.written.lines if len(where) == 2 and where[0] == "models"]
-
-    def aliases(self) -> Iterator[tuple[Where, str, str]]:
-        """Where it stands, the model, the alias."""
-        for name, model in self.config.models.items():
-            places = self.written.items.get(("models", name, "aliases"), [])
-            yield from ((where, name, alias) for where, alias in zip(places, model.aliases, strict=True))
-
-    def place(self, where: Where) -> str:
-        return f"{dotted(self.written.shown(where))} on line {self.written.lines[where]}"
 
 
 def names_are_given_once(file: File) -> Faults:
@@ -157,10 +136,14 @@ FILE_RULES: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = (
     (kept_replicas_fit, (("memory",),)),
     (stand_ins_are_other_models, ()),
     (the_band_has_a_width, (("objective", "cold_rate"),)),
+    *provider_rules.RULES,
 )
 """Each with the keys it reads; it is left out where one of them could not be read."""
 
-RUNNING: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = ((keys_are_set, ()),)
+RUNNING: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = (
+    (keys_are_set, ()),
+    *provider_rules.RUNNING,
+)
 """Rules that only matter where the file is served and not simulated."""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pilotlight.spec.types import Duration, Fraction, Memory, Positive, PositiveDuration
+from pilotlight.spec.types import Duration, FilePath, Fraction, Memory, Positive, PositiveDuration
 from pilotlight.spec.types import doc as _doc
 
 MOST_GPUS = 10_000
@@ -27,6 +27,13 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         PositiveDuration,
         _doc("The shortest time that dedicated capacity is rented for; an example until you set it."),
     ] = 3600.0
+    book: Annotated[
+        FilePath | None,
+        _doc(
+            "A price book of your own, whose entries replace the shipped examples of the same name in "
+            "`pilotlight prices` and `pilotlight advise`. Default: the examples."
+        ),
+    ] = None
 
 
 class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,9 +12,11 @@ from pilotlight.fleet.actions import (
     Hold,
     Moved,
     Note,
+    Ping,
     Probe,
     Refuse,
     Rented,
+    Send,
     Sleep,
     Start,
     Stop,
@@ -42,6 +44,12 @@ class Notes:
         self._take(action)
 
     def hold(self, action: Hold) -> None:
+        self._take(action)
+
+    def send(self, action: Send) -> None:
+        self._take(action)
+
+    def ping(self, action: Ping) -> None:
         self._take(action)
 
     def refuse(self, action: Refuse) -> None:

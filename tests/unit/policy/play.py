@@ -19,6 +19,7 @@ from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Device, Goal, Host, Need
 from pilotlight.fleet.fleet import NEVER, Fleet
 from pilotlight.fleet.plan import Stage
+from pilotlight.fleet.provider import Provider
 from pilotlight.fleet.states import Cause
 from pilotlight.policy.step import step
 
@@ -44,7 +45,14 @@ def sleepy(name: str = "m", **fields: Any):
 class Play:
     """`memory` and the members of `gpus` in GiB: what the one host has."""
 
-    def __init__(self, *deployments: Deployment, memory: float = 64, gpus: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        *deployments: Deployment,
+        memory: float = 64,
+        gpus: tuple[int, ...] = (),
+        providers: tuple[Provider, ...] = (),
+    ) -> None:
+        self.providers = providers
         self.fleet = Fleet()
         self.now = 100.0
         self.unix = 0.0
@@ -67,12 +75,14 @@ class Play:
             self.host = Host(
                 "local", int(memory * GIB), tuple(Device(i, n * GIB) for i, n in enumerate(gpus))
             )
-        return self.play(ev.Configured(self.now, deployments, (self.host,), self.goal, self.unix))
+        return self.play(
+            ev.Configured(self.now, deployments, (self.host,), self.goal, self.unix, self.providers)
+        )
 
     def ask(
         self, request: str, deployment: str = "m", keep_alive: float | None = None, **terms: Any
     ) -> list[str]:
-        """`terms`: `rank` and `stand_in` of the request."""
+        """`terms`: `rank`, `stand_in` and `remote` of the request."""
         return self.play(ev.Arrived(self.now, request, deployment, keep_alive, **terms))
 
     def ask_all(self, *requests: str, of: str = "m") -> list[str]:
@@ -88,8 +98,19 @@ class Play:
     def bounce(self, request: str) -> list[str]:
         return self.play(ev.Bounced(self.now, request))
 
-    def ready(self, replica: str) -> list[str]:
-        return self.play(ev.Ready(self.now, replica))
+    def answered(self, request: str, provider: str = "p") -> list[str]:
+        return self.play(ev.Answered(self.now, request, provider))
+
+    def charged(self, request: str, usd: float = 0.0, provider: str = "p", **how: Any) -> list[str]:
+        """Its provider is done with it. `how`: `ok` and `reason`."""
+        return self.play(ev.Charged(self.now, request, provider, usd, **how))
+
+    def declined(self, request: str, kind: str = "unreachable", provider: str = "p", **how: Any) -> list[str]:
+        """`how`: `retry_after` and `usd`."""
+        return self.play(ev.Declined(self.now, request, provider, kind, "scripted", **how))
+
+    def ready(self, replica: str, fetched: float = 0.0) -> list[str]:
+        return self.play(ev.Ready(self.now, replica, fetched))
 
     def progress(self, replica: str, stage: Stage) -> list[str]:
         """A step of its start begins."""
@@ -203,6 +224,10 @@ class Play:
                 return f"{action.request} -> {action.replica}"
             case ac.Hold():
                 return f"hold {action.request}"
+            case ac.Send():
+                return f"{'hedge' if action.hedged else 'send'} {action.request} to {action.provider}"
+            case ac.Ping():
+                return f"{action.request} to {action.provider}"
             case ac.Refuse():
                 self.refused[action.request] = action
                 return f"refuse {action.request} {action.status} {action.code}"

@@ -1,0 +1,82 @@
+"""How soon a provider gives its first token: learned from its answers, those that met it cold apart from the others.
+
+Nobody says whether an answer was a cold one. One that took longer than half-way from what is known of a warm one to
+what is known of a cold one is taken to have been.
+"""
+
+from pilotlight.fleet.fleet import Sent
+from pilotlight.fleet.remotes import ProviderState
+
+WEIGHT = 0.2
+"""Of the latest answer in each of the means [G]."""
+
+LEAST = 1.0
+"""Seconds by which a cold answer is later at least than a warm one, where no cold one is known or declared [G]."""
+
+TIMES = 3.0
+"""And so many times as late [G]."""
+
+
+def warm(p: ProviderState) -> float:
+    known = p.first_token.warm
+    return p.spec.first_token if known is None else known
+
+
+def cold(p: ProviderState) -> float:
+    """Seconds that a cold answer is later than a warm one."""
+    known = p.first_token.cold
+    return p.spec.cold_start if known is None else known
+
+
+def is_idle(p: ProviderState, now: float) -> bool:
+    """Whether it may have gone cold: it is asked for the first time, or after a time without traffic."""
+    return not p.in_flight and now - p.used_at >= p.spec.idle_timeout
+
+
+def promise(p: ProviderState, now: float) -> float:
+    """Seconds to the first token of a request that is sent now, as is expected."""
+    seconds, f = warm(p), p.first_token
+    if is_idle(p, now):
+        return seconds + f.cold_idle * cold(p)
+    if now >= p.waking_since:  # whoever comes meanwhile waits with the one that met it cold
+        return seconds + max(0.0, f.cold_idle * cold(p) - (now - p.waking_since))
+    return seconds + f.cold_used * cold(p)
+
+
+def sent(p: ProviderState, s: Sent) -> None:
+    """Before it is counted."""
+    if s.idle:
+        p.waking_since = s.at
+
+
+def learn(p: ProviderState, s: Sent, now: float) -> None:
+    """The first token of `s` is there, which has not been `answered_at` yet."""
+    took, f = now - s.at, p.first_token
+    was_cold = took > limit(p)
+    if was_cold:
+        f.cold = _mean(f.cold, took - warm(p))
+    else:
+        f.warm = _mean(f.warm, took)
+    if s.idle:
+        f.cold_idle += WEIGHT * (was_cold - f.cold_idle)
+    elif p.waking_since > now:  # else it waited with another one
+        f.cold_used += WEIGHT * (was_cold - f.cold_used)
+    p.waking_since = NOT
+    if s.held is not None:
+        f.answers += 1
+        f.colds += was_cold
+
+
+def limit(p: ProviderState) -> float:
+    """Seconds from which an answer was a cold one."""
+    later = cold(p)
+    if later <= 0.0:
+        later = 2.0 * max(LEAST, (TIMES - 1.0) * warm(p))
+    return warm(p) + 0.5 * later
+
+
+NOT = float("inf")
+
+
+def _mean(before: float | None, seconds: float) -> float:
+    return seconds if before is None else before + WEIGHT * (seconds - before)

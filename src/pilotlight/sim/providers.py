@@ -1,0 +1,97 @@
+"""Providers in virtual time: their first token takes its time, longer when they are cold, and all is charged."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from pilotlight.fleet.actions import Ping, Send
+from pilotlight.fleet.events import Answered, Charged, Event, Finished
+from pilotlight.fleet.provider import Provider
+
+NEVER = float("inf")
+
+PING = (16, 1)
+"""Tokens of a small request and of its answer [G]."""
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a provider is paid for one request."""
+
+    at: float
+    """When it was sent."""
+    provider: str
+    deployment: str
+    usd: float
+    is_ping: bool = False
+
+
+class Asked(Protocol):
+    """What is known of the requests that are replayed."""
+
+    def size(self, request: str) -> tuple[str, int, int]:
+        """Its deployment, and the tokens of its prompt and of its answer."""
+        ...
+
+    def answered(self, request: str, at: float) -> None:
+        """A provider gives its first token then."""
+        ...
+
+
+class Nobody:
+    """Where nothing is known of them: they are of one token."""
+
+    def size(self, request: str) -> tuple[str, int, int]:
+        return "", 1, 1
+
+    def answered(self, request: str, at: float) -> None:
+        pass
+
+
+class _Endpoint:
+    """One provider. It comes up once for all who meet it cold, and goes cold some time after its last byte."""
+
+    def __init__(self, spec: Provider) -> None:
+        self.spec = spec
+        self.up_at = 0.0
+        self.cold_from = -NEVER
+
+    def first_token(self, now: float) -> float:
+        """When that of a request comes that is sent now."""
+        if now >= self.cold_from:
+            self.up_at = now + self.spec.cold_start
+        return max(now, self.up_at) + self.spec.first_token
+
+    def until(self, last: float) -> None:
+        """It is busy."""
+        self.cold_from = max(self.cold_from, last + self.spec.idle_timeout)
+
+
+class SimulatedProviders:
+    """Nothing fails. `per_token`: seconds for each token of an answer, as of a replica."""
+
+    def __init__(self, declared: Iterable[Provider], asked: Asked, per_token: float) -> None:
+        self.charges: list[Charge] = []
+        self._endpoints = {spec.id: _Endpoint(spec) for spec in declared}
+        self._asked = asked
+        self._per_token = per_token
+
+    def follows(self, action: Send | Ping, now: float) -> tuple[Event, ...]:
+        """Of one that is sent now: its answer, what it costs, and its end."""
+        endpoint, is_ping = self._endpoints[action.provider], isinstance(action, Ping)
+        deployment, tokens, output = (
+            (action.deployment, *PING) if isinstance(action, Ping) else self._asked.size(action.request)
+        )
+        first = endpoint.first_token(now)
+        last = first + self._per_token * output
+        endpoint.until(last)
+        usd = endpoint.spec.tariff.usd(last - now, tokens, output)
+        self.charges.append(Charge(now, action.provider, deployment, usd, is_ping))
+        found = (
+            Answered(first, action.request, action.provider),
+            Charged(last, action.request, action.provider, usd),
+        )
+        if is_ping:
+            return found
+        self._asked.answered(action.request, first)
+        return (*found, Finished(last, action.request))

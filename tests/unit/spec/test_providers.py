@@ -1,0 +1,119 @@
+"""What is said of `providers` and `burst` that cannot be."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pilotlight.errors import ConfigError
+from pilotlight.spec.load import load
+from pilotlight.spec.model import Config
+
+ENV = {"KEY": "sk-1"}
+FAR = {"base_url": "https://far.example/v1", "key_env": "KEY"}
+
+
+def read(folder: Path, far: dict[str, Any], env: dict[str, str] | None = None, **model: Any) -> Config:
+    file = folder / "pilotlight.yaml"
+    chat = {"engine": "command", "cmd": "serve ${PORT}", "burst": {"provider": "far"}, **model}
+    file.write_text(yaml.safe_dump({"models": {"chat": chat}, "providers": {"far": {**FAR, **far}}}))
+    return load(file, ENV if env is None else env)
+
+
+def faults(folder: Path, far: dict[str, Any], env: dict[str, str] | None = None, **model: Any) -> list[str]:
+    with pytest.raises(ConfigError) as e:
+        read(folder, far, env, **model)
+    return [f"{p.key}: {p.message}" for p in e.value.problems]
+
+
+@pytest.mark.parametrize(
+    "far",
+    [
+        {"base_url": "http://127.0.0.1:8000/v1"},
+        {"base_url": "http://[::1]:8000"},
+        {"budget": {"hour_usd": 0}},
+        {"budget": {"hour_usd": 1, "day_usd": 2, "month_usd": 3}},
+        {"headers": {"api-key": "k"}},
+        {"keep_warm": {"model": "chat", "every": "10s"}},
+    ],
+    ids=str,
+)
+def test_what_can_be_is_taken(tmp_path: Path, far: dict[str, Any]):
+    assert read(tmp_path, far).providers["far"].key_env == "KEY"
+
+
+def test_a_burst_of_what_may_not_leave_is_no_fault(tmp_path: Path):
+    assert not read(tmp_path, {}, leave_house=False).models["chat"].leave_house
+
+
+@pytest.mark.parametrize(
+    ("far", "key", "words"),
+    [
+        ({"base_url": "far.example/v1"}, "base_url", "is not an address"),
+        ({"base_url": "ftp://far.example"}, "base_url", "is not an address"),
+        ({"base_url": "https://"}, "base_url", "is not an address"),
+        ({"base_url": "https://far.example:99999"}, "base_url", "is not an address"),
+        ({"base_url": "https://far.example/v1\r\nX: y"}, "base_url", "is not an address"),
+        ({"base_url": "https://me:secret@far.example/v1"}, "base_url", "user or a password"),
+        ({"base_url": "https://far.example/v1?key=1"}, "base_url", "what follows ?"),
+        ({"base_url": "http://far.example/v1"}, "base_url", "not encrypted"),
+        ({"headers": {"bad name": "x"}}, "headers.bad name", "no name of a header"),
+        ({"headers": {"x": "a\nInjected: b"}}, "headers.x", "line break"),
+        ({"headers": {"Host": "other"}}, "headers.Host", "set by pilotlight"),
+        ({"headers": {"authorization": "x"}}, "headers.authorization", "key_env"),
+        ({"keep_warm": {"model": "chta"}}, "keep_warm.model", "did you mean `chat`"),
+        ({"keep_warm": {"model": "chat", "every": "10m"}}, "keep_warm.every", "idle_timeout"),
+        ({"budget": {"hour_usd": 5, "day_usd": 2}}, "budget.hour_usd", "more than `day_usd`"),
+        ({"budget": {"hour_usd": 5, "month_usd": 2}}, "budget.hour_usd", "more than `month_usd`"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_told(tmp_path: Path, far: dict[str, Any], key: str, words: str):
+    (fault,) = faults(tmp_path, far)
+    assert fault.startswith(f"providers.far.{key}: ")
+    assert words in fault
+
+
+def test_a_password_in_an_address_is_not_repeated(tmp_path: Path):
+    assert "secret" not in "".join(faults(tmp_path, {"base_url": "https://me:secret@far.example/v1"}))
+
+
+def test_a_key_without_encryption_stays_here_and_without_a_key_it_may_go(tmp_path: Path):
+    assert read(tmp_path, {"base_url": "http://far.example/v1", "key_env": None})
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({}, "is not set"),
+        ({"KEY": " "}, "is empty"),
+        ({"KEY": "k\n"}, "has a space"),
+        ({"KEY": "k\ré"}, "has a space"),
+    ],
+)
+def test_a_key_must_be_there(tmp_path: Path, env: dict[str, str], words: str):
+    (fault,) = faults(tmp_path, {}, env)
+    assert fault.startswith("providers.far.key_env: the environment variable KEY ")
+    assert words in fault
+
+
+@pytest.mark.parametrize(
+    ("provider", "words"),
+    [
+        ("fra", "did you mean `far`"),
+        (["far", "other"], "'other' is not a provider"),
+        (["far", "far"], "listed already"),
+        ([], "names no provider"),
+    ],
+    ids=str,
+)
+def test_a_burst_names_each_of_its_providers_once(tmp_path: Path, provider: Any, words: str):
+    (fault,) = faults(tmp_path, {}, burst={"provider": provider})
+    assert fault.startswith("models.chat.burst.provider")
+    assert words in fault
+
+
+def test_pings_for_what_may_not_leave_are_a_slip(tmp_path: Path):
+    (fault,) = faults(tmp_path, {"keep_warm": {"model": "chat"}}, leave_house=False)
+    assert "leave_house: false" in fault
