@@ -23,7 +23,14 @@ def measure(target: Target, seconds: float, connections: int) -> dict[str, float
 def main() -> None:
     parser = arguments(__doc__, rounds=7, seconds=4, peers="nginx,haproxy,bare")
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument(
+        "--burst",
+        action="store_true",
+        help="beside it one that could burst to a provider, and what that costs it",
+    )
     given = parser.parse_args()
+    if given.burst:
+        given.peers += ",burst"
     if given.quick:
         given.rounds, given.seconds = 2, 1.0
 
@@ -36,8 +43,11 @@ def main() -> None:
     for name in result.proxies:
         cpu = (rounds.median(name, "cpu_us"), rounds.ratio(name, "cpu_us"))
         rows.append((name, *cpu, *(rounds.median(name, column) for column in columns)))
+    notes = result.notes
+    if given.burst and (ratio := rounds.ratio("burst", "cpu_us", "pilotlight")) is not None:
+        notes = [*notes, f"with burst configured and idle: {ratio:.3f} of the CPU without"]
     text = table(["target", "CPU us/request", "nginx = 1", "requests/s", "p50 us", "p99 us"], rows)
-    report("gateway_cpu", result.figures, "\n".join([text, "", *result.notes]), given.json)
+    report("gateway_cpu", result.figures, "\n".join([text, "", *notes]), given.json)
 
 
 if __name__ == "__main__":

@@ -109,8 +109,8 @@ def start_pilotlight(
     return Target(name, port, tree, model=next(iter(models)), key=KEY)
 
 
-def pilotlight(bench: Bench, upstream: int, options: dict[str, object]) -> Target:
-    model = {
+def _model(options: dict[str, object]) -> dict[str, object]:
+    return {
         "engine": "command",
         "cmd": upstream_command(*options["upstream_options"]),  # type: ignore[misc]
         "min_replicas": 1,
@@ -118,7 +118,22 @@ def pilotlight(bench: Bench, upstream: int, options: dict[str, object]) -> Targe
         "max_pending_requests": 10_000,
         "memory": "64MiB",
     }
-    return start_pilotlight(bench, {"m": model}, program=options.get("pilotlight"))  # type: ignore[arg-type]
+
+
+def pilotlight(bench: Bench, upstream: int, options: dict[str, object]) -> Target:
+    return start_pilotlight(bench, {"m": _model(options)}, program=options.get("pilotlight"))  # type: ignore[arg-type]
+
+
+def burst(bench: Bench, upstream: int, options: dict[str, object]) -> Target:
+    """A pilotlight that could burst to a provider, and has no reason to."""
+    far = {
+        "base_url": f"http://127.0.0.1:{upstream}/v1",
+        "price": {"million_input_usd": 1.0, "million_output_usd": 2.0},
+        "budget": {"month_usd": 100.0},
+    }
+    model = {**_model(options), "burst": {"provider": "far"}}
+    program: str | None = options.get("pilotlight")  # type: ignore[assignment]
+    return start_pilotlight(bench, {"m": model}, program=program, name="burst", providers={"far": far})
 
 
 # ---- the others ----------------------------------------------------------------------------------
@@ -254,6 +269,7 @@ def litellm(bench: Bench, upstream: int, options: dict[str, object]) -> Target:
 
 STARTERS = {
     "pilotlight": pilotlight,
+    "burst": burst,
     "nginx": nginx,
     "haproxy": haproxy,
     "bare": bare,

@@ -18,6 +18,8 @@ from fault.guardian_kit import linux_only
 from fault.server_kit import PILOTLIGHT, WEIGHTS
 from integration.kit import StandIn, until
 from pilotlight.cli.main import main
+from pilotlight.weights.cache import WeightCache
+from unit.weights.servers import FileServer
 
 pytestmark = linux_only
 
@@ -90,6 +92,16 @@ def test_every_technique_is_measured_on_the_real_engine(bench: Bench, tmp_path: 
     assert [p for p in tmp_path.iterdir() if p.name.startswith("pilotlight-")] == []
 
 
+def test_weights_that_are_fetched_in_every_run(bench: Bench) -> None:
+    with FileServer() as server:
+        server.files["/m.gguf"] = WeightCache(WEIGHTS).fetch("demo://50m").read_bytes()
+        server.delay = 0.0005  # each 64 KiB, so that there is something to load beside
+        done = bench(f"{server.url}/m.gguf", "--runs", "1", "--json", "--fetch", "--with", "stream")
+        assert len(server.gets()) >= 4, "for each variant once untimed and once timed"
+    plain, stream = json.loads(done.stdout)["results"]
+    assert "header" not in plain["stages"] and {"header", "load", "whole"} <= set(stream["stages"])
+
+
 def test_a_command_has_but_a_plain_start(bench: Bench) -> None:
     done = bench("there", "--runs", "2")
     assert done.returncode == 0, done.stderr
@@ -107,7 +119,7 @@ def test_a_start_that_fails_is_told_in_the_servers_words(bench: Bench, tmp_path:
     assert started(tmp_path) == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "pilotlight.cli.main", *words("there", "--runs", "1000", "--config", str(config))],
@@ -116,8 +128,9 @@ def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path,
     assert process.stderr is not None
     assert "ready" in process.stderr.readline()
     process.send_signal(how)
-    assert process.wait(30) == (130 if how is signal.SIGINT else -how)
+    assert process.wait(30) == (-how if how is signal.SIGKILL else 128 + how)
     until(lambda: started(tmp_path) == [], "something was left behind")
+    assert how is signal.SIGKILL or not list(tmp_path.glob("pilotlight-bench-*"))
     process.stderr.close()
 
 
@@ -135,6 +148,8 @@ def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path,
             "--plot no/such/folder.html: its folder cannot be written",
         ),
         (["demo://7t"], 1, "demo"),
+        (["demo", "--with", "stream"], 1, "does not offer the technique 'stream'"),
+        (["demo", "--fetch"], 1, "--fetch needs weights that come over the network"),
         (["demo", "--runs", "0"], 2, "0 is not above 0"),
         (["demo", "--with", "zygote", "--without", "sleep"], 2, "not allowed with"),
         ([], 2, "the following arguments are required"),

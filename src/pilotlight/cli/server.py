@@ -15,9 +15,11 @@ from aiohttp import web
 
 from pilotlight import __version__
 from pilotlight.cli import runtime
+from pilotlight.cli.billing import Billing
 from pilotlight.cli.changed import said
 from pilotlight.cli.declare import Known, declare, refined
 from pilotlight.cli.forecast import Forecast, StartBook
+from pilotlight.cli.recording import Recording
 from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
@@ -27,32 +29,27 @@ from pilotlight.engines.registry import engines
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet import view
 from pilotlight.fleet.actions import Action
-from pilotlight.fleet.events import Configured, Event, ShutDown, Sized
-from pilotlight.fleet.records import RequestRecord, StartRecord
+from pilotlight.fleet.events import Configured, Event, ShutDown, Sized, Spent
+from pilotlight.fleet.records import StartRecord
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.front import Directory, Front
 from pilotlight.gateway.kitchen import Kitchen, Patience
+from pilotlight.gateway.remote import Remotes
 from pilotlight.gateway.upstream import Upstream
 from pilotlight.http.door import Door
 from pilotlight.http.keys import LOCAL, KeyRing
 from pilotlight.http.listen import listen
 from pilotlight.http.local import is_loopback
 from pilotlight.http.routes import Routes
+from pilotlight.policy import routing
 from pilotlight.spec.diff import RESTART, changes
 from pilotlight.spec.model import Config
 from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
-from pilotlight.telemetry.cold_rate import ColdRate
-from pilotlight.telemetry.decisions import Decisions
-from pilotlight.telemetry.otel import from_env
-from pilotlight.telemetry.prometheus import Metrics
-from pilotlight.telemetry.request_log import RequestLog
-from pilotlight.telemetry.rotate import RotatingFile
-from pilotlight.telemetry.stages import stages
 from pilotlight.telemetry.start_times import StartTimes
-from pilotlight.telemetry.traces import Traces
 from pilotlight.weights.cache import WeightCache
+from pilotlight.worker import scratch
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
@@ -90,15 +87,12 @@ class Server:
         self.clock = clock = SystemClock()
         self.state = state_dir(config)
         self._folder = StateFolder(self.state)
-        self._cold_rate = ColdRate(config.objective.wait, config.objective.window)
-        self.metrics = Metrics(clock, lambda: self.controller.fleet, self._cold_rate)
-        self.traces = Traces()
-        self._requests = RequestLog(
-            RotatingFile(self.state / "requests.jsonl", config.log_max_size),
-            clock,
-            lambda r: {row.stage: round(row.seconds, 6) for row in stages(r)},
-        )
-        self._otel = from_env(env, stages)
+        self._recording = Recording(config, self.state, env, clock, lambda: self.controller.fleet)
+        self.metrics = self._recording.metrics
+        self.traces = self._recording.traces
+        self._billing = billing = Billing(config, self.state, clock, lambda: self.controller.fleet)
+        self.metrics.registry.register(billing.metrics)
+        self._recording.paid, self._recording.answered = billing.paid, billing.answered
         self.substrate = LocalSubstrate(self.state)
         self.weights = WeightCache(cache_dir(config))
         self._inventory = Inventory(env)
@@ -118,17 +112,20 @@ class Server:
         )
         self.start_times = StartTimes(self.state / "start_times.json", clock, self.forecast.of)
         book = StartBook(self.metrics, self.start_times)
-        self._decisions = Decisions(clock, lambda: self.controller.fleet)
+        self._decisions = self._recording.decisions
         self._wall = WallClock(clock, self._post)
         effects = LiveEffects(
             self.worker,
             lambda name: self._models[name],
             self._start_record,
             book,
-            self._decisions.decided,
+            billing.beside(self._decisions.decided),
         )
         self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
-        self._desk = effects.requests = Desk(clock, self.controller.post)
+        self._remotes = Remotes(clock)
+        self._desk = effects.requests = Desk(
+            clock, self.controller.post, self._remotes.ping, self._recording.errand
+        )
         self._patience = patience
         self._models = dict(config.models)
         self._runner: web.ServerRunner | None = None
@@ -144,6 +141,7 @@ class Server:
         config = self.config
         self._folder.open()
         self.start_times.load()
+        self._billing.bill.open()
         self._sweeping = asyncio.create_task(self._sweep())
         await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
         declared = self._declared(config)
@@ -160,8 +158,11 @@ class Server:
             report=self._start_record,
             log_tail=self.worker.log_tail,
             progress=self.forecast.words,
-            told=self._told(),
+            told=[*self._recording.told(), self._billing.bill.told],
+            began=self._billing.bill.began,
             patience=self._patience,
+            remotes=self._remotes,
+            has_room=lambda name: routing.has_room(self.controller.fleet, name),
         )
         self.front = Front(
             kitchen,
@@ -182,6 +183,7 @@ class Server:
             metrics=self.metrics,
             traces=self.traces,
             decisions=self._decisions.of,
+            cost=self._billing.answer,
             reload=self.reload,
             version=__version__,
         )
@@ -193,12 +195,15 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
+        for name, hours in self._billing.bill.spent().items():
+            self._post(Spent(self.clock.now(), name, hours))
         self._wall.start()
         if self._reload_due:
             self.reload_and_log()
 
     async def _sweep(self) -> None:
         """Ends what an earlier server left behind: usually nothing, and else no reason to keep the door shut."""
+        scratch.sweep(self.state / "logs" / scratch.NOTES)  # at once: no start has one of its own yet
         left = await self.substrate.sweep()
         if left:
             log.warning("%d processes that an earlier server left behind were ended", left)
@@ -212,6 +217,7 @@ class Server:
 
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
+        self._remotes.configure(self.config.providers, declared.providers, self._env)
         self.controller.post(declared)
         pools = {engine: settings.warm_pool for engine, settings in self.config.engines.items()}
         models = self.config.models.values()
@@ -289,23 +295,6 @@ class Server:
         zygotes = [msgspec.to_builtins(zygote) for zygote in self.substrate.zygotes()]
         return {"zygotes": zygotes, "warm_pool": dict(self.worker.primed())}
 
-    def _told(self) -> list[Callable[[RequestRecord], None]]:
-        told = [
-            self.metrics.told,
-            self._requests.told,
-            self.traces.told,
-            self._decisions.told,
-            self._count_cold,
-        ]
-        return [*told, self._otel.told] if self._otel is not None else told
-
-    def _count_cold(self, record: RequestRecord) -> None:
-        if record.outcome == "refused":  # it was not served, and waited for nothing
-            return
-        if record.request_class == "batch":  # it has asked to wait
-            return
-        self._cold_rate.add(record.model, self.clock.now(), record.start_wait)
-
     # -- reload ------------------------------------------------------------------------------------------------------
 
     def reload(self) -> list[str]:
@@ -333,6 +322,7 @@ class Server:
         self._engines.update(engines(new.engines, cache_dir(new)))
         self._models = dict(new.models)
         self._decisions.keep(new.models)
+        self._billing.declare(new)
         self.front.directory = Directory(new.models)
         self.front.keys = self._keys(new, self.front.keys)
         self._apply(declared)
@@ -355,9 +345,13 @@ class Server:
     async def drain(self, hurry: asyncio.Event) -> None:
         """No new requests; returns when the running ones are done, or when `hurry` is set."""
         self.controller.post(ShutDown(self.clock.now()))
-        while self.controller.fleet.replicas and not hurry.is_set():
+        while self._busy() and not hurry.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), 0.05)
+
+    def _busy(self) -> bool:
+        fleet = self.controller.fleet
+        return bool(fleet.replicas or fleet.sent)
 
     async def close(self, at_once: bool = False) -> None:
         """Ends whatever still runs, `at_once` without giving engines time.
@@ -373,14 +367,14 @@ class Server:
             self._refining.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+            await self._remotes.close()
             await self._upstream.close()
         await self.worker.close()
         await self.substrate.close()
-        self._requests.close()
         await self.start_times.close()
+        await self._billing.bill.close()
         self._folder.close()
-        if self._otel is not None:
-            await asyncio.to_thread(self._otel.close)
+        await self._recording.close()
 
 
 def _say(event: Event, actions: Sequence[Action]) -> None:
@@ -389,6 +383,7 @@ def _say(event: Event, actions: Sequence[Action]) -> None:
 
 
 def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:
-    """The server's environment without the keys that open its own door."""
+    """The server's environment without the keys that open its own door, and those that open others'."""
     secret = {"PILOTLIGHT_API_KEY", *(key.key_env for key in config.api_keys)}
+    secret |= {said.key_env for said in config.providers.values() if said.key_env is not None}
     return {name: value for name, value in env.items() if name not in secret}

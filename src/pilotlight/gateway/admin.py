@@ -1,6 +1,6 @@
 """Routes for operators: what is up, what it cost, and a few orders."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pilotlight.clock import Clock
 from pilotlight.coldstart.remaining import Left
+from pilotlight.cost.report import BY
 from pilotlight.errors import ConfigError, RequestError
 from pilotlight.fleet import view
 from pilotlight.fleet.events import Event, SleepAsked, StopAsked, WarmAsked
@@ -16,6 +17,7 @@ from pilotlight.fleet.states import RESTING, SERVING
 from pilotlight.gateway.front import Front
 from pilotlight.http.errors import json_response
 from pilotlight.http.routes import ID, Handler, Route
+from pilotlight.policy import providers
 from pilotlight.policy.explain import explain
 from pilotlight.policy.keep_alive import leaves_at
 from pilotlight.telemetry.prometheus import Metrics
@@ -40,6 +42,7 @@ class Admin:
         metrics: Metrics,
         traces: Traces,
         decisions: Callable[[str], list[dict[str, Any]]],
+        cost: Callable[[float, str, bool], Awaitable[dict[str, Any]]],
         reload: Callable[[], list[str]],
         version: str,
     ) -> None:
@@ -54,6 +57,7 @@ class Admin:
         self._metrics = metrics
         self._traces = traces
         self._decisions = decisions
+        self._cost = cost
         self._reload = reload
         self._version = version
 
@@ -63,7 +67,9 @@ class Admin:
             Route("GET", "/", self._root),
             Route("GET", "/health", self._health),
             Route("GET", "/running", guarded(self._running)),
+            Route("GET", "/providers", guarded(self._providers)),
             Route("GET", "/metrics", guarded(self._scrape)),
+            Route("GET", "/cost", guarded(self._billed)),
             Route("GET", "/traces", guarded(self._latest)),
             Route("GET", "/traces/{id}", guarded(self._trace)),
             Route("POST", "/models/{id}/warm", guarded(self._warm)),
@@ -98,6 +104,19 @@ class Admin:
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
 
+    async def _billed(self, request: web.BaseRequest) -> web.StreamResponse:
+        """`since` is in Unix seconds, `by` one of BY; `rows=1` also wants every row."""
+        query = request.query
+        since, by = _seconds(query.get("since", "0")), query.get("by", "model")
+        if since is None:
+            text = f"since is Unix time in seconds, not {query['since']!r}"
+            raise RequestError(400, text, code="invalid_since", param="since")
+        if by not in BY:
+            raise RequestError(
+                400, f"by is one of {', '.join(BY)}, not {by!r}", code="invalid_by", param="by"
+            )
+        return json_response(await self._cost(since, by, query.get("rows") == "1"))
+
     async def _running(self, request: web.BaseRequest) -> web.StreamResponse:
         fleet, now = self._fleet(), self._clock.now()
         answer = {
@@ -107,6 +126,9 @@ class Admin:
             "primed": self._primed(),
         }
         return json_response(answer)
+
+    async def _providers(self, request: web.BaseRequest) -> web.StreamResponse:
+        return json_response({"providers": providers.rows(self._fleet(), self._clock.now())})
 
     def _row(self, fleet: Fleet, r: Replica, now: float) -> dict[str, Any]:
         d = fleet.deployments[r.deployment]
@@ -185,3 +207,11 @@ class Admin:
 def _promised(left: Left | None) -> float | None:
     """Seconds; None where nothing is known, and for a start that takes longer than such do."""
     return None if left is None or left.late else round(left.seconds, 3)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 1e12 else None

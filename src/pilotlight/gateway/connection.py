@@ -7,6 +7,7 @@ takes what was read.
 import asyncio
 import ssl
 from collections import deque
+from functools import lru_cache
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -26,6 +27,12 @@ class Silent(Exception):
     """The engine sent nothing for as long as request_timeout allows."""
 
 
+@lru_cache(1)
+def tls_context() -> ssl.SSLContext:
+    """With the system's certificates, or those of SSL_CERT_FILE and SSL_CERT_DIR. Reads files: some 20 ms."""
+    return ssl.create_default_context()
+
+
 class Origin:
     """Where an engine is: scheme, host and port, and the connections to it that are free."""
 
@@ -37,7 +44,7 @@ class Origin:
         """What its paths begin with: nothing, mostly."""
         self.host = host
         self.port = port
-        self.tls = ssl.create_default_context() if scheme == "https" else None
+        self.tls = tls_context() if scheme == "https" else None
         self.free: list[Connection] = []
         default = port == (443 if self.tls else 80)
         name = f"[{host}]" if ":" in host else host
@@ -188,6 +195,20 @@ class Connection(asyncio.Protocol):
         finally:
             self._waiter = None
 
+    def listen(self, timeout: float) -> None:
+        """From now on it may be silent for so many seconds."""
+        self._timeout = timeout
+        self._heard = self._loop.time()
+        if self._watch is not None:
+            self._watch.cancel()
+        self._watch = self._loop.call_later(timeout, self._look)
+
+    def give_up(self, error: Exception) -> None:
+        """Whoever waits for the answer gets the error in its place."""
+        if self.error is None and not self.done:
+            self.error = error
+            self._wake()
+
     def take(self) -> bytes:
         """What has come so far; b"" when that is nothing."""
         chunks = self._chunks
@@ -240,9 +261,8 @@ class Connection(asyncio.Protocol):
             left = self._timeout
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
-        elif self.error is None and not self.done:
-            self.error = Silent()
-            self._wake()
+        else:
+            self.give_up(Silent())
 
     def _fail(self, reason: str) -> None:
         if self.error is None:

@@ -6,6 +6,7 @@ from pilotlight.fleet.classes import BATCH
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
 from pilotlight.gateway.desk import Ticket
+from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.kitchen import Kitchen
 from pilotlight.gateway.terms import Terms
 from pilotlight.http.headers import printable
@@ -39,6 +40,8 @@ class Course:
         self.status = 499
         self.outcome = "client_left"
         self.replica: str | None = None
+        self.provider: str | None = None
+        """Which answers it in place of a replica, or is to."""
         self.served_model: str | None = None
         """The stand-in that it was sent to, if it was."""
         self.replica_ready_at: float | None = None
@@ -58,6 +61,7 @@ class Course:
             ready_at = min(ready_at, t.waiting_since)  # it has waited for capacity, not for a start
         self.replica_ready_at = ready_at
         self.woken = t.was_held and kitchen.woken(replica)
+        kitchen.began(self.id, replica, t.stands_in or self.deployment, self.key, self.terms.request_class)
 
     def serving(self) -> Model:
         """The model that it was sent to."""
@@ -72,14 +76,24 @@ class Course:
         """What an answer says of how it came about."""
         start = self._start()
         headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": start}
+        if self.ticket.errand is not None:
+            self._of_errands(headers, self.ticket.errand)
         if self.served_model is not None:
             headers["x-pilotlight-served-model"] = self.served_model
         if start in ("cold", "woken") and self.sent_at is not None:
             headers["Server-Timing"] = server_timing(self.record())
         return headers
 
+    def _of_errands(self, headers: dict[str, str], errand: Errand) -> None:
+        if self.provider is not None and errand.answered:
+            headers["x-pilotlight-served-by"] = self.provider
+        if errand.settled:
+            headers["x-pilotlight-cost-usd"] = money(self.ticket.usd)
+
     def _start(self) -> str:
         """What can be said before it is over, in the words of RequestRecord.start."""
+        if self.provider is not None:
+            return "burst"
         if self.replica_ready_at is not None:
             waited = "woken" if self.woken else "cold"
             return waited if self.replica_ready_at > self.ticket.waiting_since else "warm"
@@ -127,4 +141,11 @@ class Course:
             bytes_out=self.bytes_out,
             start_record=report,
             in_vain=t.replica is None and self._in_vain(),
+            provider=self.provider,
+            cost_usd=None if t.errand is None else t.usd,
         )
+
+
+def money(usd: float) -> str:
+    """US dollars to the billionth, as headers and comments have it."""
+    return f"{usd:.9f}"

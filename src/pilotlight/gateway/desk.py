@@ -5,13 +5,15 @@ from collections.abc import Callable
 
 from pilotlight.clock import Clock
 from pilotlight.errors import RequestError
-from pilotlight.fleet.actions import Assign, Hold, Refuse
+from pilotlight.fleet.actions import Assign, Hold, Ping, Refuse, Send
 from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.events import Arrived, Bounced, Event, Finished
+from pilotlight.fleet.provider import Remote
+from pilotlight.gateway.errand import NOTHING_CAME, Errand
 
 
 class Ticket:
-    """One request as the kernel sees it. Either it has a replica, or a refusal, or it waits."""
+    """One request as the kernel sees it. Either it has a replica, or an errand, or a refusal, or it waits."""
 
     __slots__ = (
         "_future",
@@ -19,17 +21,23 @@ class Ticket:
         "assigned_at",
         "because",
         "deployment",
+        "earlier_usd",
+        "errand",
         "refusal",
+        "remote",
         "replica",
         "request",
         "stands_in",
         "waiting_since",
     )
 
-    def __init__(self, request: str, deployment: str, arrived_at: float) -> None:
+    def __init__(
+        self, request: str, deployment: str, arrived_at: float, remote: Remote | None = None
+    ) -> None:
         self.request = request
         self.deployment = deployment
         self.arrived_at = arrived_at
+        self.remote = remote
         self.waiting_since = arrived_at
         """Its arrival, or when the replica that had it failed it."""
         self.replica: str | None = None
@@ -37,6 +45,10 @@ class Ticket:
         """The deployment that the replica is of, where that is not the one that was asked for."""
         self.assigned_at: float | None = None
         self.refusal: Refuse | None = None
+        self.errand: Errand | None = None
+        """What was sent to a provider last; beside a replica, or beside waiting for one, where it is hedged."""
+        self.earlier_usd = 0.0
+        """What the errands before that cost."""
         self.because = ""
         """Why it was held, if it was."""
         self._future: asyncio.Future[None] | None = None
@@ -47,7 +59,17 @@ class Ticket:
 
     @property
     def waiting(self) -> bool:
-        return self.replica is None and self.refusal is None
+        return self.replica is None and self.refusal is None and not self.elsewhere
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a provider has it."""
+        return self.errand is not None and not self.errand.settled
+
+    @property
+    def usd(self) -> float:
+        """What providers have charged for it so far."""
+        return self.earlier_usd + (0.0 if self.errand is None else self.errand.usd)
 
     async def wait(self, seconds: float | None = None) -> bool:
         """Until the kernel has spoken or the time is over; whether it has."""
@@ -58,6 +80,12 @@ class Ticket:
         await asyncio.wait((self._future,), timeout=seconds)
         return not self.waiting
 
+    async def word(self) -> None:
+        """Until the kernel says something more."""
+        if self._future is None or self._future.done():
+            self._future = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._future,))
+
     def spoken(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
@@ -66,9 +94,19 @@ class Ticket:
 class Desk:
     """Opens, keeps and closes tickets. `post` is the controller's."""
 
-    def __init__(self, clock: Clock, post: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        post: Callable[[Event], None],
+        pings: Callable[[Errand], None] | None = None,
+        told: Callable[[Errand, Event], None] = lambda errand, event: None,
+    ) -> None:
+        """`pings`: who sends a small request; where nobody does, none is sent. `told`: who else
+        hears of errands, first."""
         self._clock = clock
         self._post = post
+        self._told = told
+        self.pings = pings
         self._tickets: dict[str, Ticket] = {}
 
     def open(
@@ -78,23 +116,30 @@ class Desk:
         keep_alive: float | None,
         rank: int = STANDARD,
         stand_in: str | None = None,
+        remote: Remote | None = None,
     ) -> Ticket:
         """The kernel has usually spoken by the time this returns: a warm request never waits for a task switch."""
         now = self._clock.now()
-        ticket = Ticket(request, deployment, now)
+        ticket = Ticket(request, deployment, now, remote)
         self._tickets[request] = ticket
-        self._post(Arrived(now, request, deployment, keep_alive, rank, stand_in))
+        self._post(Arrived(now, request, deployment, keep_alive, rank, stand_in, remote))
         return ticket
 
     def bounce(self, ticket: Ticket) -> None:
         """Its replica could not be reached; the kernel finds another."""
         ticket.replica = ticket.assigned_at = ticket.stands_in = None
         ticket.waiting_since = now = self._clock.now()
-        self._post(Bounced(now, ticket.request))
+        self._post(Bounced(now, ticket.request, ticket.remote))
 
     def close(self, ticket: Ticket, ok: bool) -> None:
         if self._tickets.pop(ticket.request, None) is not None:
+            if ticket.errand is not None:
+                ticket.errand.charge(reason="" if ticket.errand.answered else NOTHING_CAME)
             self._post(Finished(self._clock.now(), ticket.request, ok))
+
+    def _report(self, errand: Errand, event: Event) -> None:
+        self._told(errand, event)
+        self._post(event)
 
     # -- what the kernel says ------------------------------------------------------------------------------------
 
@@ -110,6 +155,23 @@ class Desk:
         ticket = self._tickets.get(action.request)
         if ticket is not None:
             ticket.because = action.because
+
+    def send(self, action: Send) -> None:
+        ticket = self._tickets.get(action.request)
+        errand = Errand(self._clock, self._report, action, "" if ticket is None else ticket.deployment)
+        if ticket is None:
+            errand.charge(reason="its client had left before it was sent")
+            return
+        ticket.earlier_usd = ticket.usd
+        ticket.errand = errand
+        ticket.spoken()
+
+    def ping(self, action: Ping) -> None:
+        errand = Errand(self._clock, self._report, action, action.deployment)
+        if self.pings is None:
+            errand.decline("error", "nobody is here who could send it")
+        else:
+            self.pings(errand)
 
     def refuse(self, action: Refuse) -> None:
         ticket = self._tickets.get(action.request)

@@ -1,36 +1,30 @@
 """One request through the gateway: hold, send on, relay, tell."""
 
-import asyncio
 import logging
 
 from aiohttp import web
 
-from pilotlight.clock import Timer
 from pilotlight.errors import RequestError
+from pilotlight.fleet.classes import BATCH
 from pilotlight.gateway import usage
 from pilotlight.gateway.body import rewrite
 from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.desk import Ticket, refusal_error
+from pilotlight.gateway.elsewhere import Elsewhere
 from pilotlight.gateway.kitchen import Kitchen
-from pilotlight.gateway.reply import Reply
-from pilotlight.gateway.terms import Terms
+from pilotlight.gateway.remote_body import remote
+from pilotlight.gateway.terms import Leave, Terms
 from pilotlight.gateway.upstream import Answer, Broken, Unreached
 from pilotlight.http import sse
 from pilotlight.http.answer import sent
-from pilotlight.http.errors import as_error
-from pilotlight.http.headers import for_client, to_engine
+from pilotlight.http.headers import to_engine
 from pilotlight.http.routes import OURS
 from pilotlight.spec.model import Model
 
 log = logging.getLogger(__name__)
 
 
-_STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-_JSON = {"Content-Type": "application/json"}
-_ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
-
-
-class Exchange(Reply):
+class Exchange(Elsewhere):
     """Runs once."""
 
     def __init__(
@@ -46,14 +40,15 @@ class Exchange(Reply):
         keep_alive: float | None,
         key: str | None,
         terms: Terms,
+        leave: Leave | None = None,
     ) -> None:
         super().__init__(
             kitchen, request, id=id, deployment=deployment, model=model, stream=stream, key=key, terms=terms
         )
         self.body = body
-        """Empty once a stream has begun, for then it is not sent again."""
         self.keep_alive = keep_alive
-        self._watch: Timer | None = None
+        self.leave = leave
+        """None when nothing of it may leave the house."""
 
     async def run(self) -> web.StreamResponse:
         desk = self.kitchen.desk
@@ -77,9 +72,13 @@ class Exchange(Reply):
             self.kitchen.tell(self.record())
 
     def _open(self) -> Ticket:
-        stand_in = self.terms.stand_in
-        may = None if stand_in is None else stand_in.deployment
-        return self.kitchen.desk.open(self.id, self.deployment, self.keep_alive, self.terms.rank, may)
+        terms = self.terms
+        may = None if terms.stand_in is None else terms.stand_in.deployment
+        far = None
+        # Where a replica has room nobody asks how large it can get, which takes longer to say than all else here.
+        if self.leave is not None and (terms.rank == BATCH or not self.kitchen.has_room(self.deployment)):
+            far = remote(self.request.path, self.body, self.leave.hedge)
+        return self.kitchen.desk.open(self.id, self.deployment, self.keep_alive, terms.rank, may, far)
 
     # -- hold ------------------------------------------------------------------------------------------------------
 
@@ -87,8 +86,14 @@ class Exchange(Reply):
         """Raises RequestError for whatever the client must be told; ConnectionResetError when it has left."""
         tried_before = False
         while True:
+            if self.ticket.errand is not None and self.ticket.elsewhere:
+                response = await self._elsewhere()
+                if response is not None:
+                    return response
+                continue
             if self.ticket.waiting:
                 await self._wait()
+                continue
             refusal = self.ticket.refusal
             if refusal is not None:
                 self.outcome = "start_failed" if refusal.code == "start_failed" else "refused"
@@ -106,7 +111,13 @@ class Exchange(Reply):
                     raise RequestError(502, text, code="engine_died") from None
                 tried_before = True
                 self.replica_ready_at = self.served_model = None
-                self.kitchen.desk.bounce(self.ticket)
+                self._bounce()
+
+    def _bounce(self) -> None:
+        ticket = self.ticket
+        if ticket.remote is None and self.leave is not None:
+            ticket.remote = remote(self.request.path, self.body, self.leave.hedge)
+        self.kitchen.desk.bounce(ticket)
 
     async def _wait(self) -> None:
         kitchen, size = self.kitchen, len(self.body)
@@ -123,21 +134,18 @@ class Exchange(Reply):
             kitchen.held_bytes -= size
 
     async def _hold(self) -> None:
-        patience = self.kitchen.patience
-        first = patience.comment if self.stream else patience.space
-        delay = first if self.response is None else patience.every
-        while not await self.ticket.wait(delay):
-            if self.response is None:
-                response = await self._commit(200, _STREAM if self.stream else _JSON)
-            else:
-                response = self.response
-            sign = sse.comment(self.kitchen.progress(self.deployment)) if self.stream else b" "
-            await response.write(sign)
-            delay = patience.every
+        await self._signs(self.ticket.wait)
 
     # -- send on and relay -----------------------------------------------------------------------------------------
 
     async def _forward(self, fresh: bool) -> web.StreamResponse:
+        try:
+            return await self._deliver(await self._send_on(fresh))
+        except (Broken, Silent) as e:
+            raise self._broken(e) from None
+
+    async def _send_on(self, fresh: bool) -> Answer:
+        """To the replica that the kernel has found. Raises Unreached or Silent."""
         kitchen = self.kitchen
         replica = self.ticket.replica
         assert replica is not None
@@ -152,26 +160,27 @@ class Exchange(Reply):
         target = self.request.raw_path
         if not target.startswith("/"):  # http://host/path, which a client of a proxy sends
             target = self.request.path_qs
+        return await kitchen.upstream.send(
+            url, target, headers, self._body(), model.request_timeout, fresh=fresh
+        )
+
+    async def _deliver(self, answer: Answer) -> web.StreamResponse:
         try:
-            answer = await kitchen.upstream.send(
-                url, target, headers, self._body(), model.request_timeout, fresh=fresh
-            )
-            try:
-                if self.stream and answer.status == 200 and _is_events(answer):
-                    return await self._relay(answer)
-                return await self._pass_on(answer)
-            finally:
-                answer.close()
-        except Silent:
+            if self.stream and answer.status == 200 and _is_events(answer):
+                return await self._relay(answer)
+            return await self._pass_on(answer)
+        finally:
+            answer.close()
+
+    def _broken(self, e: Broken | Silent) -> RequestError:
+        """What the client is told of an engine that did not end its answer."""
+        if isinstance(e, Silent):
             self.outcome = "timeout"
-            text = f"the engine sent nothing for {model.request_timeout:g} s (request_timeout)"
-            raise RequestError(504, text, code="engine_timeout") from None
-        except Broken as e:
-            self.outcome = "engine_died"
-            text = (
-                f"the engine of {self.served_model or self.deployment} died in the middle of its answer: {e}"
-            )
-            raise RequestError(502, text, code="engine_died") from None
+            text = f"the engine sent nothing for {self.serving().request_timeout:g} s (request_timeout)"
+            return RequestError(504, text, code="engine_timeout")
+        self.outcome = "engine_died"
+        text = f"the engine of {self.served_model or self.deployment} died in the middle of its answer: {e}"
+        return RequestError(502, text, code="engine_died")
 
     def _body(self) -> bytes:
         """As the engine is to read it: a stand-in goes by its own name."""
@@ -184,85 +193,8 @@ class Exchange(Reply):
         """An answer that is read whole before the client gets any of it, so that a cut one is a clean error."""
         payload = await answer.whole()
         self.first_byte_at = self.kitchen.clock.now()
-        self.bytes_out = len(payload)
         self.tokens = usage.of_answer(payload)
-        self.answered = answer.status < 500
-        outcome = "ok" if answer.status < 400 else "engine_error"
-        response = self.response
-        if response is None:
-            await self._send(answer.status, answer.headers, self.own_headers(), payload, outcome)
-            return sent(self.request)
-        self.outcome = outcome
-        if answer.status >= 400:
-            payload = as_error(payload, answer.status)
-        try:
-            async with asyncio.timeout(self._patience_for_reader()):
-                await response.write(sse.event(payload) if self.stream else payload)
-                await response.write_eof()
-        except TimeoutError:
-            self._cut()
-        return response
-
-    async def _relay(self, answer: Answer) -> web.StreamResponse:
-        """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was.
-
-        Of an event that is not whole nothing is sent, so that an error may always follow.
-        """
-        chunk = await answer.chunk()
-        self.first_byte_at = self.kitchen.clock.now()
-        self.body = b""
-        response = self.response
-        if response is None:
-            headers = for_client(answer.headers)
-            headers.setdefault("Cache-Control", "no-cache")
-            headers.setdefault("X-Accel-Buffering", "no")
-            response = await self._commit(answer.status, headers)
-        self._look_after_reader(answer)
-        whole = sse.WholeEvents()
-        tail = b""
-        count = 0
-        while chunk:
-            events = whole.take(chunk)
-            if events:
-                count += events.count(b"\ndata:") + events.startswith(b"data:")
-                tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
-                self.bytes_out += len(events)
-                if sse.DONE in events and self._count(tail, count):
-                    self.outcome, self.answered = (
-                        "ok",
-                        True,
-                    )  # many a client leaves as soon as it has seen this
-                await response.write(events)
-            chunk = await answer.chunk()
-        count += whole.rest.startswith(b"data:")
-        tail += whole.rest
-        done = self._count(tail, count)
-        if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
-            raise Broken("its connection closed before the stream was done")
-        self.outcome, self.answered = "ok", True
-        if whole.rest:
-            await response.write(whole.rest)
-        await response.write_eof()
-        return response
-
-    def _count(self, tail: bytes, count: int) -> bool:
-        """The tokens of a stream, from its last events and the number of those with data; whether it is done."""
-        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
-        self.tokens = usage.of_stream(tail, count - done)
-        return done
-
-    def _look_after_reader(self, answer: Answer, before: int = -1) -> None:
-        """Once every request_timeout, so that nothing is paid for it chunk by chunk: who has taken nothing since the
-        last look, while the engine was not waited for, no longer reads. It is let go, or it would keep its replica.
-        """
-        seconds = self._patience_for_reader()
-        if seconds is None:
-            return
-        if self.bytes_out == before and not answer.awaited:
-            self._cut()
-            return
-        clock, now = self.kitchen.clock, self.bytes_out
-        self._watch = clock.call_at(clock.now() + seconds, lambda: self._look_after_reader(answer, now))
+        return await self._hand_over(answer.status, answer.headers, payload)
 
 
 def _is_events(answer: Answer) -> bool:

@@ -12,7 +12,7 @@ from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
 from pilotlight.gateway.exchange import Exchange
 from pilotlight.gateway.kitchen import Kitchen
-from pilotlight.gateway.terms import terms
+from pilotlight.gateway.terms import leave, terms
 from pilotlight.http.errors import error_response, json_response
 from pilotlight.http.headers import printable
 from pilotlight.http.keys import Key, KeyRing
@@ -97,6 +97,9 @@ class Front:
         deployment = self.directory.find(head.model, key)
         model = self.directory.models[deployment]
         agreed = terms(request.headers, None if self.keys.open else key, model, self.directory.models)
+        leaves = None
+        if model.burst is not None and model.leave_house:
+            leaves = leave(request.headers, None if self.keys.open else key)
         has_keep_alive = head.keep_alive is not UNSET
         served = model.served_name
         if served is None and head.model != deployment and model.engine == "command":
@@ -114,6 +117,7 @@ class Front:
             keep_alive=keep_alive,
             key=None if key is None else key.name,
             terms=agreed,
+            leave=leaves,
         )
 
     def _refuse(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pilotlight.clock import Clock
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.desk import Desk
+from pilotlight.gateway.remote import Remotes
 from pilotlight.gateway.upstream import Upstream
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,14 @@ MAX_HELD_BYTES = 2**30
 """Bytes of the bodies of all requests that are held; one more is refused [G]."""
 
 
+Began = Callable[[str, str, str, str | None, str], None]
+"""A request, the replica that has it from now on, whose that is, and the request's key and class: for the bill."""
+
+
+def _nobody(request: str, replica: str, deployment: str, key: str | None, request_class: str) -> None:
+    """Keeps no bill."""
+
+
 class Kitchen:
     """The same for all; one per server."""
 
@@ -49,10 +58,16 @@ class Kitchen:
         patience: Patience | None = None,
         woken: Callable[[str], bool] = lambda replica: False,
         seen: Callable[[str], str] = lambda replica: "",
+        remotes: Remotes | None = None,
+        has_room: Callable[[str], bool] = lambda deployment: False,
+        began: Began = _nobody,
     ) -> None:
         self.clock = clock
         self.desk = desk
         self.upstream = upstream
+        self.remotes = remotes or Remotes(clock)
+        self.has_room = has_room
+        """Whether a replica of this deployment would take a request at once."""
         self.url_of = url_of
         """A replica's base URL. KeyError when it is gone."""
         self.ready_at = ready_at
@@ -68,6 +83,7 @@ class Kitchen:
         self.progress = progress
         """What a held request of this deployment may be told."""
         self.told = told
+        self.began = began
         self.patience = patience or Patience()
         self.held_bytes = 0
         """Of the bodies of those who wait now."""

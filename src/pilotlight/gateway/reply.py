@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 64 * 2**10
 """Bytes that are handed to the system without waiting for the client to take any."""
+
+
+_STREAM = {"Content-Type": sse.CONTENT_TYPE, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_JSON = {"Content-Type": "application/json"}
 
 
 class Reply(Course):
@@ -55,6 +59,20 @@ class Reply(Course):
         self.response = response
         self.status = status
         return response
+
+    async def _signs(self, wait: Callable[[float | None], Awaitable[bool]]) -> None:
+        """Waits until `wait`, which is given seconds, says that it is over; the client gets signs of life."""
+        patience = self.kitchen.patience
+        first = patience.comment if self.stream else patience.space
+        delay = first if self.response is None else patience.every
+        while not await wait(delay):
+            if self.response is None:
+                response = await self._commit(200, _STREAM if self.stream else _JSON)
+            else:
+                response = self.response
+            sign = sse.comment(self.kitchen.progress(self.deployment)) if self.stream else b" "
+            await response.write(sign)
+            delay = patience.every
 
     async def _fail(self, e: RequestError) -> web.StreamResponse:
         """The error as a status when nothing was sent yet, else as an event or as the object that was promised."""

@@ -1,4 +1,5 @@
-"""On what terms a request comes: its class, and whether another model may stand in for the one it asks for."""
+"""On what terms a request comes: its class, whether another model may stand in for the one it asks for, and whether it
+may leave the house."""
 
 from collections.abc import Mapping
 
@@ -11,6 +12,8 @@ from pilotlight.spec.model import Model
 
 CLASS = "x-pilotlight-class"
 STAND_IN = "x-pilotlight-stand-in"
+HEDGE = "x-pilotlight-hedge"
+LEAVE_HOUSE = "x-pilotlight-leave-house"
 _ANSWERS = {"allow": True, "deny": False}
 
 
@@ -31,6 +34,14 @@ class Terms(msgspec.Struct, frozen=True):
     """None when none may answer."""
 
 
+class Leave(msgspec.Struct, frozen=True):
+    """That a request may go to a provider."""
+
+    hedge: bool = False
+    """To a replica as well; whoever gives the first token has it."""
+
+
+LEAVES, HEDGED = Leave(), Leave(hedge=True)
 PLAIN = Terms()
 
 
@@ -44,8 +55,21 @@ def terms(headers: Mapping[str, str], key: Key | None, model: Model, models: Map
     if asked is None and allowed is None and of_key == "standard" and (key is None or not key.stand_in):
         return PLAIN
     name = of_key if asked is None else _class(asked, key)
-    may = key is not None and key.stand_in if allowed is None else _allowed(allowed)
+    may = key is not None and key.stand_in if allowed is None else _may_stand_in(allowed)
     return Terms(name, RANKS[name], _stand_in(model, key, models) if may else None)
+
+
+def leave(headers: Mapping[str, str], key: Key | None) -> Leave | None:
+    """Of a request for a model that may burst: whether this one may leave the house. The header may forbid what the
+    key allows, never allow what it forbids.
+
+    Raises RequestError 400 for a value that there is not.
+    """
+    said, hedged = headers.get(LEAVE_HOUSE), headers.get(HEDGE)
+    hedge = hedged is not None and _may_hedge(hedged)
+    if (said is not None and not _may_leave(said)) or (key is not None and not key.leave_house):
+        return None
+    return HEDGED if hedge else LEAVES
 
 
 def _class(asked: str, key: Key | None) -> str:
@@ -63,12 +87,30 @@ def _class(asked: str, key: Key | None) -> str:
     return name
 
 
-def _allowed(said: str) -> bool:
-    found = _ANSWERS.get(said.strip().lower())
-    if found is None:
-        text = f"{STAND_IN}: {said[:100]!r} is neither; give {_either(_ANSWERS)}"
-        raise RequestError(400, text, code="invalid_stand_in", param=STAND_IN)
+def _may_stand_in(said: str) -> bool:
+    if (found := _answer(said)) is None:
+        raise RequestError(400, _neither(STAND_IN, said), code="invalid_stand_in", param=STAND_IN)
     return found
+
+
+def _may_hedge(said: str) -> bool:
+    if (found := _answer(said)) is None:
+        raise RequestError(400, _neither(HEDGE, said), code="invalid_hedge", param=HEDGE)
+    return found
+
+
+def _may_leave(said: str) -> bool:
+    if (found := _answer(said)) is None:
+        raise RequestError(400, _neither(LEAVE_HOUSE, said), code="invalid_leave_house", param=LEAVE_HOUSE)
+    return found
+
+
+def _answer(said: str) -> bool | None:
+    return _ANSWERS.get(said.strip().lower())
+
+
+def _neither(header: str, said: str) -> str:
+    return f"{header}: {said[:100]!r} is neither; give {_either(_ANSWERS)}"
 
 
 def _stand_in(model: Model, key: Key | None, models: Mapping[str, Model]) -> StandIn | None:

@@ -6,6 +6,9 @@ a request (benchmarks/gateway_cpu.py).
 
 import asyncio
 import os
+import socket
+import ssl
+from collections.abc import Callable
 
 from pilotlight.gateway.connection import Connection, Origin, Silent
 
@@ -53,12 +56,28 @@ class Answer:
                 return data
             if connection.done:
                 return b""
-            error = connection.error
-            if isinstance(error, Silent):
-                raise error
-            if error is not None:
-                raise (Broken if self.started else Unreached)(str(error))
+            if connection.error is not None:
+                raise _of(connection.error, Broken if self.started else Unreached)
             await connection.wait()
+
+    async def come(self) -> None:
+        """Until some of its body is here, or its end. Raises Unreached or Silent."""
+        connection = self._connection
+        assert connection is not None, "the answer was closed"
+        while not connection.buffered and not connection.done:
+            if connection.error is not None:
+                raise _of(connection.error, Unreached)
+            await connection.wait()
+
+    def within(self, seconds: float) -> None:
+        """From now on it may be silent for so long."""
+        if self._connection is not None:
+            self._connection.listen(seconds)
+
+    def give_up(self, error: Exception) -> None:
+        """Whoever reads it gets the error in place of what is still to come."""
+        if self._connection is not None:
+            self._connection.give_up(error)
 
     @property
     def awaited(self) -> bool:
@@ -93,10 +112,19 @@ class Upstream:
         self._origins: dict[str, Origin] = {}
 
     async def send(
-        self, base: str, path: str, headers: bytes, body: bytes, timeout: float, *, fresh: bool = False
+        self,
+        base: str,
+        path: str,
+        headers: bytes,
+        body: bytes,
+        timeout: float,
+        *,
+        fresh: bool = False,
+        connect: float = CONNECT_TIMEOUT,
+        sent: Callable[[], None] | None = None,
     ) -> Answer:
         """POSTs to `base` + `path`. `headers`: lines of a head. `timeout`: seconds without a byte. `fresh`: on a new
-        connection only.
+        connection only. `connect`: seconds that opening one may take. `sent`: called once the request is on its way.
 
         Raises Unreached or Silent.
         """
@@ -105,12 +133,17 @@ class Upstream:
         connection = None if fresh else origin.take()
         if connection is not None:
             try:
+                if sent is not None:
+                    sent()
                 return await _exchange(connection, head, body, timeout)
             except Unreached:
                 # It was closed at the moment when we used it again. That is in the nature of keep-alive and says
                 # nothing about the engine (RFC 9112, section 9.3.1), so it is tried once as if it had not been kept.
                 pass
-        return await _exchange(await _connect(origin), head, body, timeout)
+        connection = await _connect(origin, connect)
+        if sent is not None:
+            sent()
+        return await _exchange(connection, head, body, timeout)
 
     def _new_origin(self, base: str) -> Origin:
         if len(self._origins) >= MANY:
@@ -126,33 +159,47 @@ class Upstream:
         self._origins.clear()
 
 
-async def _connect(origin: Origin) -> Connection:
+async def _connect(origin: Origin, seconds: float) -> Connection:
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(seconds):
             _, connection = await loop.create_connection(
                 lambda: Connection(origin), origin.host, origin.port, ssl=origin.tls
             )
     except TimeoutError:
-        raise Unreached(f"connecting took more than {CONNECT_TIMEOUT:g} s") from None
-    except OSError as e:
-        raise Unreached(os.strerror(e.errno) if e.errno else str(e)) from None
+        raise Unreached(f"connecting took more than {seconds:g} s") from None
+    except (OSError, ValueError) as e:  # ValueError: a host that is no name
+        raise Unreached(why(e, origin.host)) from None
     return connection
+
+
+def why(error: Exception, host: str) -> str:
+    """What kept us from connecting, for people."""
+    if isinstance(error, socket.gaierror):
+        return f"the name {host} cannot be resolved: {error.strerror or error}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate cannot be trusted: {error.verify_message or error.reason}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {error.reason or error}"
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
 
 
 async def _exchange(connection: Connection, head: bytes, body: bytes, timeout: float) -> Answer:
     connection.begin(head, body, timeout)
     try:
         while not connection.head_done:
-            if isinstance(connection.error, Silent):
-                raise connection.error
             if connection.error is not None:
-                raise Unreached(str(connection.error))
+                raise _of(connection.error, Unreached)
             await connection.wait()
     except BaseException:
         connection.end()
         raise
     return Answer(connection)
+
+
+def _of(error: Exception, kind: type[Exception]) -> Exception:
+    return error if isinstance(error, Silent) else kind(str(error))
 
 
 def _head(path: str, host: str, headers: bytes, length: int) -> bytes:

@@ -28,7 +28,7 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
     prompt: int | None
     output: int | None
     source: str | None
-    """`usage`, `timings`, `chunks` or None."""
+    """`usage`, `timings`, `chunks`, `estimated` (of a provider that does not say, or says what cannot be) or None."""
 
 
 NONE = Tokens(None, None, None)

@@ -15,13 +15,14 @@ _NOT_TO_ENGINE = HOP_BY_HOP | {
     b"host", b"content-length", b"expect",
     b"content-encoding",  # the body was unpacked when it was read
     b"authorization", b"x-api-key", b"cookie",  # ours; an engine has no business with them
-    b"x-pilotlight-class", b"x-pilotlight-stand-in",  # said to us
+    b"x-pilotlight-class", b"x-pilotlight-stand-in", b"x-pilotlight-hedge", b"x-pilotlight-leave-house",  # said to us
     b"accept-encoding",  # the answer is read on its way (usage, the end of a stream)
 }  # fmt: skip
 
 _NOT_TO_CLIENT = HOP_BY_HOP | {
     b"content-length", b"date", b"server",
     b"x-pilotlight-request-id", b"x-pilotlight-start", b"x-pilotlight-served-model",  # ours
+    b"x-pilotlight-served-by", b"x-pilotlight-cost-usd",
     b"access-control-allow-origin",  # an engine's word on who may reach it says nothing of who may reach us
 }  # fmt: skip
 

@@ -22,7 +22,7 @@ class Key:
     """One caller. The key's text is not kept, only its hash is."""
 
     __slots__ = (
-        "_allowance", "_last", "_rate", "admin", "digest", "models", "name", "request_class", "stand_in",
+        "_allowance", "_last", "_rate", "admin", "digest", "leave_house", "models", "name", "request_class", "stand_in",
     )  # fmt: skip
 
     def __init__(self, spec: ApiKey, secret: str, models: frozenset[str] | None) -> None:
@@ -33,6 +33,8 @@ class Key:
         self.request_class = spec.request_class
         """The class of its requests, and the highest that one may ask for."""
         self.stand_in = spec.stand_in
+        self.leave_house = spec.leave_house
+        """Whether its requests may go to a provider."""
         self._rate = spec.requests_per_minute
         self._allowance = max(1.0, spec.requests_per_minute or 0.0)
         self._last = float("-inf")

@@ -54,6 +54,8 @@ class Otel:
         }
         optional = {
             "pilotlight.replica": r.replica,
+            "pilotlight.provider": r.provider,
+            "pilotlight.cost_usd": r.cost_usd,
             "gen_ai.response.model": r.served_model,
             "gen_ai.usage.input_tokens": r.prompt_tokens,
             "gen_ai.usage.output_tokens": r.output_tokens,

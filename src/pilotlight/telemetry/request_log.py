@@ -35,6 +35,9 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     """None for standard."""
     served_model: str | None = None
     replica: str | None = None
+    provider: str | None = None
+    cost_usd: float | None = None
+    """What providers charged; None for a request that none was asked for."""
     ttft: float | None = None
     stages: dict[str, float] | None = None
 
@@ -68,6 +71,8 @@ class RequestLog:
             request_class=None if r.request_class == "standard" else r.request_class,
             served_model=r.served_model,
             replica=r.replica,
+            provider=r.provider,
+            cost_usd=None if r.cost_usd is None else round(r.cost_usd, 9),
             ttft=None if r.first_byte_at is None else _micro(r.first_byte_at - r.arrived_at),
             duration=_micro(r.ended_at - r.arrived_at),
             start_wait=_micro(r.start_wait) if r.start_wait else 0.0,

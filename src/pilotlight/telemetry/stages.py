@@ -55,6 +55,8 @@ def trace(r: RequestRecord) -> dict[str, Any]:
         "served_model": r.served_model,
         "class": r.request_class,
         "replica": r.replica,
+        "provider": r.provider,
+        "cost_usd": r.cost_usd,
         "start": r.start,
         "status": r.status,
         "outcome": r.outcome,

@@ -4,7 +4,7 @@ import pytest
 
 from pilotlight.errors import RequestError
 from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
-from pilotlight.gateway.terms import PLAIN, Terms, terms
+from pilotlight.gateway.terms import PLAIN, Leave, Terms, leave, terms
 from pilotlight.http.keys import Key
 from pilotlight.spec.model import ApiKey, Model
 
@@ -127,3 +127,31 @@ def test_the_name_by_which_its_engine_knows_it():
         return found.served_name
 
     assert (called("small"), called("named")) == ("small", "org/small")
+
+
+def leaves(key: Key | None = None, **headers: str) -> Leave | None:
+    said = {f"x-pilotlight-{name.replace('_', '-')}": value for name, value in headers.items()}
+    return leave(said, key)
+
+
+def inside() -> Key:
+    return Key(ApiKey(name="k", key_env="K", leave_house=False), "secret", None)
+
+
+def test_a_request_may_leave_unless_it_or_its_key_forbids_it():
+    assert leaves() == leaves(key()) == leaves(leave_house="allow") == Leave()
+    assert leaves(leave_house="deny") is None
+    assert leaves(inside()) is None
+    assert leaves(inside(), leave_house="allow", hedge="allow") is None, "nothing overrides the key"
+
+
+def test_a_hedge_is_asked_for():
+    assert leaves(hedge="allow") == Leave(hedge=True)
+    assert leaves(hedge="deny") == Leave()
+
+
+@pytest.mark.parametrize("header", ["hedge", "leave_house"])
+def test_what_is_neither_is_refused(header: str):
+    with pytest.raises(RequestError) as caught:
+        leaves(**{header: "perhaps"})
+    assert (caught.value.status, caught.value.code) == (400, f"invalid_{header}")

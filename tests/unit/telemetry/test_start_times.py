@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,18 @@ async def test_a_file_that_cannot_be_used_is_put_aside(
     caplog.clear()
     assert table(tmp_path).learned.usual(CHAT, "local") == 2.0
     assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+async def test_what_is_no_file_is_put_aside(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "start_times.json"
+    os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    times = table(tmp_path)
+    assert len(times.learned) == 0 and "it is no regular file" in caplog.text
+    assert not path.exists() and (tmp_path / "start_times.json.unusable").exists()
+    await times.close()
 
 
 async def test_a_folder_that_cannot_be_written_is_said_once(

@@ -1,0 +1,216 @@
+"""A request that a provider is asked for: alone, or beside a replica where it is hedged."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from pilotlight.errors import RequestError
+from pilotlight.gateway.connection import Silent
+from pilotlight.gateway.course import money
+from pilotlight.gateway.errand import Errand
+from pilotlight.gateway.relay import Relay
+from pilotlight.gateway.remote_call import Call
+from pilotlight.gateway.remote_head import entering
+from pilotlight.gateway.remote_rules import Refused
+from pilotlight.gateway.upstream import Answer, Broken, Unreached
+from pilotlight.http import sse
+
+log = logging.getLogger("pilotlight")
+
+
+class Elsewhere(Relay):
+    call: Call | None = None
+    """The provider's part, once it answers."""
+
+    async def _send_on(self, fresh: bool) -> Answer:
+        raise NotImplementedError
+
+    async def _deliver(self, answer: Answer) -> web.StreamResponse:
+        raise NotImplementedError
+
+    def _broken(self, e: Broken | Silent) -> RequestError:
+        raise NotImplementedError
+
+    async def _elsewhere(self) -> web.StreamResponse | None:
+        """The answer; None when no provider has it any more, and the kernel has said where it goes, or will.
+
+        Raises RequestError when an answer ended before its end.
+        """
+        home: Home | None = None
+        try:
+            while self.ticket.elsewhere:
+                errand = self.ticket.errand
+                assert errand is not None
+                if errand.hedged and home is None:
+                    home = asyncio.ensure_future(self._at_home())
+                response = await self._race(errand, home)
+                if response is not None:
+                    return response
+            self.provider = None
+            if home is None:
+                return None
+            await self._signs(_end_of(home))
+            return None if _gave_none(home) else await self._of_replica(home)
+        finally:
+            await _let_go(home)
+
+    async def _race(self, errand: Errand, home: "Home | None") -> web.StreamResponse | None:
+        """The errand, against `home` where that is; whoever gives the first byte has it. None: it was declined."""
+        call = self._call(errand)
+        if call is None:
+            return None
+        opening = asyncio.ensure_future(self.kitchen.remotes.open(call))
+        try:
+            await self._signs(_first_of(opening, home))
+            if opening.done():
+                opening.result()
+                return await self._of_provider(call)
+            call.settle(reason="a replica was faster")
+            call.close()
+            assert home is not None
+            return await self._of_replica(home)
+        except Refused as e:
+            call.decline(e)
+            log.info("%s: %s declined: %s", self.id, errand.provider, e.reason)
+            return None
+        except (Broken, Silent) as e:
+            return self._cut_short(call, e, home)
+        finally:
+            await _let_go(opening)
+            call.close()
+
+    def _call(self, errand: Errand) -> Call | None:
+        remote, request = self.ticket.remote, self.request
+        if remote is None:  # the kernel sends nothing that may not leave; and if it did, nothing would
+            errand.decline("error", "it may not leave the house")
+            return None
+        errand.key, errand.request_class = self.key, self.terms.request_class
+        self.provider, self.first_byte_at = errand.provider, None
+        tokens = remote.input_tokens
+        return self.kitchen.remotes.call(
+            errand, request.path, request.raw_headers, self.body, self.stream, tokens
+        )
+
+    # -- the replica's part of a hedge -----------------------------------------------------------------------------
+
+    async def _at_home(self) -> Answer | None:
+        """A replica's answer of which the first byte is there; None when none gives one."""
+        ticket = self.ticket
+        for fresh in (False, True):
+            while ticket.replica is None and ticket.refusal is None:
+                await ticket.word()
+            if ticket.replica is None:
+                return None
+            try:
+                return await self._begun(await self._send_on(fresh))
+            except Unreached:
+                self.kitchen.desk.bounce(ticket)
+            except Silent:
+                return None
+        return None
+
+    async def _begun(self, answer: Answer) -> Answer | None:
+        good = False
+        try:
+            await answer.come()
+            good = answer.status < 500
+        finally:
+            if not good:
+                answer.close()
+        return answer if good else None
+
+    async def _of_replica(self, home: "Home") -> web.StreamResponse:
+        answer = home.result()
+        assert answer is not None
+        self.provider = None
+        try:
+            return await self._deliver(answer)
+        except (Broken, Silent) as e:
+            raise self._broken(e) from None
+
+    # -- the provider's ----------------------------------------------------------------------------------------------
+
+    async def _of_provider(self, call: Call) -> web.StreamResponse:
+        self.replica = self.replica_ready_at = self.served_model = None
+        self.sent_at, self.first_byte_at = call.began_at, call.first_byte_at
+        call.headers = entering(call.headers)
+        if call.payload is None:
+            self.call, self.ends_with_cost = call, True
+            return await self._relay(call)
+        call.settle()
+        if call.status == 200:
+            self.tokens = call.meter.tokens()
+        return await self._hand_over(call.status, call.headers, call.shown())
+
+    def _count(self, tail: bytes, count: int) -> bool:
+        done = super()._count(tail, count)
+        if self.call is not None:
+            meter = self.call.meter
+            meter.told, meter.events = self.tokens, count - done
+            self.tokens = meter.tokens()
+        return done
+
+    def _with_cost(self, events: bytes) -> bytes:
+        """A comment, which every client skips: the headers left before it was known."""
+        assert self.call is not None
+        self.call.settle()
+        said = f"x-pilotlight-served-by={self.provider} x-pilotlight-cost-usd={money(self.ticket.usd)}"
+        end = events.rfind(b"\n" + sse.DONE) + 1
+        return events[:end] + sse.comment(said) + events[end:]
+
+    def _cut_short(self, call: Call, e: Broken | Silent, home: "Home | None") -> None:
+        """Raises RequestError, unless the client has nothing of it yet and a replica may still answer."""
+        silent = isinstance(e, Silent)
+        reason = call.too_long() if silent else f"its answer was cut: {e}"
+        call.settle(False, reason)
+        if home is not None and not self.bytes_out:
+            return
+        text = f"the provider {call.target.name} did not end its answer: {reason}"
+        if silent:
+            self.outcome = "timeout"
+            raise RequestError(504, text, code="provider_timeout") from None
+        self.outcome = "provider_failed"
+        raise RequestError(502, text, code="provider_failed") from None
+
+
+Home = asyncio.Task[Answer | None]
+_Over = Callable[[float | None], Awaitable[bool]]
+
+
+def _first_of(opening: "asyncio.Task[None]", home: Home | None) -> _Over:
+    """Until one of them has an answer; a replica that gave none leaves it to the provider."""
+
+    async def over(seconds: float | None) -> bool:
+        tasks: set[asyncio.Task[Any]] = {opening}
+        if home is not None and not _gave_none(home):
+            tasks.add(home)
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        return opening.done() or (home is not None and home.done() and not _gave_none(home))
+
+    return over
+
+
+def _end_of(home: Home) -> _Over:
+    async def over(seconds: float | None) -> bool:
+        await asyncio.wait((home,), timeout=seconds)
+        return home.done()
+
+    return over
+
+
+def _gave_none(home: Home) -> bool:
+    return home.done() and (home.exception() is not None or home.result() is None)
+
+
+async def _let_go(task: "asyncio.Task[Any] | None") -> None:
+    """Ends it; an answer that nobody took is cut."""
+    if task is None:
+        return
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+    if not task.cancelled() and task.exception() is None and isinstance(answer := task.result(), Answer):
+        answer.close()

@@ -1,0 +1,126 @@
+"""An answer on its way to the client: whole in one piece, or a stream as it comes."""
+
+import asyncio
+from typing import Protocol
+
+from aiohttp import web
+
+from pilotlight.clock import Timer
+from pilotlight.gateway import usage
+from pilotlight.gateway.reply import Reply
+from pilotlight.gateway.upstream import Broken
+from pilotlight.http import sse
+from pilotlight.http.answer import sent
+from pilotlight.http.errors import as_error
+from pilotlight.http.headers import Raw, for_client
+
+_ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
+
+
+class Source(Protocol):
+    """What a stream is read from: an engine's answer, or a provider's."""
+
+    status: int
+    delimited: bool
+
+    @property
+    def headers(self) -> Raw: ...
+
+    async def chunk(self) -> bytes: ...
+    @property
+    def awaited(self) -> bool: ...
+
+
+class Relay(Reply):
+    body: bytes
+    """Empty once a stream has begun, for then it is not sent again."""
+    ends_with_cost = False
+    """It is a provider's answer: what it cost is said at its end."""
+    _watch: Timer | None = None
+
+    async def _hand_over(self, status: int, headers: Raw, payload: bytes) -> web.StreamResponse:
+        """A whole answer."""
+        self.bytes_out = len(payload)
+        self.answered = status < 500
+        outcome = "ok" if status < 400 else "engine_error"
+        response = self.response
+        if response is None:
+            await self._send(status, headers, self.own_headers(), payload, outcome)
+            return sent(self.request)
+        self.outcome = outcome
+        if status >= 400:
+            payload = as_error(payload, status)
+        try:
+            async with asyncio.timeout(self._patience_for_reader()):
+                await response.write(sse.event(payload) if self.stream else payload)
+                await response.write_eof()
+        except TimeoutError:
+            self._cut()
+        return response
+
+    async def _relay(self, answer: Source) -> web.StreamResponse:
+        """A stream, chunk by chunk as it comes; reads on only when the client has taken what there was.
+
+        Of an event that is not whole nothing is sent, so that an error may always follow.
+        """
+        chunk = await answer.chunk()
+        self.first_byte_at = self.kitchen.clock.now()
+        self.body = b""
+        response = self.response
+        if response is None:
+            headers = for_client(answer.headers)
+            headers.setdefault("Cache-Control", "no-cache")
+            headers.setdefault("X-Accel-Buffering", "no")
+            response = await self._commit(answer.status, headers)
+        self._look_after_reader(answer)
+        whole = sse.WholeEvents()
+        tail = b""
+        count = 0
+        while chunk:
+            events = whole.take(chunk)
+            if events:
+                count += events.count(b"\ndata:") + events.startswith(b"data:")
+                tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
+                self.bytes_out += len(events)
+                if sse.DONE in events and self._count(tail, count):
+                    # many a client leaves as soon as it has seen this
+                    self.outcome, self.answered = "ok", True
+                    if self.ends_with_cost:
+                        events = self._with_cost(events)
+                await response.write(events)
+            chunk = await answer.chunk()
+        count += whole.rest.startswith(b"data:")
+        tail += whole.rest
+        done = self._count(tail, count)
+        if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
+            raise Broken("its connection closed before the stream was done")
+        self.outcome, self.answered = "ok", True
+        if whole.rest:
+            await response.write(whole.rest)
+        if self.ends_with_cost and not done:
+            await response.write(self._with_cost(b""))
+        await response.write_eof()
+        return response
+
+    def _with_cost(self, events: bytes) -> bytes:
+        """The end of a provider's stream, with what it cost before it."""
+        raise NotImplementedError
+
+    def _count(self, tail: bytes, count: int) -> bool:
+        """The tokens of a stream, from its last events and the number of those with data; whether it is done."""
+        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
+        self.tokens = usage.of_stream(tail, count - done)
+        return done
+
+    def _look_after_reader(self, answer: Source, before: int = -1) -> None:
+        """Once every request_timeout, so that nothing is paid for it chunk by chunk: who has taken nothing since the
+        last look, while the engine was not waited for, no longer reads. It is let go, or it would keep its replica.
+        """
+        seconds = self._patience_for_reader()
+        if seconds is None:
+            return
+        if self.bytes_out == before and not answer.awaited:
+            self._cut()
+            return
+        clock, now = self.kitchen.clock, self.bytes_out
+        self._watch = clock.call_at(clock.now() + seconds, lambda: self._look_after_reader(answer, now))

@@ -1,0 +1,103 @@
+"""The providers as requests reach them: their addresses, keys and connections, and the pings that keep them warm."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from pilotlight.clock import Clock
+from pilotlight.fleet.provider import Provider as Known
+from pilotlight.gateway.connection import Silent, tls_context
+from pilotlight.gateway.errand import Errand
+from pilotlight.gateway.remote_body import for_provider
+from pilotlight.gateway.remote_call import Call, Order, Target
+from pilotlight.gateway.remote_head import leaving
+from pilotlight.gateway.remote_rules import Refused
+from pilotlight.gateway.upstream import Broken, Upstream
+from pilotlight.http.headers import Raw
+from pilotlight.spec.model import Provider
+
+log = logging.getLogger("pilotlight")
+
+_PING = "/v1/chat/completions"
+
+
+class Remotes:
+    """One per server. `upstream` is its own, so that no connection to an engine is ever mistaken for one outwards."""
+
+    def __init__(self, clock: Clock, upstream: Upstream | None = None) -> None:
+        self._clock = clock
+        self._upstream = upstream or Upstream()
+        self._targets: dict[str, Target] = {}
+        self._pings: set[asyncio.Task[None]] = set()
+
+    def configure(
+        self, specs: Mapping[str, Provider], known: Sequence[Known], env: Mapping[str, str]
+    ) -> None:
+        """At start and at every reload; what is on its way ends as it began. The keys were checked before."""
+        facts = {provider.id: provider for provider in known}
+        self._targets = {
+            name: Target(name, spec, facts[name], env[spec.key_env] if spec.key_env else None)
+            for name, spec in specs.items()
+            if name in facts
+        }
+        if any(spec.base_url.startswith("https") for spec in specs.values()):
+            tls_context()  # it is read from files, and not while somebody waits
+
+    def call(
+        self, errand: Errand, path: str, headers: Raw, body: bytes, stream: bool, inputs: int
+    ) -> Call | None:
+        """What is to be opened; None when there is no such provider any more, of which the kernel has been told.
+        `inputs`: tokens of the prompt at most."""
+        target = self._targets.get(errand.provider)
+        if target is None:
+            errand.decline("error", "it is configured no more")
+            return None
+        model = target.spec.models.get(errand.deployment, errand.deployment)
+        sent, outputs = for_provider(path, body, model, target.spec.max_output_tokens)
+        head = leaving(headers, target.key, target.spec.headers)
+        order = Order(path.removeprefix("/v1"), head, sent, model, stream, inputs, outputs)
+        return Call(target, errand, order, self._clock)
+
+    async def open(self, call: Call) -> None:
+        """Raises as Call.open does."""
+        await call.open(self._upstream)
+
+    # -- pings ---------------------------------------------------------------------------------------------------
+
+    def ping(self, errand: Errand) -> None:
+        task = asyncio.get_running_loop().create_task(self._ping(errand))
+        self._pings.add(task)
+        task.add_done_callback(self._pings.discard)
+
+    async def _ping(self, errand: Errand) -> None:
+        body = msgspec.json.encode(
+            {"model": "", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
+        )
+        call: Call | None = None
+        try:
+            call = self.call(errand, _PING, (), body, False, len(body))
+            if call is None:
+                return
+            await self.open(call)
+            call.settle(call.status == 200, "" if call.status == 200 else f"it answered {call.status}")
+        except Refused as e:
+            assert call is not None
+            call.decline(e)
+        except (Broken, Silent) as e:
+            errand.charge(False, f"its answer was cut: {e or 'it fell silent'}")
+        except Exception:
+            log.exception("a ping to %s", errand.provider)
+        finally:
+            errand.charge(False, "it was called off")
+            if call is not None:
+                call.close()
+
+    async def close(self) -> None:
+        """Ends the pings and the connections."""
+        for task in list(self._pings):
+            task.cancel()
+        if self._pings:
+            await asyncio.wait(self._pings)
+        await self._upstream.close()

@@ -1,0 +1,259 @@
+"""One request at a provider, from its first byte out to its last one in."""
+
+import asyncio
+
+import msgspec
+
+from pilotlight.clock import Clock
+from pilotlight.fleet.provider import Provider as Known
+from pilotlight.gateway import usage
+from pilotlight.gateway.connection import Silent
+from pilotlight.gateway.errand import Errand
+from pilotlight.gateway.remote_cost import Meter
+from pilotlight.gateway.remote_rules import Refused, judge, same_model
+from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
+from pilotlight.http.headers import Raw
+from pilotlight.spec.model import Provider
+
+FIRST_EVENT = 2**20
+"""Bytes in which a stream's first event must have come."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A provider as requests are sent to it."""
+
+    name: str
+    spec: Provider
+    known: Known
+    """As the kernel knows it."""
+    key: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What is asked of it."""
+
+    path: str
+    """Under its base_url, without /v1."""
+    headers: bytes
+    body: bytes
+    model: str
+    """As the provider calls it."""
+    stream: bool
+    inputs: int
+    """Tokens at most."""
+    outputs: int
+    """Tokens at most."""
+
+
+class _Head(msgspec.Struct, gc=False):
+    model: str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+    response: "_Head | None" = None
+    """Of /v1/responses, which puts it there in its first events."""
+    message: "_Head | None" = None
+    """Of /v1/messages."""
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+_decode_any = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class Call:
+    """`open` once, then read, then `close`, whatever happens."""
+
+    def __init__(self, target: Target, errand: Errand, order: Order, clock: Clock) -> None:
+        self.target = target
+        self.errand = errand
+        self.meter = Meter(target.known.tariff, len(order.body), order.inputs, order.outputs)
+        self.payload: bytes | None = None
+        """The answer, where it is no stream."""
+        self.status = 0
+        self.headers: Raw = ()
+        self.delimited = True
+        self.began_at = clock.now()
+        self.first_byte_at: float | None = None
+        self._order = order
+        self._clock = clock
+        self._answer: Answer | None = None
+        self._first = b""
+        """Of a stream, what was read to see how it begins."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._overdue = False
+        errand.owed = lambda: self.meter.usd(clock.now())
+
+    # -- up to the first byte ------------------------------------------------------------------------------------
+
+    async def open(self, upstream: Upstream) -> None:
+        """Returns once the client can be given something. Raises Refused before that, Broken or Silent when a whole
+        answer ended in its middle."""
+        spec, order = self.target.spec, self._order
+        try:
+            async with asyncio.timeout(min(spec.first_byte_timeout, spec.max_duration)):
+                answer = self._answer = await upstream.send(
+                    spec.base_url,
+                    order.path,
+                    order.headers,
+                    order.body,
+                    float("inf"),
+                    connect=spec.connect_timeout,
+                    sent=self._sent,
+                )
+                self.status, self.headers, self.delimited = answer.status, answer.headers, answer.delimited
+                self._judge()
+                if order.stream and answer.status == 200:
+                    await self._begins()
+                else:
+                    await self._whole_begins(answer)
+        except TimeoutError:
+            text = f"no byte of its answer came within {spec.first_byte_timeout:g} s (first_byte_timeout)"
+            raise Refused("timeout", text) from None
+        except Silent:
+            raise Refused("timeout", self.too_long()) from None
+        except Unreached as e:
+            raise self._unreached(e) from None
+        except Broken as e:
+            raise Refused("error", f"its answer ended before its first event: {e}") from None
+        answer.within(spec.request_timeout)
+        if self.payload is None:
+            if order.stream and answer.status == 200:
+                self.first_byte_at = self._clock.now()
+                self.errand.answer()
+            else:
+                await self._read_whole(answer)
+
+    def _sent(self) -> None:
+        spec = self.target.spec
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(spec.max_duration, self._out_of_time)
+        if self.meter.sent_at is None:
+            self.meter.sent_at = self._clock.now()
+
+    def _out_of_time(self) -> None:
+        self._overdue = True
+        if self._answer is not None:
+            self._answer.give_up(Silent())
+
+    def too_long(self) -> str:
+        """Of one that was Silent."""
+        spec = self.target.spec
+        if self._overdue:
+            return f"its answer took longer than {spec.max_duration:g} s (max_duration)"
+        return f"its answer went without a byte for {spec.request_timeout:g} s (request_timeout)"
+
+    def _unreached(self, error: Unreached) -> Refused:
+        if self._answer is not None:
+            return Refused("error", f"its answer ended with its head: {error}", worked=True)
+        return Refused("unreachable", str(error))
+
+    def _judge(self) -> None:
+        judge(self.status, self.headers, self._order.stream, self._clock.wall())
+        self.meter.only_time = self.status != 200
+
+    async def _begins(self) -> None:
+        """Reads a stream up to its first event: comments before it are signs of life and no answer."""
+        while (event := _first_event(self._first)) is None:
+            chunk = await self.chunk()
+            if not chunk:
+                raise Refused("error", "its stream ended without an event", worked=True)
+            self._first += chunk
+            if len(self._first) > FIRST_EVENT:
+                raise Refused("error", "its stream begins with no event", worked=True)
+        self.meter.events = 0  # what is kept back is counted when it is read
+        self._look_at(event)
+
+    async def _whole_begins(self, answer: Answer) -> None:
+        """Leading blanks are a pilotlight's signs of life."""
+        while not self._first.strip():
+            chunk = await answer.chunk()
+            if not chunk:
+                break
+            self._first = chunk
+
+    async def _read_whole(self, answer: Answer) -> None:
+        """Raises Broken or Silent, and Refused for what is no answer to what was asked."""
+        try:
+            rest = await answer.whole()
+        except (Broken, Unreached, Silent) as e:
+            self.errand.answer(whole=True)
+            raise (e if not isinstance(e, Unreached) else Broken(str(e))) from None
+        self.payload = payload = self._first + rest
+        self.meter.came = len(payload)
+        self.first_byte_at = self.meter.ended_at = self._clock.now()
+        self.meter.told = usage.of_answer(payload)
+        if self.status == 200:
+            try:
+                _decode_any(payload)
+            except _BAD:
+                raise Refused("error", "its answer is no JSON object", worked=True) from None
+            self._look_at(payload)
+        self.errand.answer(whole=not self.errand.is_ping)
+
+    def _look_at(self, payload: bytes) -> None:
+        """Whose answer it is. Raises Refused when it is another model's, for that is not what was asked for, and
+        what it costs and is worth is another matter, too."""
+        try:
+            head = _decode(payload)
+        except _BAD:
+            return  # of its form it says nothing that we could read
+        if bytes(head.error) not in (b"", b"null"):
+            raise Refused("error", "its first event is an error")
+        inner = head.response or head.message
+        answered = head.model or (inner.model if inner is not None else None)
+        if answered and not same_model(self._order.model, answered):
+            text = (
+                f"it was asked for {self._order.model!r} and answered for {answered[:100]!r}; if that is right, say "
+                f"so in providers.{self.target.name}.models"
+            )
+            raise Refused("error", text, worked=True)
+
+    # -- and on --------------------------------------------------------------------------------------------------
+
+    async def chunk(self) -> bytes:
+        """As Answer has it."""
+        assert self._answer is not None
+        if self.first_byte_at is not None and self._first:
+            data, self._first = self._first, b""
+        else:
+            data = await self._answer.chunk()
+        self.meter.events += data.count(b"\ndata:") + data.startswith(b"data:")
+        return data
+
+    @property
+    def awaited(self) -> bool:
+        return self._answer is not None and self._answer.awaited
+
+    def shown(self) -> bytes:
+        """The whole answer as a client may see it: what repeats our key in an error does not leave with it."""
+        assert self.payload is not None
+        key = self.target.key
+        if self.status == 200 or not key:
+            return self.payload
+        return self.payload.replace(key.encode("utf-8", "surrogateescape"), b"...")
+
+    def decline(self, refused: Refused) -> None:
+        self.meter.only_time = not refused.worked and refused.kind != "timeout"
+        self.errand.decline(refused.kind, refused.reason, refused.retry_after)
+
+    def settle(self, ok: bool = True, reason: str = "") -> None:
+        """What was counted until now is what it costs."""
+        if self.meter.ended_at is None:
+            self.meter.ended_at = self._clock.now()
+        self.errand.charge(ok, reason)
+
+    def close(self) -> None:
+        """Cuts what is not over. What is not settled is settled by the desk."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._answer is not None:
+            self._answer.close()
+
+
+def _first_event(data: bytes) -> bytes | None:
+    """The data of the first event that is whole."""
+    for line in data.split(b"\n")[:-1]:
+        if line.startswith(b"data:"):
+            return line[5:].strip()
+    return None

@@ -1,0 +1,48 @@
+"""What of a request's head leaves the house, and what of an answer's enters it."""
+
+from pilotlight.gateway.remote_head import entering, leaving
+
+CLIENT = [
+    (b"Host", b"mine"),
+    (b"Authorization", b"Bearer sk-mine"),
+    (b"X-Api-Key", b"sk-mine"),
+    (b"Cookie", b"a=b"),
+    (b"X-Forwarded-For", b"10.0.0.1"),
+    (b"x-session-id", b"who"),
+    (b"User-Agent", b"curl"),
+    (b"Content-Type", b"application/json; charset=utf-8"),
+    (b"Accept", b"text/event-stream"),
+    (b"Accept-Encoding", b"gzip"),
+]
+
+
+def lines(headers: bytes) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in headers.decode().splitlines())
+
+
+def test_only_what_is_listed_leaves():
+    found = lines(leaving(CLIENT, "sk-far", {}))
+    assert found.pop("user-agent").startswith("pilotlight/")
+    assert found == {
+        "content-type": "application/json; charset=utf-8",
+        "accept": "text/event-stream",
+        "accept-encoding": "identity",
+        "authorization": "Bearer sk-far",
+    }
+
+
+def test_without_a_key_none_is_sent():
+    assert "authorization" not in lines(leaving(CLIENT, None, {}))
+    assert lines(leaving((), None, {}))["content-type"] == "application/json"
+
+
+def test_what_is_configured_is_sent_once():
+    found = leaving(CLIENT, None, {"Api-Key": "k", "Accept": "*/*"})
+    assert lines(found)["api-key"] == "k"
+    assert found.count(b"accept: ") == 1
+
+
+def test_of_an_answer_no_cookie_enters():
+    answer = [(b"Content-Type", b"text/event-stream"), (b"Set-Cookie", b"a=b"), (b"x-pilotlight-start", b"cold"),
+              (b"Server", b"x"), (b"X-Request-Id", b"r1"), (b"openai-organization", b"o")]  # fmt: skip
+    assert entering(answer) == [(b"Content-Type", b"text/event-stream"), (b"X-Request-Id", b"r1")]
