@@ -111,5 +111,5 @@ def _free(x: float, y: float, taken: list[tuple[float, float]]) -> float:
     return y
 
 
-NEAR = (64.0, 15.0)
+NEAR = (100.0, 15.0)
 """Pixels between two labels, across and down."""

@@ -1,0 +1,108 @@
+"""A config as text: what an operator has, or a template, with other keys for how its models scale.
+
+What is simulated is what is written: the text is parsed like any config.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import yaml
+
+from pilotlight.advise.fitting import NAMED
+from pilotlight.advise.needs import Inference, Needs
+from pilotlight.sim.declared import deployment_of
+from pilotlight.spec.load import parse
+from pilotlight.spec.model import Config
+from pilotlight.spec.scaling import Scaling
+from pilotlight.spec.wants import DEFAULTS, GROUP
+from pilotlight.units import FOREVER
+
+Tree = dict[str, Any]
+
+KEPT = frozenset({"target_requests", "max_requests", "batch_deadline", "pinned", "sleep_level"})
+"""Keys of `scaling` that say what a replica is, and not how many there are."""
+
+REPLACED = frozenset({*Scaling.__struct_fields__, "burst"} - KEPT)
+
+HERE: Tree = {"source": "demo://50m", "gpus": 1, "target_requests": 8, "max_requests": 8}
+REMOTE: Tree = {"engine": "command", "cmd": "python agent.py --port ${PORT}"}
+"""A model of the template: its source and its command are to be put in."""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """Where drafts begin."""
+
+    tree: Tree
+    """Without any key that says how many replicas there are."""
+    file: str
+    env: Mapping[str, str]
+    own: bool
+    """It is an operator's, and no template."""
+    hosts: Tree
+    """Of the operator's pool, where there is one; it is not in the tree."""
+
+    def written(self, shared: Tree, own: Mapping[str, Tree], top: Tree) -> str:
+        """`shared` holds for every model, `own` for one of them, `top` for the file."""
+        tree: Tree = {**self.tree, **{k: _joined(self.tree.get(k), v) for k, v in top.items()}}
+        tree[DEFAULTS] = {**tree.get(DEFAULTS, {}), **shared}
+        tree["models"] = {
+            name: {**{k: v for k, v in m.items() if k not in shared}, **own.get(name, {})}
+            for name, m in tree.get("models", {}).items()
+        }
+        tree = {key: value for key, value in tree.items() if value != {}}
+        return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
+
+    def parsed(self, text: str) -> Config:
+        """Raises ConfigError where the keys do not go with what else is in the file."""
+        return parse(text, self.file, self.env, simulated=True)
+
+
+def draft(
+    text: str | None, file: str, config: Config, models: Sequence[str], needs: Needs, env: Mapping[str, str]
+) -> Draft:
+    """`text` is the operator's file, `config` what it says; `models` are the trace's."""
+    tree: Tree = {} if text is None else yaml.safe_load(text) or {}
+    one = HERE if needs.inference is Inference.HERE else REMOTE
+    if text is None:
+        tree = {"simulation": {"first_token": "50ms", "per_token": "30ms"}}
+    tree = {**tree, DEFAULTS: _plain(tree.get(DEFAULTS) or {})}
+    declared: Tree = {name: _plain(m or {}) for name, m in (tree.get("models") or {}).items()}
+    missing = [m for m in models if deployment_of(config, m) not in declared]
+    declared.update({m: dict(one) for m in missing} if len(models) <= NAMED else {})
+    tree["models"] = declared
+    low, high = needs.band
+    simulation: Tree = dict(tree.get("simulation") or {})
+    hosts: Tree = simulation.pop("hosts", None) or {}
+    tree["simulation"] = simulation
+    objective = {**(tree.get("objective") or {}), "wait": duration(needs.wait)}
+    tree["objective"] = {**objective, "cold_rate": [percent(low), percent(high)]}
+    return Draft(tree, file, env, text is not None, hosts)
+
+
+def _plain(model: Tree) -> Tree:
+    group = {k: v for k, v in (model.get(GROUP) or {}).items() if k not in REPLACED}
+    return {**{k: v for k, v in model.items() if k not in REPLACED and k != GROUP}, **group}
+
+
+def _joined(old: Any, new: Any) -> Any:
+    return {**old, **new} if isinstance(old, dict) and isinstance(new, dict) else new
+
+
+def duration(seconds: float) -> str | int:
+    """As a config has it."""
+    if seconds == FOREVER:
+        return -1
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g}{unit}"
+    return f"{seconds:.6g}s" if seconds >= 1 or not seconds else f"{seconds * 1000:.6g}ms"
+
+
+def percent(part: float) -> str:
+    return f"{part * 100:.4g}%"
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True

@@ -1,0 +1,107 @@
+"""A trace as configs can name it: its models are the deployments that they mean."""
+
+import re
+
+import numpy as np
+
+from pilotlight.errors import TraceError
+from pilotlight.sim.declared import deployment_of
+from pilotlight.sim.trace import NO_SESSION, Trace
+from pilotlight.spec.model import Config
+
+LEAST_SPAN = 600.0
+"""Seconds of a trace that say anything of a month [G]."""
+
+NAMED = 200
+"""Models that a config which is written names; of more it says only what holds for all [G]."""
+
+_NAME = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[A-Za-z0-9._/:-]{1,128}", re.ASCII)
+_NO_LETTER = re.compile(r"[^A-Za-z0-9._:-]+", re.ASCII)
+
+
+def enough(trace: Trace) -> None:
+    """Raises TraceError for a trace from which nothing follows."""
+    if not len(trace):
+        raise TraceError(f"{trace.name}: nobody asks in it; give a trace with requests")
+    if len(trace) == 1:
+        raise TraceError(f"{trace.name}: one request is no traffic; give a trace of days, at best of weeks")
+    if trace.span < LEAST_SPAN:
+        raise TraceError(
+            f"{trace.name}: spans {trace.span:.0f} s; advice takes {LEAST_SPAN / 60:.0f} minutes at least, "
+            "and days to be worth something"
+        )
+
+
+def fitted(trace: Trace, config: Config) -> Trace:
+    """With models by the names of their deployments; two that mean one are one, and one that no config could name
+    is called what is left of it. Its arrays are the trace's own, but for the models'."""
+    codes: dict[str, int] = {}
+    to = np.array(
+        [codes.setdefault(_name(deployment_of(config, m)), len(codes)) for m in trace.models], np.int32
+    )
+    model = to[trace.model] if len(trace.models) else trace.model
+    changed = [m for m in trace.models if _name(m) != m]
+    said = (
+        [f"{len(changed)} models have names that no config can have, and were given others"]
+        if changed
+        else []
+    )
+    return Trace(
+        trace.name, list(codes), trace.t, model, trace.prompt_tokens, trace.output_tokens, trace.session,
+        epoch=trace.epoch, faults=trace.faults, skipped=trace.skipped, notes=(*trace.notes, *said),
+    )  # fmt: skip
+
+
+def _name(text: str) -> str:
+    if _NAME.fullmatch(text):
+        return text
+    return _NO_LETTER.sub("-", text).strip(".-")[:128] or "model"
+
+
+def together(trace: Trace, name: str) -> Trace:
+    """As of one model: a program that calls several models of others is one program."""
+    return Trace(
+        trace.name, [name], trace.t, np.zeros(len(trace), np.int32), trace.prompt_tokens, trace.output_tokens,
+        trace.session, epoch=trace.epoch, faults=trace.faults, skipped=trace.skipped, notes=trace.notes,
+    )  # fmt: skip
+
+
+def by_session(trace: Trace) -> Trace:
+    """Each session is a model, so that it has replicas of its own. The trace names sessions."""
+    assert trace.session is not None
+    numbers, model = np.unique(trace.session, return_inverse=True)
+    names = ["alone" if n == NO_SESSION else f"session-{n}" for n in numbers.tolist()]
+    return Trace(
+        trace.name, names, trace.t, model.astype(np.int32), trace.prompt_tokens, trace.output_tokens,
+        epoch=trace.epoch,
+    )  # fmt: skip
+
+
+def lengthened(trace: Trace, seconds: float, per_token: float) -> Trace:
+    """Each request runs so many seconds longer: its answer is given as many tokens more."""
+    more = np.int32(round(seconds / per_token)) if per_token > 0 else np.int32(0)
+    return Trace(
+        trace.name, trace.models, trace.t, trace.model, trace.prompt_tokens, trace.output_tokens + more,
+        trace.session, epoch=trace.epoch, faults=trace.faults, skipped=trace.skipped, notes=trace.notes,
+    )  # fmt: skip
+
+
+def stretched(trace: Trace, factor: float, most: int) -> Trace:
+    """The first `most` requests, `factor` times as far apart."""
+    k = slice(0, most)
+    return Trace(
+        trace.name, trace.models, (trace.t[k] - trace.t[0]) * factor, trace.model[k], trace.prompt_tokens[k],
+        trace.output_tokens[k], epoch=trace.epoch,
+    )  # fmt: skip
+
+
+def busiest(trace: Trace, most: int) -> Trace:
+    """As many requests after each other, or all, where they come the fastest."""
+    if len(trace) <= most:
+        return stretched(trace, 1.0, most)
+    first = int(np.argmin(trace.t[most - 1 :] - trace.t[: len(trace) - most + 1]))
+    k = slice(first, first + most)
+    return Trace(
+        trace.name, trace.models, trace.t[k] - trace.t[first], trace.model[k], trace.prompt_tokens[k],
+        trace.output_tokens[k], epoch=trace.epoch,
+    )  # fmt: skip

@@ -1,0 +1,83 @@
+"""How many replicas each model of a trace keeps busy for how much of the time."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from pilotlight.sim import declared
+from pilotlight.sim.oracle import evaluated, oracle, peak_levels
+from pilotlight.sim.starts import StartTimes
+from pilotlight.sim.trace import Floats, Trace
+from pilotlight.spec.model import Config
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """By model. Level k of a model is the k-th replica, which is needed while those below it are full."""
+
+    peak: dict[str, int]
+    """Replicas at the busiest moment."""
+    busy: dict[str, tuple[float, ...]]
+    """Of each level the share of the time that it would be paid for on demand, lowest level first."""
+    pending: int
+    """Requests that can come while a replica starts."""
+    needed: int
+    """Most replicas that are needed at one moment by all models together, at least."""
+
+    def above(self, share: float) -> dict[str, int]:
+        """Replicas whose level is needed for more than that share of the time."""
+        return {name: sum(s > share for s in levels) for name, levels in self.busy.items()}
+
+
+def slots(trace: Trace, config: Config) -> list[int]:
+    """Of a replica, of each of the trace's models."""
+    models = declared.models(config, trace.models)
+    return [declared.slots(models[declared.deployment_of(config, m)]) for m in trace.models]
+
+
+def service(trace: Trace, config: Config) -> Floats:
+    """Seconds that each request runs."""
+    given = config.simulation
+    return given.first_token + given.per_token * trace.output_tokens.astype(np.float64)
+
+
+def sizes(trace: Trace, config: Config, starts: StartTimes) -> Sizes:
+    given, each = config.simulation, slots(trace, config)
+    found = oracle(
+        trace,
+        start=[starts.mean(m) for m in trace.models],
+        slots=each,
+        first_token=given.first_token,
+        per_token=given.per_token,
+        dedicated=1.0,
+        premium=config.prices.serverless_premium,
+        warm_up=given.warm_up,
+    )
+    since, until = evaluated(trace, given.warm_up)
+    hours = max(1e-9, (until - since) / 3600)
+    busy: dict[str, list[float]] = {m: [] for m in trace.models}
+    for level in found.levels:
+        busy[level.model].append(level.gpu_hours / hours)
+    peaks = peak_levels(trace, slots=each, first_token=given.first_token, per_token=given.per_token)
+    longest = max(starts.mean(m) for m in trace.models)
+    return Sizes(
+        peaks,
+        {m: tuple(of) for m, of in busy.items()},
+        _within(trace, 2 * longest + 60),
+        _together(trace, config, each),
+    )
+
+
+def _within(trace: Trace, seconds: float) -> int:
+    """Most requests in a time of that length."""
+    ends = np.searchsorted(trace.t, trace.t + seconds)
+    return int((ends - np.arange(len(trace))).max())
+
+
+def _together(trace: Trace, config: Config, each: Sequence[int]) -> int:
+    """Slots in use at the busiest moment, in replicas."""
+    share = 1 / np.asarray(each, np.float64)[trace.model]
+    ends = trace.t + service(trace, config)
+    t = np.concatenate([trace.t, ends])
+    change = np.concatenate([share, -share])
+    return max(1, int(np.ceil(np.cumsum(change[np.lexsort((change, t))]).max() - 1e-9)))

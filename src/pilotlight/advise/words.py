@@ -1,0 +1,223 @@
+"""Why, in plain sentences, and what to be careful of."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from pilotlight.advise.advice import Advice
+from pilotlight.advise.candidates import Tier
+from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS
+from pilotlight.advise.needs import Inference, Latency
+from pilotlight.advise.played import Played
+from pilotlight.advise.written import DAY, number, part, time, usd
+from pilotlight.sim.trace import Trace
+
+
+def figures(p: Played) -> str:
+    return (
+        f"{usd(p.month_usd)} a month ({usd(p.month.low)} to {usd(p.month.high)}), {part(p.cold_rate)} cold "
+        f"({part(p.cold.low)} to {part(p.cold.high)}), first token {time(p.result.ttft_p50)} at the median and "
+        f"{time(p.result.ttft_p99)} for the slowest of 100"
+    )
+
+
+def why(a: Advice) -> Iterator[str]:
+    yield _traffic(a)
+    limit = f"not above {part(a.needs.cold)} (first token after {time(a.needs.wait)})"
+    first = a.recommended
+    if first.holds:
+        yield (
+            f"Of {len(a.played)} settings that were simulated on this traffic, {first.candidate.words}, is the "
+            f"cheapest whose cold rate is {limit}: {figures(first)}."
+            if first.candidate.tier is not Tier.TODAY
+            else f"Keep what you have: nothing that was simulated holds the cold rate {limit} for less: "
+            f"{figures(first)}."
+        )
+    else:
+        yield (
+            f"None of {len(a.played)} settings holds the cold rate {limit}; {first.candidate.words}, comes "
+            f"nearest: {figures(first)}. A shorter start would do more than any setting."
+        )
+    if a.runner_up is not None:
+        yield (
+            f"The runner-up, {a.runner_up.candidate.words} ({a.runner_up.candidate.tier}): "
+            f"{figures(a.runner_up)}."
+        )
+        yield from _sure(first, a.runner_up)
+    if a.today is not None and a.today is not first:
+        yield f"Today's: {figures(a.today)}; {_saves(a.today, first)}."
+    yield from _reason(a)
+    yield from _latency(a)
+    yield from _sessions(a)
+    yield from _stays(a)
+
+
+def _traffic(a: Advice) -> str:
+    s = a.shape
+    burst = f"the busiest minute has {s.peak_over_mean:.3g} times the average"
+    at_once = (
+        f"It takes the slots of {s.busy:.3g} replicas on average."
+        if a.needs.inference is Inference.HERE
+        else f"On average {s.running:.3g} requests run at a time."
+    )
+    return (
+        f"The traffic is {s.word}: {s.requests:,} requests in {time(s.span_s)}, {number(s.per_hour)} an hour; {burst}. "
+        f"{at_once}"
+    )
+
+
+def _sure(first: Played, second: Played) -> Iterator[str]:
+    if first.holds == second.holds and first.month.high > second.month.low:
+        yield "Their costs are not told apart by this much data: the intervals overlap."
+
+
+def _saves(today: Played, first: Played) -> str:
+    saved = today.month_usd - first.month_usd
+    if saved >= 0:
+        return f"the recommended one saves {usd(saved)} a month"
+    return f"the recommended one costs {usd(-saved)} a month more, for fewer cold requests"
+
+
+def _reason(a: Advice) -> Iterator[str]:
+    """Of its tier."""
+    premium, first = a.prices.premium, a.recommended
+    share = f"1 / {premium:g} = {100 / premium:.3g} %"
+    match first.candidate.tier:
+        case Tier.DEDICATED:
+            yield (
+                f"On demand costs {premium:g} times as much a second, so that it has to be billed for "
+                f"less than {share} of "
+                "the time to be the cheaper; with the starts and idling that the wait allows it is "
+                "billed for more here."
+            )
+        case Tier.SERVERLESS:
+            yield (
+                f"A replica is billed for less than {share} of the time, starts and idling included, "
+                "so that none is worth "
+                "being rented always."
+            )
+        case Tier.HYBRID:
+            n = first.result.dedicated_gpu_hours / max(first.result.gpu_hours, 1e-9)
+            yield (
+                f"{part(n)} of its GPU hours are at the dedicated price: what is needed for more than "
+                f"{share} of the time "
+                f"is rented, and peaks pay {premium:g} times that only while they last."
+            )
+        case Tier.POOL:
+            yield (
+                "Many models that are seldom asked share GPUs, and one that sleeps wakes faster than "
+                "it starts. This needs an "
+                "engine that can put models to sleep."
+            )
+        case Tier.PROVIDER | Tier.BURST:
+            n, everything = first.result.burst_requests, max(1, first.result.evaluated)
+            yield (
+                f"{part(n / everything)} of the requests are answered by a provider, for {usd(first.result.burst_usd)} "
+                "in the part of the trace that counts: fewer tokens than would pay for a GPU that waits for them."
+            )
+        case Tier.FUNCTION:
+            yield "It is paid for what it works, and there is too little work for a machine that waits for it."
+        case Tier.MANAGED | Tier.CONTAINER:
+            yield (
+                "While one request waits for its model another one computes: a machine has slots for "
+                "both, a function bills both."
+            )
+        case _:
+            return
+
+
+def _latency(a: Advice) -> Iterator[str]:
+    """What waiting less is paid with."""
+    cheapest = min(a.played, key=lambda p: p.month_usd)
+    if cheapest.holds or cheapest.id == a.recommended.id:
+        if a.needs.latency is Latency.BATCH:
+            yield f"Nobody waits for the answers, so that starts do not matter below {time(a.needs.wait)}."
+        return
+    yield (
+        f"The wait is what costs: {cheapest.candidate.words}, would be {usd(cheapest.month_usd)} a month with "
+        f"{part(cheapest.cold_rate)} of the requests cold."
+    )
+
+
+def _sessions(a: Advice) -> Iterator[str]:
+    if not a.needs.sessions:
+        return
+    if any(p.candidate.trace for p in a.played):
+        yield (
+            "Sessions were simulated with instances of their own for functions: the session id of "
+            "the first answer has to "
+            "be on every later request, or each of them starts cold. What must outlive an instance "
+            "belongs in a store."
+        )
+    elif a.needs.inference is Inference.HERE:
+        yield (
+            "Sessions lose what a replica has cached of them when it goes; the simulator does not "
+            "reckon that. State that must "
+            "not be lost belongs in a store, not in a replica."
+        )
+
+
+def _stays(a: Advice) -> Iterator[str]:
+    for what in ("price on demand", "start time"):
+        turns = [f for f in a.flips if f.what == what]
+        if not turns:
+            yield f"It stays the best of the finalists with {what} x0.5 to x2."
+        for f in turns:
+            yield f"With {what} between x{f.after:g} and x{f.by:g} the answer turns to {f.to}."
+
+
+def warnings(a: Advice, trace: Trace) -> Iterator[str]:
+    s, first = a.shape, a.recommended
+    cold = first.cold_rate * first.result.evaluated
+    if s.requests < ENOUGH_REQUESTS:
+        yield f"Only {s.requests:,} requests: too few to know a cold rate by; the intervals are wide."
+    if s.span_s < ENOUGH_DAYS * DAY:
+        yield (
+            f"Only {time(s.span_s)} of traffic: no week was seen, so that a month may be unlike it; the "
+            "intervals are wide."
+        )
+    if first.cold_rate and cold < ENOUGH_COLD:
+        yield f"Only {cold:.0f} cold requests were seen: one more or less changes the cold rate much."
+    if first.holds and first.cold.high > a.needs.cold:
+        yield (
+            f"The cold rate holds as simulated, but {part(first.cold.high)} cannot be excluded with this "
+            "much data."
+        )
+    if a.prices.examples:
+        yield (
+            f"Prices are examples of {a.prices.date}: set your own before you act on this (`prices` in "
+            "the config)."
+        )
+    for entry in a.prices.used:
+        yield f"An example price is used: {entry}."
+    if a.start_time_from == "default":
+        yield (
+            f"A start is taken to last {time(a.start_time)}, which is a guess: measure yours (`pilotlight "
+            "bench`), or give --start-time."
+        )
+    if a.needs.sessions and trace.session is None and a.needs.inference is Inference.REMOTE:
+        yield (
+            "The trace names no sessions, so that functions were simulated as if any of them could take "
+            "any request."
+        )
+    if a.needs.inference is Inference.HERE and not any(p.candidate.tier is Tier.PROVIDER for p in a.played):
+        yield (
+            "No endpoint of others was tried: declare `providers` in a config, or name one that is paid by the token "
+            "(--api)."
+        )
+    if trace.skipped:
+        yield f"{trace.skipped:,} rows of the trace could not be read and were left out."
+    yield from trace.notes
+
+
+def header(a: Advice, own: bool) -> str:
+    """Comments over the config."""
+    lines = [
+        f"{a.recommended.candidate.tier}: {a.recommended.candidate.words}",
+        f"simulated on {a.trace}: {figures(a.recommended)}",
+        f"at {usd(a.prices.gpu_month_usd)} a GPU month and {a.prices.premium:g} times that on demand"
+        if a.needs.inference is Inference.HERE
+        else "it was simulated as a pilotlight config; on a platform of functions set the same there",
+    ]
+    if not own:
+        lines.append("put your own `source` (or `cmd`) in: what stands there is a placeholder")
+    return "".join(f"# {row}\n" for line in lines for row in wrap(line, 100))

@@ -1,0 +1,214 @@
+"""Traffic of which anyone knows the right answer."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from pilotlight.advise.advice import by_id, simulated_on
+from pilotlight.advise.candidates import Tier
+from pilotlight.advise.figures import figures
+from pilotlight.advise.needs import WAIT, Inference, Latency, Needs
+from pilotlight.errors import TraceError
+from pilotlight.spec.load import parse
+from unit.advise.kit import DAY, HOUR, advised, traffic
+
+BATCH = Needs(wait=WAIT[Latency.BATCH], latency=Latency.BATCH)
+HOURS = 24
+
+
+def steady(per_hour: float, hours: float = HOURS) -> np.ndarray:
+    return np.arange(0.0, hours * HOUR, HOUR / per_hour)
+
+
+def test_a_gpu_that_is_busy_most_of_the_time_is_rented() -> None:
+    # 8 slots of 3.65 s each: 6,300 an hour keep 80 % of one replica busy
+    a = advised(traffic(steady(6300, 3)))
+    assert a.recommended.candidate.tier is Tier.DEDICATED
+    assert a.recommended.month_usd == pytest.approx(2500)
+    assert a.shape.busy == pytest.approx(0.8, abs=0.02)
+
+
+def test_three_requests_a_day_that_nobody_waits_for_are_not_worth_a_gpu() -> None:
+    a = advised(traffic(np.arange(30) * DAY / 3), BATCH)
+    assert a.recommended.candidate.tier in {Tier.SERVERLESS, Tier.PROVIDER}
+    assert a.recommended.month_usd < 100
+
+
+def test_batch_scales_to_zero_where_people_would_not_let_it() -> None:
+    t = traffic(np.concatenate([steady(4, 4 * 24), 3 * DAY + np.arange(500.0)]))
+    batch, people = advised(t, BATCH), advised(t)
+    serverless = [p for p in batch.played if p.candidate.tier is Tier.SERVERLESS and p.holds]
+    assert min(p.month_usd for p in serverless) < 0.5 * 2500
+    cheapest = min(p.month_usd for p in people.played if p.candidate.tier is Tier.SERVERLESS and p.holds)
+    assert cheapest > min(p.month_usd for p in serverless)
+    assert batch.recommended.month_usd < people.recommended.month_usd
+
+
+def test_a_steady_base_with_spikes_takes_a_base_and_a_burst() -> None:
+    dice = np.random.default_rng(1)
+    spikes = [day * DAY + 10 * HOUR + dice.random(2500) * 600 for day in range(2)]
+    a = advised(traffic(np.concatenate([steady(700, 48), *spikes])))
+    assert a.recommended.candidate.tier in {Tier.HYBRID, Tier.BURST}
+    dedicated = [p for p in a.played if p.candidate.tier is Tier.DEDICATED and p.holds]
+    assert all(p.month_usd > a.recommended.month_usd for p in dedicated)
+
+
+def test_seldom_asked_models_share_gpus() -> None:
+    dice = np.random.default_rng(2)
+    t = np.cumsum(dice.exponential(60.0, 1000))
+    text = "defaults: {max_replicas: 4, gpus: 1}\n"
+    text += "models: {" + ", ".join(f'm{i}: {{source: "demo://50m"}}' for i in range(8)) + "}\n"
+    a = advised(traffic(t, models=8), text=text)
+    assert a.recommended.candidate.tier is Tier.POOL
+
+
+def test_an_endpoint_by_the_token_is_tried_where_it_is_named_and_data_may_leave() -> None:
+    t = traffic(steady(60))
+    api = advised(t, api="llama-3.1-8b")
+    assert api.recommended.candidate.tier is Tier.PROVIDER
+    assert api.recommended.result.burst_requests == api.recommended.result.evaluated
+    # 400 tokens in and 120 out at $0.18 a million, 60 times an hour, 730 hours
+    assert api.recommended.month_usd == pytest.approx(60 * 730 * 520 * 0.18e-6, rel=0.03)
+    assert "llama-3.1-8b" in parse(api.config, "x", {}).providers
+    assert any(p.candidate.tier is Tier.BURST for p in api.played)
+    half = next(c for c in api.changes if (c.what, c.factor) == ("price of the provider", 0.5))
+    assert half.outcomes[0].month_usd == pytest.approx(api.recommended.month_usd / 2, rel=0.01)
+    dearer = next(c for c in api.changes if (c.what, c.factor) == ("price on demand", 2.0))
+    assert dearer.outcomes[0].month_usd == pytest.approx(api.recommended.month_usd, rel=0.01)
+    text = 'defaults: {max_replicas: 4, leave_house: false}\nmodels: {m0: {source: "demo://50m"}}\n'
+    kept = advised(t, text=text, api="llama-3.1-8b")
+    assert not any(p.candidate.tier in {Tier.PROVIDER, Tier.BURST} for p in kept.played)
+
+
+def test_a_program_that_is_seldom_asked_is_a_function_and_a_busy_one_a_machine() -> None:
+    remote = Needs(inference=Inference.REMOTE, cold=0.5)
+    seldom = advised(traffic(steady(2, 72)), remote, start=1.0)
+    busy = advised(traffic(steady(15000, 1)), remote, start=1.0)
+    assert seldom.recommended.candidate.tier is Tier.FUNCTION
+    assert busy.recommended.candidate.tier in {Tier.CONTAINER, Tier.MANAGED}
+    assert seldom.even is not None and seldom.even.value > seldom.even.per_hour
+    assert busy.even is not None and busy.even.value < busy.even.per_hour
+
+
+def test_functions_that_belong_to_sessions_start_cold_more_often() -> None:
+    t = np.arange(0.0, 200 * 60.0, 60.0)
+    trace = traffic(t, session=np.arange(200) // 4)
+    alone = advised(trace, Needs(inference=Inference.REMOTE, sessions=False))
+    bound = advised(trace, Needs(inference=Inference.REMOTE, sessions=True))
+    assert by_id(bound.played, "function").cold_rate > 0.2 > by_id(alone.played, "function").cold_rate
+    assert not any("provisioned" in p.id for p in bound.played)
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_advised_that_was_not_simulated_on_the_traffic() -> None:
+    trace = traffic(steady(60))
+    a = advised(trace)
+    assert simulated_on(trace, a.recommended) is a.recommended
+    with pytest.raises(AssertionError, match="simulated on"):
+        simulated_on(traffic(steady(60, 12)), a.recommended)
+    other = msgspec.structs.replace(
+        a.recommended, candidate=msgspec.structs.replace(a.recommended.candidate, id="made-up")
+    )
+    with pytest.raises(AssertionError, match="made-up"):
+        simulated_on(trace, other)
+
+
+def test_the_config_is_the_one_that_was_simulated_and_loads() -> None:
+    a = advised(traffic(steady(60), models=3))
+    config = parse(a.config, "ready.yaml", {})
+    assert set(config.models) == {"m0", "m1", "m2"}
+    simulated = a.recommended.candidate.config
+    assert {n: m.ttl for n, m in config.models.items()} == {n: m.ttl for n, m in simulated.models.items()}
+    assert a.config.startswith("# ")
+
+
+def test_today_is_beside_it_and_its_other_keys_stay() -> None:
+    text = """\
+port: 9000
+prices: {gpu_month_usd: 1000, serverless_premium: 3}
+defaults: {max_replicas: 9, scaling: {ttl: 1h, min_replicas: 3}}
+models:
+  m0: {source: "demo://50m", aliases: [chat], target_requests: 2, ttl: 2h, schedule: [{cron: "0 8 * * *", for: 1h}]}
+  unasked: {source: "demo://1b"}
+"""
+    a = advised(traffic(steady(60)), text=text)
+    assert a.today is not None and a.today.candidate.text == text
+    assert a.today.month_usd == pytest.approx(6 * 1000, rel=0.3)  # three of each of two models
+    config = parse(a.config, "today.yaml", {})
+    assert config.port == 9000 and config.models["m0"].target_requests == 2
+    assert config.models["m0"].aliases == ("chat",) and not config.models["m0"].schedule
+    assert config.models["unasked"].min_replicas == 0
+    assert any("Today" in line for line in a.why)
+
+
+def test_a_pool_of_today_is_todays_alone() -> None:
+    text = """\
+defaults: {ttl: -1, max_replicas: 4}
+simulation: {hosts: {gpus: 3, models_per_gpu: 2}, wake_time: 1s}
+models: {m0: {source: "demo://50m"}, m1: {source: "demo://50m"}}
+"""
+    a = advised(traffic(steady(60), models=2), text=text)
+    assert a.today is not None and a.today.month_usd == pytest.approx(3 * 2500)
+    with_pool = [p for p in a.played if p.candidate.config.simulation.hosts is not None]
+    assert {p.candidate.tier for p in with_pool} == {Tier.TODAY, Tier.POOL}
+    assert all(p.candidate.config.simulation.hosts.models_per_gpu == 2 for p in with_pool)  # type: ignore[union-attr]
+
+
+def test_no_model_may_be_colder_than_the_config_lets_it() -> None:
+    text = """\
+objective: {wait: 2s, cold_rate: [2%, 5%], per_model_max: 10%}
+models: {m0: {source: "demo://50m"}, seldom: {source: "demo://50m"}}
+"""
+    busy, rare = steady(600, 12), np.arange(4) * 3 * HOUR + 100.0
+    t = traffic(np.concatenate([busy, rare]))
+    model = np.isin(t.t, rare).astype(np.int32)
+    trace = type(t)("t", ["m0", "seldom"], t.t, model, t.prompt_tokens, t.output_tokens)
+    for p in advised(trace, text=text).played:
+        assert not p.holds or (p.result.cold_rate_worst_model or 0.0) <= 0.1
+
+
+def test_what_is_best_already_is_kept() -> None:
+    text = """\
+defaults: {max_replicas: 1, min_replicas: 1}
+models: {m0: {source: "demo://50m", target_requests: 8}}
+"""
+    a = advised(traffic(steady(5000, 3)), text=text)
+    assert a.recommended.candidate.tier is Tier.TODAY
+    assert any(line.startswith("Keep what you have") for line in a.why)
+
+
+def test_little_data_is_said_to_be_little_and_its_intervals_are_wide() -> None:
+    few = advised(traffic([0, 4000, 30000, 50000, 80000]), BATCH)
+    assert any("Only 5 requests" in line for line in few.warnings)
+    assert any("no week" in line for line in few.warnings)
+    assert few.recommended.cold.high - few.recommended.cold.low > 0.3
+    much = advised(traffic(np.cumsum(np.random.default_rng(3).exponential(900.0, 1500))), BATCH)
+    assert not any("Only" in line for line in much.warnings)
+    assert much.recommended.cold.high < 0.02
+
+
+def test_the_answer_is_tried_with_other_prices_and_starts() -> None:
+    a = advised(traffic(steady(30, 48)))
+    assert {(c.what, c.factor) for c in a.changes} >= {
+        ("price on demand", 0.5), ("price on demand", 2.0), ("start time", 0.5), ("start time", 2.0),
+    }  # fmt: skip
+    for c in a.changes:
+        assert c.outcomes[0].id == a.recommended.id and c.best in {o.id for o in c.outcomes}
+    for flip in a.flips:
+        assert flip.to != a.recommended.id
+
+
+def test_the_figures_are_the_same_each_time() -> None:
+    trace = traffic(np.cumsum(np.random.default_rng(4).exponential(120.0, 800)))
+    assert figures(advised(trace)) == figures(advised(trace))
+
+
+@pytest.mark.parametrize(
+    ("t", "said"),
+    [([], "nobody asks"), ([5.0], "one request"), ([0.0, 30.0, 59.0], "spans 59 s")],
+)
+def test_a_trace_from_which_nothing_follows_is_refused(t: list[float], said: str) -> None:
+    with pytest.raises(TraceError, match=said):
+        advised(traffic(t))
