@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 
 from pilotlight.cli.main import VERBS
 from pilotlight.clock import VirtualClock
@@ -20,8 +21,10 @@ from pilotlight.gateway.front import Directory, Front
 from pilotlight.http.keys import KeyRing
 from pilotlight.spec.load import load
 from pilotlight.spec.starter import starter
+from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.cold_rate import ColdRate
 from pilotlight.telemetry.prometheus import Metrics
+from pilotlight.telemetry.providers import ProviderCounts
 from pilotlight.telemetry.request_log import RequestLine
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +125,8 @@ def test_http_has_every_error_code_with_its_status_and_no_other() -> None:
 def test_http_has_every_metric_and_no_other() -> None:
     clock = VirtualClock()
     text = Metrics(clock, Fleet, ColdRate(2.0, 3600.0)).text().decode()
+    text += generate_latest(cast(Any, BillMetrics(dict))).decode()
+    text += generate_latest(cast(Any, ProviderCounts(clock, Fleet))).decode()
     names = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
     assert names == set(re.findall(r"^\| `(pilotlight_\w+)` \|", HTTP.read_text(), re.MULTILINE))
 

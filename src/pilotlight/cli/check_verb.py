@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from pilotlight.cli import price_book
 from pilotlight.cli.engine_problems import not_installed, wrong_args
 from pilotlight.errors import ConfigError, Problem
 from pilotlight.spec.load import load
@@ -33,8 +34,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         config = load(path, os.environ, simulated=args.simulated)
         models = list(config.models)
+        if config.prices.book is not None:
+            price_book.priced(config.prices.book)
         if not args.simulated:
-            problems = [*not_installed(path, config), *wrong_args(path, config)]
+            problems = [*not_installed(path, config).values(), *wrong_args(path, config)]
     except ConfigError as e:
         problems = list(e.problems)
     if args.json:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from pilotlight.errors import SourceError
-from pilotlight.fleet.declared import deployment, goal
+from pilotlight.fleet.declared import deployment, goal, providers
 from pilotlight.fleet.deployment import Deployment, Host, Need
 from pilotlight.fleet.events import Configured
 from pilotlight.ports import Engine, WeightsInfo
@@ -46,7 +46,7 @@ def declare(
         d = deployment(name, model, engine.plan(model), need, _techniques(model, engine), small)
         start, wake = (learned(name, model, host.id, kind) for kind in ("start", "wake"))
         found.append(msgspec.structs.replace(d, start_seconds=start, wake_seconds=wake))
-    return Configured(at, tuple(found), (host,), goal(config), unix)
+    return Configured(at, tuple(found), (host,), goal(config), unix, providers(config))
 
 
 def _need(name: str, model: Model, engine: Engine, weights: WeightCache, known: Known) -> Need:

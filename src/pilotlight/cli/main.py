@@ -19,6 +19,7 @@ VERBS = {
     "reload": "have a running server read its configuration again",
     "ps": "show a running server's replicas",
     "explain": "show why a model has the replicas that it has: decisions, and what each policy asks for",
+    "providers": "show the providers that models burst to: health, latency, spend, budget left",
     "engine": "install engines that do not come with pilotlight, such as vLLM",
     "list": "show models, and weights in the cache",
     "warm": "start a replica before anybody asks",
@@ -29,6 +30,9 @@ VERBS = {
     "trace": "show where a request's wait went",
     "bench": "measure what a start from zero costs and what each technique takes off it",
     "simulate": "replay request traces through the scaling policies, and say what it would have cost",
+    "cost": "show what it has cost, on what, and what the same traffic would have cost otherwise",
+    "prices": "print the price book: examples until you set your own",
+    "advise": "say which tier serves a traffic at the least cost, from simulations of it",
     "version": "print the version",
 }
 

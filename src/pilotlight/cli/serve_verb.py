@@ -19,6 +19,8 @@ from pilotlight.errors import ConfigError
 from pilotlight.spec.load import load
 from pilotlight.spec.model import Config
 
+log = logging.getLogger(__name__)
+
 DEFAULT = "pilotlight.yaml"
 
 
@@ -44,6 +46,16 @@ def _port(text: str) -> int:
     return number
 
 
+def tell_of_missing(path: Path, config: Config) -> None:
+    """A model whose engine is not installed answers 503 with these words, and the others are served. Raises
+    ConfigError where there is nothing else to serve."""
+    missing = not_installed(path, config)
+    if missing and all(model.engine in missing for model in config.models.values()):
+        raise ConfigError([*missing.values()])
+    for problem in missing.values():
+        log.warning("%s; its models answer 503 until then", problem)
+
+
 def run(args: argparse.Namespace) -> int:
     set_up_logging(args.verbose)
     allow_many_files()
@@ -54,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
         import msgspec  # noqa: PLC0415
 
         config = load(path, os.environ)
-        if missing := not_installed(path, config):
-            raise ConfigError(missing)
+        tell_of_missing(path, config)
         changes = {k: v for k, v in (("host", args.host), ("port", args.port)) if v is not None}
         return msgspec.structs.replace(config, **changes) if changes else config
 

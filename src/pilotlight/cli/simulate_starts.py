@@ -68,7 +68,7 @@ class _Known:
         if engine is not None:
             offered = engine.techniques(model)
             names = [t for t in offered if model.techniques is None or t in model.techniques]
-            plan = rewritten(engine.plan(model), [t for t in names if t != "sleep"])
+            plan = rewritten(engine.plan(model), [t for t in names if t not in ("sleep", "stream")])
             estimate = self._learned.estimate(who, HOST, plan)
             if estimate is not None:
                 return estimate.seconds

@@ -39,6 +39,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn by chance; default: 0")
     parser.add_argument("--strict", action="store_true", help="refuse a trace with a row that cannot be read")
+    parser.add_argument(
+        "--bill",
+        action="store_true",
+        help="also say what it costs by what replicas did: serving, idle, starting",
+    )
     parser.add_argument("--json", action="store_true", help="for programs: a list, one object per trace")
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page for a browser")
     parser.add_argument(
@@ -76,6 +81,7 @@ def _run(args: argparse.Namespace) -> None:
     from pilotlight.cli import simulate_view  # noqa: PLC0415
 
     simulate_view.show(results)
+    simulate_view.show_bills(results)
 
 
 def _sweep(args: argparse.Namespace, named: tuple[str, Config]) -> None:
@@ -200,4 +206,4 @@ def _simulated(
     from pilotlight.sim.simulate import simulate  # noqa: PLC0415
 
     with simulate_view.busy(f"{trace.name}: {len(trace):,} requests, {name}"):
-        return simulate(trace, config, starts, args.seed, name=name)
+        return simulate(trace, config, starts, args.seed, name=name, bill=args.bill)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pilotlight.cli import cost_view
 from pilotlight.sim.defaults import NAME, TEXT
 from pilotlight.sim.report import advice, said
 from pilotlight.sim.result import Result
@@ -48,6 +49,7 @@ ROWS: tuple[Row, ...] = (
     ("  95 of 100", lambda r: r.ttft_p95, format_duration, -1),
     ("  99 of 100", lambda r: r.ttft_p99, format_duration, -1),
     ("cost", lambda r: r.cost_usd, usd, -1),
+    ("  to providers, pings included", lambda r: r.burst_usd + r.ping_usd or None, usd, 0),
     ("  of the oracle", lambda r: r.oracle_cost_usd, usd, 0),
     ("  over the oracle", lambda r: r.cost_over_oracle, times, -1),
     ("  of always on", lambda r: r.always_on_usd, usd, 0),
@@ -55,6 +57,7 @@ ROWS: tuple[Row, ...] = (
     ("  at the dedicated price", lambda r: r.dedicated_gpu_hours, hours, 0),
     ("replica time", lambda r: r.replica_hours, hours, 0),
     ("starts", lambda r: float(r.starts), count, 0),
+    ("answered by providers", lambda r: r.burst_requests or None, count, 0),
     ("never served", lambda r: float(r.unserved), count, -1),
     ("requests a CPU second", lambda r: r.requests_per_s, count, 0),
 )
@@ -129,6 +132,18 @@ def _change(values: Sequence[float | None], better: int) -> Text:
         return Text(by, "dim")
     is_better = (last > first) == (better > 0)
     return Text(f"{by} {'better' if is_better else 'worse'}", "green" if is_better else "red")
+
+
+def show_bills(results: Sequence[Result]) -> None:
+    """By what replicas did, where that was wanted."""
+    for result in results:
+        if result.bill is not None:
+            told = result.bill.told()
+            print(f"\n{result.trace}, {result.config}: {cost_view.usd(told['usd'])}")
+            cost_view.lines(told)
+            cost_view.otherwise(told)
+            waiting = told["waiting"]
+            print(f"waiting: {waiting['cold']:,} cold requests count as {cost_view.usd(waiting['usd'])}")
 
 
 def show_sweep(key: str, found: Sequence[Point], limit: float, console: Console | None = None) -> None:

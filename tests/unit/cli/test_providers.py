@@ -1,0 +1,41 @@
+"""`pilotlight providers`: a provider as a line."""
+
+from typing import Any
+
+import pytest
+
+from pilotlight.cli.providers_verb import HEADS, show
+
+FAR: dict[str, Any] = {
+    "id": "far", "breaker": "closed", "pause_left_s": 0.0, "first_token_s": 0.8, "cold_start_s": 31.2, "promise_s": 0.8,
+    "cold_rate": 0.05, "requests": 40, "failures": 2, "pings": 3, "in_flight": 1, "max_requests": 64,
+    "reserved_usd": 0.5, "spent": {"hour": 0.1, "day": 1.0, "month": 12.5},
+    "left": {"hour": None, "day": 4.0, "month": 87.5},
+    "last_reason": "it answered 500",
+}  # fmt: skip
+
+
+def shown(capsys: pytest.CaptureFixture[str], **more: Any) -> str:
+    show([{**FAR, **more}])
+    return capsys.readouterr().out
+
+
+def test_one_that_is_well(capsys: pytest.CaptureFixture[str]):
+    text = shown(capsys)
+    head, row, *_ = text.splitlines()
+    assert head.split() == " ".join(HEADS).split()
+    assert "well" in row
+    assert "5.0%" in row
+    assert "32 s" in row or "32s" in row
+    assert "$0.1 / $1 / $12.5" in row
+    assert "- / $4 / $87.5" in row
+    assert "far, last failure: it answered 500" in text
+
+
+def test_one_that_is_left_alone_says_for_how_long(capsys: pytest.CaptureFixture[str]):
+    assert "paused for 7" in shown(capsys, breaker="paused", pause_left_s=7.0)
+
+
+def test_one_that_never_goes_cold_and_was_never_asked(capsys: pytest.CaptureFixture[str]):
+    row = shown(capsys, cold_start_s=0.0, cold_rate=None, last_reason="").splitlines()[1]
+    assert row.split()[3:5] == ["-", "-"] or " -  " in row
