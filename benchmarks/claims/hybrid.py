@@ -13,7 +13,7 @@ from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Burst, Config, Provider, Rates
 
 TOKENS, PEAK = 120, 2000
-HOURS, LASTS, RAMP = 24.0, 300.0, 60.0
+HOURS, AT, LASTS, RAMP = 24.0, 15 * 3600.0, 300.0, 60.0
 
 
 def claims() -> Iterator[Claim]:
@@ -41,8 +41,11 @@ def claims() -> Iterator[Claim]:
         "hybrid: cold rate",
         "0 % cold normally, about 15 % in viral spikes",
         "article",
-        "; ".join(f"{name}: {percent(r.cold_rate)} of all requests" for name, r in hybrids.items())
-        + f". The spike is {100 * share_of_spike(trace):.0f} % of the requests; outside it none is cold.",
+        "in the spike, and in the rest of the day: "
+        + "; ".join(
+            f"{name}: {percent(cold(r, True))} and {percent(cold(r, False))}" for name, r in hybrids.items()
+        )
+        + ". How many are cold in a spike is how long starts take over how long it lasts.",
         REFINED,
         "simulated",
     )
@@ -62,11 +65,17 @@ def claims() -> Iterator[Claim]:
 def example() -> Trace:
     service = 0.05 + 0.03 * TOKENS
     base = traffic.poisson(12 / 60, HOURS * 3600, name="base")
-    return joined("hybrid", [base, spike(15 * 3600.0, RAMP, LASTS, PEAK / service, TOKENS, 1)])
+    return joined("hybrid", [base, spike(AT, RAMP, LASTS, PEAK / service, TOKENS, 1)])
 
 
-def share_of_spike(trace: Trace) -> float:
-    return 1 - 12 * 60 * HOURS / len(trace)
+def cold(r: Result, inside: bool) -> float:
+    """Share of cold requests in the pieces of the day that the spike touches, or in all others."""
+    pieces = [
+        (n, cold)
+        for i, (n, cold) in enumerate(zip(r.series.requests, r.series.cold, strict=True))
+        if inside == (AT - r.series.seconds <= i * r.series.seconds <= AT + LASTS + 2 * RAMP)
+    ]
+    return sum(cold for _, cold in pieces) / max(1, sum(n for n, _ in pieces))
 
 
 def to_provider() -> Config:

@@ -24,6 +24,18 @@ ROWS = (
         "paper",
         "needs a cluster of GPU hosts",
     ),
+    (
+        "overlap and parallel fetch",
+        "1.7-4.7x",
+        "paper",
+        "measured apart: benchmarks/stream_load.py, in [performance](performance.md)",
+    ),
+    (
+        "managed instances",
+        "no cold starts, tens of seconds to add capacity, 15 % fee",
+        "vendor",
+        "needs the vendor's fleet",
+    ),
     ("SDK clients at module scope", "once per container in place of per invocation", "article", NOT_BUILT),
 )
 
