@@ -49,11 +49,9 @@ class Asking:
             "stream": True,
             "max_tokens": MAX_TOKENS,
             "temperature": 0,
-            "messages": [{"role": "user", "content": prompt}],
+            "prompt": prompt,
         }
-        connection.request(
-            "POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"}
-        )
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         if answer.status != 200:
             raise PilotlightError(_message(answer.read()))

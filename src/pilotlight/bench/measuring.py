@@ -177,5 +177,5 @@ def _config(subject: Subject, variant: Variant, folder: str) -> Config:
 
 
 def prompt(dice: random.Random) -> str:
-    """Short, for it is the start that is measured, and new, for a repeated one is answered from a cache."""
-    return f"{dice.randrange(10**6, 10**7)}: what is that?"
+    """A few tokens, for it is the start that is measured, and new, for a repeated one is answered from a cache."""
+    return f"{dice.randrange(16**4, 16**5):x}"
