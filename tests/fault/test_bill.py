@@ -119,7 +119,7 @@ def test_the_command_asks_the_server_and_reads_the_state_folder_without_one(
         live = sh("cost", "--json", "--by", "class").json
         assert {line["name"] for line in live["lines"]} == {"", "standard"}
         wrong = sh("cost", "--since", "yesterday")
-        assert wrong.code == 1 and "12h or 7d, or a day" in wrong.err
+        assert wrong.code == 2 and "12h or 7d, or a day" in wrong.err
         assert server.ask("/cost?by=color").status == 400 and server.ask("/cost?since=x").status == 400
     later = sh("cost", "--json", "--config", str(server.config_path)).json
     assert later["usd"] >= live["usd"] > 0

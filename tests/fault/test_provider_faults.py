@@ -40,12 +40,13 @@ async def ground(
     *,
     declared: dict[str, Any] | None = None,
     spare: bool = True,
+    other_script: Script | None = None,
     tls: ssl.SSLContext | None = None,
     env: dict[str, str] | None = None,
     patience: tuple[float, float, float] = (60, 60, 60),
     **model: Any,
 ) -> AsyncIterator[Ground]:
-    async with provider(script, tls) as far, provider(well()) as other:
+    async with provider(script, tls) as far, provider(other_script or well()) as other:
         stand_in = StandIn(folder, "chat", gated=True)
         model = {"burst": {"provider": ["far", "spare"] if spare else "far"}, **model}
         config = {
@@ -267,6 +268,8 @@ async def test_what_it_says_of_tokens_counts_only_where_it_can_be(tmp_path: Path
         await eventually(lambda: len(it.server.requests()) == 1)
         (line,) = it.server.requests()
         assert (line["tokens_from"], line["cost_usd"]) == ("estimated", spent)
+        if lie == "too much":
+            assert it.server.metric("pilotlight_provider_implausible_usage_total", provider="far") == 1
 
 
 # -- hedged --------------------------------------------------------------------------------------------------------
@@ -314,4 +317,64 @@ async def test_a_hedge_whose_client_leaves_ends_on_both_sides(tmp_path: Path):
         asked.cancel()
         await eventually(lambda: it.far.gone == 1)
         await eventually(lambda: it.of()["spent"]["month"] == FEE)
+        it.server.at_rest()
+
+
+async def answers_once(wire: kit.Wire, seen: kit.Seen) -> None:
+    """Slow to begin, and without an end of its own."""
+    await asyncio.sleep(0.4)
+    await wire.stream_head()
+    await wire.part(kit.event(seen, "p0 "))
+    await asyncio.sleep(3600)
+
+
+async def test_a_hedge_that_the_replica_wins_cuts_the_provider_before_its_own_answer_ends(tmp_path: Path):
+    async with ground(tmp_path, kit.hangs, spare=False) as it:
+        it.model.open()
+        gate = tmp_path / "go"
+        do = {"gate": str(gate)}
+        async with it.chat("chat", stream=True, do=do, headers=HEDGE) as response:
+            await response.content.readuntil(b"\n\n")
+            await eventually(lambda: it.far.gone == 1)
+            gate.touch()
+            assert events(await response.text())[-1] == "[DONE]"
+        it.server.at_rest()
+
+
+async def test_a_hedge_that_the_provider_wins_cuts_the_replica_before_its_answer_ends(tmp_path: Path):
+    async with ground(tmp_path, answers_once, spare=False) as it:
+        it.model.open()
+        async with it.chat("chat", stream=True, do={"hang": True}, headers=HEDGE) as response:
+            assert response.headers["x-pilotlight-served-by"] == "far"
+            await response.content.readuntil(b"\n\n")
+            await it.model.sees("request")
+            await it.model.sees("disconnected")
+        it.server.at_rest()
+
+
+async def test_a_hedge_whose_provider_cuts_its_answer_is_the_replicas(tmp_path: Path):
+    async with ground(tmp_path, kit.cuts_in_the_middle, spare=False) as it:
+        asked = asyncio.ensure_future(it.answer("chat", headers=HEDGE))
+        await eventually(lambda: it.ended("error") == 1)
+        assert not asked.done()
+        it.model.open()
+        status, headers, _ = await asked
+        assert (status, headers["x-pilotlight-start"]) == (200, "cold")
+        assert it.of()["spent"]["month"] == FEE
+        it.server.at_rest()
+
+
+async def test_a_hedge_that_is_left_waiting_goes_to_a_provider_that_may_be_asked_later(tmp_path: Path):
+    turns = iter([kit.answers(429, b"{}", "Retry-After: 1")])
+
+    async def full_once(wire: kit.Wire, seen: kit.Seen) -> None:
+        await next(turns, well())(wire, seen)
+
+    async with ground(tmp_path, kit.answers(500), other_script=full_once) as it:
+        first = asyncio.ensure_future(it.answer("chat"))
+        await eventually(lambda: it.ended("busy", "spare") == 1)
+        status, headers, _ = await it.answer("chat", headers=HEDGE)
+        assert (status, headers["x-pilotlight-served-by"]) == (200, "spare")
+        it.model.open()
+        assert (await first)[0] == 200
         it.server.at_rest()

@@ -11,7 +11,7 @@ from pilotlight.cost.report import billed
 from pilotlight.fleet.actions import Moved, Note, Rented
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.gateway.errand import Errand
-from pilotlight.policy import cold_rate
+from pilotlight.policy import budget, cold_rate
 from pilotlight.spec.model import Config
 from pilotlight.telemetry.bill import LiveBill, Sold, Terms
 from pilotlight.telemetry.bill_metrics import BillMetrics
@@ -19,6 +19,9 @@ from pilotlight.telemetry.bill_store import FILE, BillStore
 
 START = 40.0
 """Seconds that a start is taken to last where none was ever seen, as the simulator takes it."""
+
+SPARE = 0.01
+"""Of the smallest limit of a provider's budget, leased beyond what is needed [G]."""
 
 Decided = Callable[[Moved | Rented | Note], None]
 
@@ -38,7 +41,12 @@ class Billing:
         self._fleet = fleet
         self._clock = clock
         self.bill = LiveBill(
-            clock, BillStore(state / FILE), terms(config), self._start_seconds, lambda: fleet().prices.usd
+            clock,
+            BillStore(state / FILE),
+            terms(config),
+            self._start_seconds,
+            lambda: fleet().prices.usd,
+            self._spare,
         )
         self.metrics = BillMetrics(self.bill.totals)
 
@@ -61,16 +69,32 @@ class Billing:
         if not errand.is_ping:
             self.bill.answered(errand.request, errand.deployment)
 
+    async def lease(self, errand: Errand) -> None:
+        """Returns once it may go out."""
+        await self.bill.leases.take(errand.request, errand.provider, errand.dearest_usd)
+
+    def _spare(self, provider: str) -> float | None:
+        """USD; None where it may spend what it likes. No more than its budget has left."""
+        fleet = self._fleet()
+        p = fleet.providers.get(provider)
+        if p is None or p.spec.budget == budget.UNLIMITED:
+            return None
+        limits, left = p.spec.budget, budget.left(fleet, p, self._clock.now())
+        return max(0.0, min(SPARE * min(limits.hour, limits.day, limits.month), left))
+
     def paid(self, errand: Errand, usd: float) -> None:
-        self.bill.charged(
-            errand.provider,
-            errand.deployment,
-            usd,
-            key=errand.key,
-            request_class=errand.request_class,
-            ping=errand.is_ping,
-            seconds=max(0.0, self._clock.now() - errand.sent_at),
-        )
+        """Its part is over; it may have cost nothing."""
+        if usd > 0.0:
+            self.bill.charged(
+                errand.provider,
+                errand.deployment,
+                usd,
+                key=errand.key,
+                request_class=errand.request_class,
+                ping=errand.is_ping,
+                seconds=max(0.0, self._clock.now() - errand.sent_at),
+            )
+        self.bill.settled(errand.request, errand.provider, usd)
 
     async def answer(self, since: float, by: str, rows: bool) -> dict[str, Any]:
         """What GET /cost says, from this Unix time on; with every row of every hour, if wanted."""

@@ -43,7 +43,7 @@ class Recording:
         self.decisions = Decisions(clock, fleet)
         self._otel = from_env(env, stages)
         self.paid: Paid = lambda errand, usd: None
-        """Who keeps the bill: told of every errand that has cost something."""
+        """Who keeps the bill: told of every errand that is over, and what it has cost."""
         self.answered: Callable[[Errand], None] = lambda errand: None
         """The same, of each whose answer has begun."""
 
@@ -67,10 +67,10 @@ class Recording:
 
     def errand(self, errand: Errand, event: Event) -> None:
         """What is heard of a request, or a ping, at a provider."""
-        self.providers.told(event, errand.deployment, errand.sent_at, ping=errand.is_ping)
+        self.providers.told(event, errand.deployment, errand.sent_at, ping=errand.is_ping, lied=errand.lied)
         if isinstance(event, Answered):
             self.answered(errand)
-        elif isinstance(event, Charged | Declined) and event.usd > 0:
+        elif isinstance(event, Charged | Declined):
             self.paid(errand, event.usd)
 
     async def close(self) -> None:

@@ -51,6 +51,13 @@ class History(msgspec.Struct):
         """To be added to."""
         return self.traffic.setdefault(hour, {}).setdefault(model, Traffic())
 
+    def since(self, hour: int) -> "History":
+        """From that hour on; what is in it is shared."""
+        return History(
+            {h: rows for h, rows in self.used.items() if h >= hour},
+            {h: models for h, models in self.traffic.items() if h >= hour},
+        )
+
     def plus(self, other: "History") -> None:
         for hour, rows in other.used.items():
             for row, amount in rows.items():

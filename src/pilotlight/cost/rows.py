@@ -21,9 +21,11 @@ BURST = "burst"
 """Requests that a provider answered, or was asked to. Not among the replica-seconds."""
 PINGS = "pings"
 """Small requests that kept a provider warm. Not among the replica-seconds."""
+UNSETTLED = "unsettled"
+"""What could have been spent at a provider when the server was killed. Not among the replica-seconds."""
 
 OF_REPLICAS = (SERVING, IDLE, WARMER, STARTING, ASLEEP, STOPPING)
-RUNGS = (*OF_REPLICAS, RENTED, BURST, PINGS)
+RUNGS = (*OF_REPLICAS, RENTED, BURST, PINGS, UNSETTLED)
 
 
 class Row(NamedTuple):

@@ -20,6 +20,9 @@ HIGH_WATER = 256 * 2**10
 """Bytes read and not taken above which the engine is made to wait."""
 MAX_HEAD = 64 * 2**10
 """Bytes of headers in an answer."""
+MAX_BARE = 2**20
+"""Bytes without any of a body: a head or a trailer that never ends, hints without number. The parser keeps a header
+until it is whole, and copies it with each piece that comes."""
 _LENGTH = (b"content-length", b"transfer-encoding")
 
 
@@ -85,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._reusable = False
         self.error: Exception | None = None
         self._head_size = 0
+        self._bare = 0
         self._chunks: deque[bytes] = deque()
         self.buffered = 0
         self._paused = False
@@ -111,6 +115,7 @@ class Connection(asyncio.Protocol):
             self._spoil()
             return
         self._heard = self._loop.time()
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as e:
@@ -118,6 +123,10 @@ class Connection(asyncio.Protocol):
                 self._spoil()
             else:
                 self._fail(f"it did not answer in HTTP: {e}")
+        except httptools.HttpParserUpgrade:
+            self._fail("it wants to speak something else than HTTP")
+        if self._bare > MAX_BARE and not self.done:
+            self._fail("its headers never end")
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,6 +170,7 @@ class Connection(asyncio.Protocol):
             self.headers.clear()
 
     def on_body(self, body: bytes) -> None:
+        self._bare = 0
         self._chunks.append(body)
         self.buffered += len(body)
         if self.buffered > HIGH_WATER and not self._paused:

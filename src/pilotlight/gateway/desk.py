@@ -158,10 +158,11 @@ class Desk:
 
     def send(self, action: Send) -> None:
         ticket = self._tickets.get(action.request)
-        errand = Errand(self._clock, self._report, action, "" if ticket is None else ticket.deployment)
-        if ticket is None:
-            errand.charge(reason="its client had left before it was sent")
+        if ticket is None:  # nobody sends it, so nobody but the kernel hears of it
+            gone = Errand(self._clock, lambda errand, event: self._post(event), action, "")
+            gone.charge(reason="its client had left before it was sent")
             return
+        errand = Errand(self._clock, self._report, action, ticket.deployment)
         ticket.earlier_usd = ticket.usd
         ticket.errand = errand
         ticket.spoken()

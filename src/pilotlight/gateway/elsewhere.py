@@ -10,10 +10,11 @@ from aiohttp import web
 from pilotlight.errors import RequestError
 from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.course import money
+from pilotlight.gateway.desk import Ticket
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.relay import Relay
 from pilotlight.gateway.remote_call import Call
-from pilotlight.gateway.remote_head import entering
+from pilotlight.gateway.remote_head import entering, said_without
 from pilotlight.gateway.remote_rules import Refused
 from pilotlight.gateway.upstream import Answer, Broken, Unreached
 from pilotlight.http import sse
@@ -49,11 +50,10 @@ class Elsewhere(Relay):
                 response = await self._race(errand, home)
                 if response is not None:
                     return response
+                if home is not None and not self.ticket.elsewhere:
+                    await self._signs(_end_of(home, self.ticket))
             self.provider = None
-            if home is None:
-                return None
-            await self._signs(_end_of(home))
-            return None if _gave_none(home) else await self._of_replica(home)
+            return None if home is None or _gave_none(home) else await self._of_replica(home)
         finally:
             await _let_go(home)
 
@@ -67,17 +67,19 @@ class Elsewhere(Relay):
             await self._signs(_first_of(opening, home))
             if opening.done():
                 opening.result()
+                await _let_go(home)  # the kernel has given its place to somebody else already
                 return await self._of_provider(call)
             call.settle(reason="a replica was faster")
+            await _let_go(opening)
             call.close()
             assert home is not None
             return await self._of_replica(home)
         except Refused as e:
             call.decline(e)
-            log.info("%s: %s declined: %s", self.id, errand.provider, e.reason)
+            log.info("%s: %s declined: %s", self.id, errand.provider, said_without(call.target.key, e.reason))
             return None
         except (Broken, Silent) as e:
-            return self._cut_short(call, e, home)
+            raise self._cut_short(call, e) from None
         finally:
             await _let_go(opening)
             call.close()
@@ -134,9 +136,11 @@ class Elsewhere(Relay):
     # -- the provider's ----------------------------------------------------------------------------------------------
 
     async def _of_provider(self, call: Call) -> web.StreamResponse:
+        if self.replica is not None:  # what it does from now on it does for others
+            self.kitchen.began(self.id, "", self.deployment, self.key, self.terms.request_class)
         self.replica = self.replica_ready_at = self.served_model = None
         self.sent_at, self.first_byte_at = call.began_at, call.first_byte_at
-        call.headers = entering(call.headers)
+        call.headers = entering(call.headers, call.target.key)
         if call.payload is None:
             self.call, self.ends_with_cost = call, True
             return await self._relay(call)
@@ -161,19 +165,17 @@ class Elsewhere(Relay):
         end = events.rfind(b"\n" + sse.DONE) + 1
         return events[:end] + sse.comment(said) + events[end:]
 
-    def _cut_short(self, call: Call, e: Broken | Silent, home: "Home | None") -> None:
-        """Raises RequestError, unless the client has nothing of it yet and a replica may still answer."""
+    def _cut_short(self, call: Call, e: Broken | Silent) -> RequestError:
+        """What the client is told of a provider that did not end its answer."""
         silent = isinstance(e, Silent)
         reason = call.too_long() if silent else f"its answer was cut: {e}"
         call.settle(False, reason)
-        if home is not None and not self.bytes_out:
-            return
         text = f"the provider {call.target.name} did not end its answer: {reason}"
         if silent:
             self.outcome = "timeout"
-            raise RequestError(504, text, code="provider_timeout") from None
+            return RequestError(504, text, code="provider_timeout")
         self.outcome = "provider_failed"
-        raise RequestError(502, text, code="provider_failed") from None
+        return RequestError(502, text, code="provider_failed")
 
 
 Home = asyncio.Task[Answer | None]
@@ -193,10 +195,18 @@ def _first_of(opening: "asyncio.Task[None]", home: Home | None) -> _Over:
     return over
 
 
-def _end_of(home: Home) -> _Over:
+def _end_of(home: Home, ticket: Ticket) -> _Over:
+    """Of the replica's part; or until another provider has it, as one may that could not be asked before."""
+
+    async def leaves() -> None:
+        while not ticket.elsewhere:
+            await ticket.word()
+
     async def over(seconds: float | None) -> bool:
-        await asyncio.wait((home,), timeout=seconds)
-        return home.done()
+        leaving = asyncio.ensure_future(leaves())
+        await asyncio.wait((home, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        leaving.cancel()
+        return home.done() or ticket.elsewhere
 
     return over
 

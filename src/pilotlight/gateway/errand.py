@@ -23,6 +23,7 @@ class Errand:
         "hedged",
         "is_ping",
         "key",
+        "lied",
         "owed",
         "provider",
         "request",
@@ -53,6 +54,8 @@ class Errand:
         self.settled = False
         self.usd = 0.0
         """What it cost, once it is settled."""
+        self.lied = False
+        """What the provider said of its tokens cannot be."""
         self.owed: Callable[[], float] = _nothing
         """What it would cost if it ended now."""
 

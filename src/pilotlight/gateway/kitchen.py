@@ -32,7 +32,8 @@ MAX_HELD_BYTES = 2**30
 
 
 Began = Callable[[str, str, str, str | None, str], None]
-"""A request, the replica that has it from now on, whose that is, and the request's key and class: for the bill."""
+"""A request, the replica that has it from now on (empty for none), whose that is, and the request's key and class: for
+the bill."""
 
 
 def _nobody(request: str, replica: str, deployment: str, key: str | None, request_class: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -24,10 +24,17 @@ _PING = "/v1/chat/completions"
 
 
 class Remotes:
-    """One per server. `upstream` is its own, so that no connection to an engine is ever mistaken for one outwards."""
+    """One per server. `upstream` is its own, so that no connection to an engine is ever mistaken for one outwards.
+    `lease`: whoever lets an errand out, once it is written down what it can cost."""
 
-    def __init__(self, clock: Clock, upstream: Upstream | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        upstream: Upstream | None = None,
+        lease: Callable[[Errand], Awaitable[None]] | None = None,
+    ) -> None:
         self._clock = clock
+        self._lease = lease
         self._upstream = upstream or Upstream()
         self._targets: dict[str, Target] = {}
         self._pings: set[asyncio.Task[None]] = set()
@@ -62,6 +69,8 @@ class Remotes:
 
     async def open(self, call: Call) -> None:
         """Raises as Call.open does."""
+        if self._lease is not None:
+            await self._lease(call.errand)
         await call.open(self._upstream)
 
     # -- pings ---------------------------------------------------------------------------------------------------
@@ -94,10 +103,14 @@ class Remotes:
             if call is not None:
                 call.close()
 
-    async def close(self) -> None:
-        """Ends the pings and the connections."""
+    def call_off_pings(self) -> None:
+        """Nobody needs a provider to be warm any more."""
         for task in list(self._pings):
             task.cancel()
+
+    async def close(self) -> None:
+        """Ends the pings and the connections."""
+        self.call_off_pings()
         if self._pings:
             await asyncio.wait(self._pings)
         await self._upstream.close()

@@ -10,7 +10,8 @@ from pilotlight.gateway import usage
 from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.remote_cost import Meter
-from pilotlight.gateway.remote_rules import Refused, judge, same_model
+from pilotlight.gateway.remote_head import said_without, without
+from pilotlight.gateway.remote_rules import Refused, judge, same_model, word
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http.headers import Raw
 from pilotlight.spec.model import Provider
@@ -160,7 +161,7 @@ class Call:
             self._first += chunk
             if len(self._first) > FIRST_EVENT:
                 raise Refused("error", "its stream begins with no event", worked=True)
-        self.meter.events = 0  # what is kept back is counted when it is read
+        self.meter.events = self.meter.came = 0  # what is kept back is counted when it is read
         self._look_at(event)
 
     async def _whole_begins(self, answer: Answer) -> None:
@@ -176,6 +177,9 @@ class Call:
         try:
             rest = await answer.whole()
         except (Broken, Unreached, Silent) as e:
+            if self.errand.hedged:  # its replica may still answer
+                reason = self.too_long() if isinstance(e, Silent) else f"its answer was cut: {e}"
+                raise Refused("error", reason, worked=True) from None
             self.errand.answer(whole=True)
             raise (e if not isinstance(e, Unreached) else Broken(str(e))) from None
         self.payload = payload = self._first + rest
@@ -203,7 +207,7 @@ class Call:
         answered = head.model or (inner.model if inner is not None else None)
         if answered and not same_model(self._order.model, answered):
             text = (
-                f"it was asked for {self._order.model!r} and answered for {answered[:100]!r}; if that is right, say "
+                f"it was asked for {self._order.model!r} and answered for {word(answered)}; if that is right, say "
                 f"so in providers.{self.target.name}.models"
             )
             raise Refused("error", text, worked=True)
@@ -218,29 +222,29 @@ class Call:
         else:
             data = await self._answer.chunk()
         self.meter.events += data.count(b"\ndata:") + data.startswith(b"data:")
-        return data
+        self.meter.came += len(data)
+        return without(self.target.key, data)
 
     @property
     def awaited(self) -> bool:
         return self._answer is not None and self._answer.awaited
 
     def shown(self) -> bytes:
-        """The whole answer as a client may see it: what repeats our key in an error does not leave with it."""
+        """The whole answer as a client may see it: what repeats our key does not reach it."""
         assert self.payload is not None
-        key = self.target.key
-        if self.status == 200 or not key:
-            return self.payload
-        return self.payload.replace(key.encode("utf-8", "surrogateescape"), b"...")
+        return without(self.target.key, self.payload)
 
     def decline(self, refused: Refused) -> None:
         self.meter.only_time = not refused.worked and refused.kind != "timeout"
-        self.errand.decline(refused.kind, refused.reason, refused.retry_after)
+        reason = said_without(self.target.key, refused.reason)
+        self.errand.decline(refused.kind, reason, refused.retry_after)
 
     def settle(self, ok: bool = True, reason: str = "") -> None:
         """What was counted until now is what it costs."""
         if self.meter.ended_at is None:
             self.meter.ended_at = self._clock.now()
-        self.errand.charge(ok, reason)
+        self.errand.lied = self.meter.lied
+        self.errand.charge(ok, said_without(self.target.key, reason))
 
     def close(self) -> None:
         """Cuts what is not over. What is not settled is settled by the desk."""

@@ -8,6 +8,9 @@ BYTES_PER_TOKEN = 3
 TEXTLESS = 10
 """Events of a stream that carry no text, at most: roles, ends, usage, the frame of /v1/responses [G]."""
 
+FRAME = 1024
+"""Bytes of an event around its text, at most: whoever puts more into one puts more than a token into it [G]."""
+
 
 class Meter:
     """Counts while the answer comes; `usd` may be asked at any moment."""
@@ -39,7 +42,7 @@ class Meter:
         self.events = 0
         """Of a stream, those with data."""
         self.came = 0
-        """Bytes of an answer that is no stream."""
+        """Bytes of the answer."""
         self.told: Tokens = NONE
         """What the provider says."""
 
@@ -47,7 +50,8 @@ class Meter:
         """What is charged: what the provider says where that is possible, else what was counted here."""
         said = self.told if self.told.source in ("usage", "timings") else NONE
         counted_in = min(-(-self._body // BYTES_PER_TOKEN), self._inputs)
-        counted_out = min(self.events or -(-self.came // BYTES_PER_TOKEN), self._outputs)
+        text = max(0, self.came - FRAME * self.events)
+        counted_out = min(max(self.events, -(-text // BYTES_PER_TOKEN)), self._outputs)
         prompt = _possible(said.prompt, 1, self._inputs)
         output = _possible(said.output, min(self.events, self._outputs) - TEXTLESS, self._outputs)
         source = said.source if prompt is not None and output is not None else "estimated"

@@ -1,6 +1,7 @@
 """Which headers leave the house, and which of a provider's reach a client. Both are lists of what may, for what nobody
 thought of shall stay where it is."""
 
+import re
 from collections.abc import Mapping
 
 from pilotlight import __version__
@@ -22,6 +23,16 @@ def leaving(headers: Raw, key: str | None, own: Mapping[str, str]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in said.items()])
 
 
-def entering(headers: Raw) -> Raw:
-    """Of an answer."""
-    return [(k, v) for k, v in headers if k.lower() in _MAY_ENTER]
+def entering(headers: Raw, key: str | None = None) -> Raw:
+    """Of an answer; what repeats our key in them does not enter."""
+    return [(k, without(key, v)) for k, v in headers if k.lower() in _MAY_ENTER]
+
+
+def without(key: str | None, data: bytes) -> bytes:
+    """The same, with something else in the place of our key."""
+    return data.replace(key.encode("utf-8", "surrogateescape"), b"...") if key else data
+
+
+def said_without(key: str | None, text: str) -> str:
+    """The same for what is logged, in letters of either size."""
+    return re.sub(re.escape(key), "...", text, flags=re.IGNORECASE) if key else text

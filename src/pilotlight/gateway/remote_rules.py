@@ -51,10 +51,15 @@ def judge(status: int, headers: Raw, stream: bool, wall: float) -> None:
     encoding = value(headers, b"content-encoding")
     if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         raise Refused(
-            "error", f"it answered in {encoding[:40]!r}, which was not asked for", worked=status == 200
+            "error", f"it answered in {word(encoding)}, which was not asked for", worked=status == 200
         )
     if status == 200:
         _is_of_type(value(headers, b"content-type") or "", stream)
+
+
+def word(text: str) -> str:
+    """A name that a provider gave, as a log may have it: what is none may be a prompt, or worse."""
+    return repr(text) if re.fullmatch(r"[\w.:/@+-]{1,100}", text, re.ASCII) else "something that is no name"
 
 
 def _is_of_type(found: str, stream: bool) -> None:
@@ -63,7 +68,9 @@ def _is_of_type(found: str, stream: bool) -> None:
     if not good:
         wanted = sse.CONTENT_TYPE if stream else "application/json"
         raise Refused(
-            "error", f"it answered with {media[:80] or 'no content type'}, not {wanted}", worked=True
+            "error",
+            f"it answered with {word(media) if media else 'no content type'}, not {wanted}",
+            worked=True,
         )
 
 

@@ -1,7 +1,7 @@
 """The bill of a running server: the ledger, fed by what happens, and kept on the disk by the hour.
 
-What was not written yet when the process is killed is lost: FLUSH seconds at the most. A busy request is accounted for
-as it goes on, not only at its end.
+What was not written yet when the process is killed is lost: FLUSH seconds at the most; for what providers with a
+budget charge there are leases. A busy request is accounted for as it goes on, not only at its end.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from pilotlight.cost.rows import BURST, PINGS, Amount, Row
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.telemetry.bill_store import BillStore
+from pilotlight.telemetry.leases import Leases
 
 FLUSH = 5.0
 """Seconds from something that costs to when it is on the disk."""
@@ -45,7 +46,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 class LiveBill:
     """Hears of what happens, decides nothing. `start_seconds`: what a start of a model takes; `cold_usd`: what a cold
-    request counts for now."""
+    request counts for now. `spare`: as Leases has it."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class LiveBill:
         terms: Terms,
         start_seconds: Callable[[str], float],
         cold_usd: Callable[[], float],
+        spare: Callable[[str], float | None] = lambda provider: None,
     ) -> None:
         self._clock = clock
         self._store = store
@@ -74,6 +76,7 @@ class LiveBill:
         """When it is due."""
         self._writing: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self.leases = Leases(clock, lambda leases: store.write(History(), leases), spare, self._lock)
         self._is_open = False
         self._totals: dict[tuple[str, str], Amount] = {}
 
@@ -122,7 +125,7 @@ class LiveBill:
         self._arm()
 
     def began(self, request: str, replica: str, model: str, key: str | None, request_class: str) -> None:
-        """A replica of `model` has the request."""
+        """A replica of `model` has the request; with an empty name none has it any more."""
         self._ledger.began(request, replica, self._clock.now(), key or "", request_class)
         self.answered(request, model)
 
@@ -177,6 +180,11 @@ class LiveBill:
         )
         self._arm()
 
+    def settled(self, request: str, provider: str, usd: float) -> None:
+        """The provider is done with it, and `charged` was told."""
+        self.leases.settle(request, provider, usd)
+        self._arm()
+
     # -- what came of it ---------------------------------------------------------------------------------------------
 
     def collect(self) -> None:
@@ -186,6 +194,7 @@ class LiveBill:
         since, self._since = self._since, now
         hour = self._hour((now - since) / 2)
         self._ledger.settle(now)
+        self.leases.collect()
         for row, amount in self._ledger.take().items():
             self._pending.use(hour, row, amount)
             self._count(row, amount)
@@ -227,10 +236,10 @@ class LiveBill:
     async def history(self, since: int) -> History:
         """From that hour since 1970 on, up to now."""
         self.collect()
+        await asyncio.shield(asyncio.ensure_future(self._flush()))  # whoever asked may leave
         async with self._lock:
-            await self._write()
             found = await asyncio.to_thread(self._store.read, since)
-            found.plus(_from(self._pending, since))
+            found.plus(self._pending.since(since))
             return found
 
     # -- to the disk -------------------------------------------------------------------------------------------------
@@ -239,7 +248,7 @@ class LiveBill:
         """A look after FLUSH seconds while something costs, and one at each full hour."""
         now = self._clock.now()
         hour = HOUR - self._clock.wall() % HOUR + 0.01  # a timer may fire a little early
-        at = now + (hour if self._ledger.quiet else min(FLUSH, hour))
+        at = now + (hour if self._ledger.quiet and self.leases.quiet else min(FLUSH, hour))
         if self._timer is not None and at < self._at:
             self._timer.cancel()
             self._timer = None
@@ -260,7 +269,10 @@ class LiveBill:
 
     async def _write(self) -> None:
         batch, self._pending = self._pending, History()
-        if batch and not await asyncio.to_thread(self._store.write, batch):
+        leases = self.leases.due()
+        well = not (batch or leases) or await asyncio.to_thread(self._store.write, batch, leases)
+        self.leases.written(well)
+        if not well:
             batch.plus(self._pending)
             self._pending = batch
 
@@ -282,10 +294,3 @@ class LiveBill:
         if found is None:
             found = self._levels[model] = Levels(self._slots(model))
         return found
-
-
-def _from(history: History, since: int) -> History:
-    return History(
-        {hour: rows for hour, rows in history.used.items() if hour >= since},
-        {hour: models for hour, models in history.traffic.items() if hour >= since},
-    )

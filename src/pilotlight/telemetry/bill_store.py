@@ -8,12 +8,13 @@ import contextlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pilotlight.cost.history import History, Traffic
-from pilotlight.cost.rows import Amount, Row
+from pilotlight.cost.rows import UNSETTLED, Amount, Row
 from pilotlight.errors import ServerError
+from pilotlight.telemetry.leases import Key
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ CREATE TABLE IF NOT EXISTS traffic (
   requests INTEGER NOT NULL, cold INTEGER NOT NULL, waited REAL NOT NULL, waiting_usd REAL NOT NULL,
   peak INTEGER NOT NULL, one_usd REAL NOT NULL, scale_to_zero_usd REAL NOT NULL,
   PRIMARY KEY (hour, model)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease (
+  provider TEXT, hour INTEGER, usd REAL NOT NULL, PRIMARY KEY (provider, hour)) WITHOUT ROWID;
 """
 """`hour`: since 1970 (UTC)."""
 
@@ -54,11 +57,20 @@ ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, cold = cold +
   scale_to_zero_usd = scale_to_zero_usd + excluded.scale_to_zero_usd
 """
 
+LEASE = "INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET usd = excluded.usd"
+
+LEFT = f"""
+INSERT INTO used SELECT hour, '', '', '', '{UNSETTLED}', provider, 0, usd FROM lease WHERE usd > 0
+ON CONFLICT DO UPDATE SET usd = usd + excluded.usd
+"""  # noqa: S608
 
 SPENT = """
 SELECT provider, hour, sum(usd) FROM used WHERE provider != '' AND hour >= ?
 GROUP BY provider, hour ORDER BY provider, hour
 """
+
+
+NO_LEASES: Mapping[Key, float] = {}
 
 
 class BillStore:
@@ -72,7 +84,7 @@ class BillStore:
         self._failing = False
 
     def open(self, now_hour: int) -> None:
-        """Forgets hours that are too old. Never raises."""
+        """Forgets hours that are too old; what a killed server had leased is spent. Never raises."""
         with self._lock:
             try:
                 self._connect()
@@ -80,14 +92,16 @@ class BillStore:
                 with self._db:
                     for table in ("used", "traffic"):
                         self._db.execute(f"DELETE FROM {table} WHERE hour < ?", (now_hour - KEPT,))  # noqa: S608
+                    _spend_leases(self._db)
             except sqlite3.Error as e:
                 self._met(e)
 
-    def write(self, history: History) -> bool:
-        """Adds it to what is there, all or nothing; whether it could."""
+    def write(self, history: History, leases: Mapping[Key, float] = NO_LEASES) -> bool:
+        """Adds it to what is there, and puts the leases in the place of those that are there; all or nothing; whether
+        it could."""
         with self._lock:
             try:
-                self._add(history)
+                self._add(history, leases)
             except sqlite3.Error as e:
                 self._met(e)
                 if not _is_damage(e):
@@ -95,7 +109,7 @@ class BillStore:
                 with contextlib.suppress(
                     sqlite3.Error
                 ):  # a new file has taken the place of the one that was bad
-                    self._add(history)
+                    self._add(history, leases)
                     return True
                 return False
             if self._failing:
@@ -143,12 +157,15 @@ class BillStore:
                 self._set_aside(str(e))
                 self._db = _opened(self.path)
 
-    def _add(self, history: History) -> None:
+    def _add(self, history: History, leases: Mapping[Key, float]) -> None:
         self._connect()
         assert self._db is not None
         with self._db:
             self._db.executemany(USE, _rows(history))
             self._db.executemany(TRAFFIC, _traffic(history))
+            if leases:
+                self._db.executemany(LEASE, [(*key, usd) for key, usd in leases.items()])
+                self._db.execute("DELETE FROM lease WHERE usd <= 0")
 
     def _met(self, error: sqlite3.Error) -> None:
         """A full disk passes; a file that is damaged does not."""
@@ -212,6 +229,14 @@ def _opened(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _spend_leases(db: sqlite3.Connection) -> None:
+    for provider, usd in db.execute("SELECT provider, sum(usd) FROM lease GROUP BY provider").fetchall():
+        text = "the server was killed while requests were at %s: $%.6g that they can have cost count as spent"
+        log.warning(text, provider, usd)
+    db.execute(LEFT)
+    db.execute("DELETE FROM lease")
 
 
 def _read(db: sqlite3.Connection, since: int) -> History:

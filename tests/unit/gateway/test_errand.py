@@ -114,6 +114,7 @@ def test_one_whose_client_has_left_is_not_sent():
     (charged,) = kernel.events
     assert isinstance(charged, Charged)
     assert charged.usd == 0.0
+    assert not kernel.told, "it is in no metric, for it was at no provider"
 
 
 def test_a_ping_is_handed_on_or_declined():

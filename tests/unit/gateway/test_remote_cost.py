@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pilotlight.fleet.provider import Tariff
-from pilotlight.gateway.remote_cost import TEXTLESS, Meter
+from pilotlight.gateway.remote_cost import FRAME, TEXTLESS, Meter
 from pilotlight.gateway.usage import Tokens
 
 TARIFF = Tariff(second=1.0, request=10.0, input_token=100.0, output_token=1000.0)
@@ -69,3 +69,9 @@ def test_it_is_never_less_than_nothing_and_never_nan(told: Tokens):
     for now in (0.0, 5.0, 1e12):
         assert m.usd(now) >= 0
         assert math.isfinite(m.usd(now))
+
+
+def test_an_event_with_more_than_its_frame_is_counted_by_its_text():
+    assert meter(events=2, came=2 * FRAME).tokens().output == 2
+    assert meter(events=2, came=2 * FRAME + 30).tokens().output == 10
+    assert meter(events=2, came=10**9).tokens().output == 50

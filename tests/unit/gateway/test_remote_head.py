@@ -1,6 +1,6 @@
 """What of a request's head leaves the house, and what of an answer's enters it."""
 
-from pilotlight.gateway.remote_head import entering, leaving
+from pilotlight.gateway.remote_head import entering, leaving, said_without
 
 CLIENT = [
     (b"Host", b"mine"),
@@ -46,3 +46,13 @@ def test_of_an_answer_no_cookie_enters():
     answer = [(b"Content-Type", b"text/event-stream"), (b"Set-Cookie", b"a=b"), (b"x-pilotlight-start", b"cold"),
               (b"Server", b"x"), (b"X-Request-Id", b"r1"), (b"openai-organization", b"o")]  # fmt: skip
     assert entering(answer) == [(b"Content-Type", b"text/event-stream"), (b"X-Request-Id", b"r1")]
+
+
+def test_what_repeats_our_key_does_not_enter():
+    answer = [(b"X-Request-Id", b"for sk-far"), (b"Content-Type", b"application/json")]
+    assert entering(answer, "sk-far") == [
+        (b"X-Request-Id", b"for ..."),
+        (b"Content-Type", b"application/json"),
+    ]
+    assert said_without("sk-far", "Sk-Far and sk-far") == "... and ..."
+    assert said_without(None, "as it is") == said_without("", "as it is") == "as it is"

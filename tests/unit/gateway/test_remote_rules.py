@@ -2,7 +2,7 @@
 
 import pytest
 
-from pilotlight.gateway.remote_rules import LONGEST_PAUSE, Refused, judge, retry_after, same_model
+from pilotlight.gateway.remote_rules import LONGEST_PAUSE, Refused, judge, retry_after, same_model, word
 
 JSON = (b"Content-Type", b"application/json; charset=utf-8")
 EVENTS = (b"content-type", b"text/event-stream")
@@ -79,3 +79,12 @@ def test_a_date_a_format_or_a_path_makes_no_other_model(asked: str, answered: st
 )  # fmt: skip
 def test_another_model_is_another_model(asked: str, answered: str):
     assert not same_model(asked, answered)
+
+
+@pytest.mark.parametrize("text", ["", "two words", "a\nb", "\x1b[31m", "a" * 101, "\ud800", "é"])
+def test_what_is_no_name_is_not_quoted(text: str):
+    assert word(text) == "something that is no name"
+
+
+def test_a_name_is_quoted():
+    assert word("org/model-2:free@1") == "'org/model-2:free@1'"

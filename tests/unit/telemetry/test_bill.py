@@ -80,6 +80,21 @@ async def test_a_request_is_under_its_key_and_class(tmp_path: Path, clock: Clock
     await bill.close()
 
 
+async def test_a_replica_that_has_a_request_no_more_is_idle_though_the_request_goes_on(
+    tmp_path: Path, clock: Clock
+):
+    bill = made(tmp_path, clock)
+    up(bill, clock)
+    bill.began("r", "m-1", "m", "alice", "standard")
+    clock.run_until(BASE + 1)
+    bill.began("r", "", "m", "alice", "standard")
+    clock.run_until(BASE + 4)
+    bill.told(record("r", clock))
+    seconds = {row.rung: s for row, s in all_rows(await bill.history(0)).items()}
+    assert seconds == {"serving": 1.0, "idle": 3.0}
+    await bill.close()
+
+
 async def test_an_hour_that_ends_parts_what_lasts_longer(tmp_path: Path):
     clock = Clock(BASE + HOUR - 100)
     bill = made(tmp_path, clock)

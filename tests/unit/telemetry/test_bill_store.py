@@ -159,3 +159,34 @@ def test_who_reads_without_a_server_is_told_what_is_wrong(path: Path):
     path.write_bytes(b"nonsense " * 1000)
     with pytest.raises(ServerError, match="cannot be read"):
         read_file(path, 0)
+
+
+LEASED = {("cloud", NOW): 7.0, ("cloud", NOW - 1): 2.0, ("other", NOW): 1.0}
+
+
+def test_what_a_killed_server_had_leased_is_spent_once(path: Path, caplog: pytest.LogCaptureFixture):
+    store = opened(path)
+    store.write(history(row=BURST))
+    store.write(History(), LEASED)
+    assert store.spent(0) == {"cloud": ((NOW, 1.0),)}
+    again = opened(path)
+    assert again.spent(0) == {"cloud": ((NOW - 1, 2.0), (NOW, 8.0)), "other": ((NOW, 1.0),)}
+    assert again.read(0).used[NOW][Row("", "", "", "unsettled", "cloud")].usd == 7.0
+    assert "the server was killed while requests were at cloud: $9" in caplog.text
+    assert opened(path).spent(0) == again.spent(0)
+
+
+def test_a_lease_is_replaced_and_one_of_nothing_is_gone(path: Path):
+    store = opened(path)
+    store.write(History(), LEASED)
+    store.write(history(row=BURST), {("cloud", NOW): 3.0, ("cloud", NOW - 1): 0.0, ("other", NOW): 0.0})
+    assert opened(path).spent(0) == {"cloud": ((NOW, 4.0),)}
+
+
+def test_a_file_of_before_there_were_leases_is_read_on(path: Path):
+    opened(path).write(history(row=BURST))
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE lease")
+    store = opened(path)
+    assert store.write(History(), LEASED)
+    assert store.spent(0) == {"cloud": ((NOW, 1.0),)}

@@ -67,6 +67,14 @@ def test_an_answer_in_one_piece_says_nothing_of_the_first_token():
     assert registry.get_sample_value("pilotlight_provider_ttft_seconds_sum", {"provider": "far"}) is None
 
 
+def test_a_usage_that_cannot_be_is_counted():
+    counts, registry = metrics()
+    counts.told(Charged(3.0, "r", "far", 0.5), "m", 1.5, ping=False, lied=True)
+    counts.told(Charged(3.0, "s", "far", 0.5), "m", 1.5, ping=False)
+    lied = registry.get_sample_value("pilotlight_provider_implausible_usage_total", {"provider": "far"})
+    assert lied == 1
+
+
 def test_what_the_kernel_knows_is_read_when_somebody_asks():
     _, registry = metrics()
     assert (
