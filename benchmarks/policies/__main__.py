@@ -161,9 +161,10 @@ def main() -> None:
             verdicts += goals.judge(cells[-1])
             print(tables.long(cells[-1]), flush=True)
     fast = [
-        speed.measure(trace, default_config(), given.start_times[-1])
+        speed.measure(trace, default_config(), start)
         for trace in traces
         if len(trace) >= speed.ENOUGH
+        for start in given.start_times
     ]
     text = tables.summary(cells, verdicts, fast, given.where)
     print(text)

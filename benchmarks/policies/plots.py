@@ -99,8 +99,9 @@ def _judged(verdicts: Sequence[Verdict]) -> str:
 
 
 def _fast(speeds: Sequence[Speed]) -> str:
-    head = ("trace", "requests", "requests/s", "bare heapq loop", "ratio")
+    head = ("trace", "start", "requests", "requests/s", "bare heapq loop", "ratio")
     rows = [
-        [s.trace, f"{s.requests:,}", f"{s.ours:,.0f}", f"{s.bare:,.0f}", f"{s.ratio:.1f}"] for s in speeds
+        [s.trace, f"{s.start:g} s", f"{s.requests:,}", f"{s.ours:,.0f}", f"{s.bare:,.0f}", f"{s.ratio:.1f}"]
+        for s in speeds
     ]
     return table(head, rows)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from goals import ALWAYS, BEST, DEFAULT, POOL, TEN, Verdict, counted
 from rows import Cell, Row
-from speed import Speed
+from speed import Speed, interpreter
 
 HEAD = (
     "policy", "cold %", "worst model %", "p50 s", "p99 s", "cost / oracle", "GPU h / oracle", "windows above %",
@@ -84,8 +84,18 @@ def varied(cells: Sequence[Cell]) -> str:
 
 
 def speeds(found: Sequence[Speed]) -> str:
-    rows = [[s.trace, f"{s.requests:,}", f"{s.ours:,.0f}", f"{s.bare:,.0f}", f"{s.ratio:.1f}"] for s in found]
-    head = ("trace", "requests", "default policies, requests/s", "bare heapq loop, requests/s", "ratio")
+    rows = [
+        [s.trace, f"{s.start:g} s", f"{s.requests:,}", f"{s.ours:,.0f}", f"{s.bare:,.0f}", f"{s.ratio:.1f}"]
+        for s in found
+    ]
+    head = (
+        "trace",
+        "start",
+        "requests",
+        "default policies, requests/s",
+        "bare heapq loop, requests/s",
+        "ratio",
+    )
     return f"{table(head, rows)}\n" if rows else ""
 
 
@@ -97,10 +107,12 @@ def summary(cells: Sequence[Cell], found: Sequence[Verdict], fast: Sequence[Spee
         f"Against the goals: {verdicts(found)}",
         f"Every cell is cold % / cost over the oracle's dollars:\n\n{short(cells)}",
         f"{VARIED}\n\n{changed}" if changed else "",
-        f"The loop, in CPU time, the fastest of three rounds in turns:\n\n{speeds(fast)}" if fast else "",
+        f"{LOOP} ({interpreter()}):\n\n{speeds(fast)}" if fast else "",
     ]
     return "\n".join(part for part in parts if part)
 
+
+LOOP = "The loop, in CPU time, the fastest of three rounds in turns"
 
 VARIED = (
     "The defaults with one thing changed: cold % (that of the worst model) / cost over the oracle's dollars:"

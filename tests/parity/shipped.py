@@ -81,7 +81,7 @@ def simulated(scene: Scene) -> list[ac.Action]:
     with mock.patch.multiple(loop, step=spy, **by_itself):
         loop.run(
             scene.configured,
-            iter(scene.arrivals),
+            loop.ends(scene.arrivals),
             waited.__setitem__,
             scene.world(),
             lambda action, now: told.append(action),

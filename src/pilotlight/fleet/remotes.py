@@ -68,6 +68,8 @@ class ProviderState(msgspec.Struct, eq=False):
     """Requests and pings that are not over."""
     used_at: float = -FOREVER
     """When there was traffic last."""
+    filled_at: float = -FOREVER
+    """When there was last as much of it at once as pings are to keep warm."""
     waking_since: float = FOREVER
     """Since when it comes up, as is thought: the first request after a time without traffic has no answer yet."""
     pings: int = 0
@@ -96,6 +98,8 @@ class Bursting(msgspec.Struct, eq=False):
     as_of: list[float] = []
     usd: dict[str, float] = {}
     """What a request has cost of late, by provider."""
+    times: dict[str, float] = {}
+    """The same as a multiple of what one of its size would be taken to cost."""
     service: float | None = None
     """Seconds that a request runs."""
     timed: bool = False

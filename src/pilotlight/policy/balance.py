@@ -76,12 +76,14 @@ def dispatch(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) ->
         r = routing.pick(d)
         if r is None:
             break
-        h = held.pop(next(iter(d.urgent or held)))
-        del fleet.holding[h.id]
-        if now - h.at > fleet.goal.wait and h.rank != BATCH:
+        request = next(iter(d.urgent or held))
+        h = held.pop(request)
+        del fleet.holding[request]
+        rank = h.rank
+        if now - h.at > fleet.goal.wait and rank != BATCH:
             traffic.was_cold(fleet, d, h.at)
-        effects.assign(fleet, d, r, h.id, h.keep_alive, out, "was held until a replica had room")
-        if h.rank != STANDARD:
+        effects.assign(fleet, d, r, request, h.keep_alive, out, "was held until a replica had room")
+        if rank != STANDARD:
             classes.assigned(fleet, d, h)
         elif d.bursting is not None:
             local_promise.time(fleet, d, h, now)

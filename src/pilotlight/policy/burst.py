@@ -8,6 +8,8 @@ A stand-in is asked before any provider: it is up, and paid for already. A batch
 leaves only once it is past its deadline.
 """
 
+from math import inf
+
 from pilotlight.fleet.actions import Action, Send
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Sent
 from pilotlight.fleet.provider import Provider, Remote
@@ -20,6 +22,13 @@ BYTES_A_TOKEN = 4
 
 USUAL_OUTPUT = 256
 """Tokens of an answer before any was paid for [G]."""
+
+WEIGHT = 0.1
+"""Of the latest request in what one is taken to cost [G]."""
+
+IN_VAIN = 32
+"""Requests in a row for which nobody was found, after which those behind them are not looked at [G]: each look costs
+as much as a decision, and thousands may wait while a budget is used up."""
 
 Found = tuple[float, ProviderState, float]
 """Seconds to the first token, who promises them, and the USD that are expected."""
@@ -63,14 +72,18 @@ def release(
     """
     if not d.held or not _any_up(fleet, d, now):
         return
-    waits = first = 0
+    waits = first = in_vain = 0
     for h in [d.held[i] for i in d.urgent] + [h for i, h in d.held.items() if i not in d.urgent]:
         waits += 1
         if waits <= first or h.remote is None or h.id in fleet.sent:
             continue
         found = best(fleet, d, h, now)
         if found is None:
+            in_vain += not h.tried  # one that they have declined says nothing of those behind it
+            if in_vain == IN_VAIN and not refused:
+                return
             continue
+        in_vain = 0
         if not refused:
             served = local_promise.served_within(d, found[0], now)
             if served >= waits:
@@ -106,10 +119,11 @@ def best(fleet: Fleet, d: DeploymentState, h: Held, now: float) -> Found | None:
         p = fleet.providers.get(name)
         if p is None or name in h.tried or not _is_open(fleet, p, remote, now):
             continue
-        usd = expected(d.bursting, p.spec, remote)
+        if burst.max_request_usd < inf and by_size(d.bursting, p.spec, remote) > burst.max_request_usd:
+            continue
         seconds = first_token.promise(p, now)
-        if usd <= burst.max_request_usd and (found is None or seconds < found[0]):
-            found = seconds, p, usd
+        if found is None or seconds < found[0]:
+            found = seconds, p, expected(d.bursting, p.spec, remote)
     return found
 
 
@@ -149,8 +163,27 @@ def look_again(fleet: Fleet, p: ProviderState, when: float, now: float) -> None:
 def expected(b: Bursting, spec: Provider, remote: Remote) -> float:
     """USD that a request is taken to cost: what the deployment's others did there, or else an ordinary one."""
     known = b.usd.get(spec.id)
-    if known is not None:
-        return known
+    return _ordinary(b, spec, remote) if known is None else known
+
+
+def by_size(b: Bursting, spec: Provider, remote: Remote) -> float:
+    """USD that this very request is taken to cost: by its size, and by what others have cost for theirs."""
+    return b.times.get(spec.id, 1.0) * _ordinary(b, spec, remote)
+
+
+def paid(b: Bursting, spec: Provider, remote: Remote, usd: float) -> None:
+    """So much was one in the end that was answered."""
+    before = b.usd.get(spec.id, usd)
+    b.usd[spec.id] = before + WEIGHT * (usd - before)
+    ordinary = _ordinary(b, spec, remote)
+    if ordinary > 0.0:
+        times = usd / ordinary
+        known = b.times.get(spec.id, times)
+        b.times[spec.id] = known + WEIGHT * (times - known)
+
+
+def _ordinary(b: Bursting, spec: Provider, remote: Remote) -> float:
+    """USD for a prompt of its size and an answer as they usually are."""
     output = USUAL_OUTPUT if remote.output_tokens is None else min(USUAL_OUTPUT, remote.output_tokens)
     seconds = local_promise.UNTIMED if b.service is None else b.service
     return spec.tariff.usd(seconds, remote.input_tokens // BYTES_A_TOKEN, output)

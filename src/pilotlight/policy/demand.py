@@ -119,7 +119,8 @@ def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
 def begin(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     """The first level gets busy, and has a replica: `follow` for what comes most often."""
     level = demand.levels[0]
-    level.busy, level.busy_since, level.waited, level.unmet = True, now, 0, False
+    level.busy, level.busy_since = True, now
+    level.waited, level.unmet = 0, False
     level.new_spells += 1
     gap = now - level.idle_since
     if gap > 0.0:
@@ -131,8 +132,8 @@ def end(demand: Demand, now: float) -> None:
     """The first level is busy no more."""
     level = demand.levels[0]
     level.busy, level.idle_since = False, now
-    since = level.busy_since
-    level.new_busy += now - (since if since > level.as_of else level.as_of)
+    since, as_of = level.busy_since, level.as_of
+    level.new_busy += now - (since if since > as_of else as_of)
     demand.busy, demand.until, demand.above = 0, -1, 0
 
 
@@ -233,7 +234,7 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     level.waited += 1
     gap = level.busy_since - level.idle_since
     told = 0.0 < gap < inf and level.waited <= MANY
-    cold_rate.was_cold(fleet.prices, price_of(fleet, d, level, top, gap) if told else inf)
+    cold_rate.was_cold(fleet.prices, prices_of(fleet, d, level, top, [gap])[0] if told else inf)
 
 
 def colds(d: DeploymentState, level: Level) -> float:
@@ -243,7 +244,8 @@ def colds(d: DeploymentState, level: Level) -> float:
     service = d.demand.service if d.demand is not None else None
     if service is None or seen <= 1.0:
         return seen
-    return min(seen, max(1.0, d.spec.target_requests * value.start_seconds(d) / max(service, 1e-3)))
+    most = d.spec.target_requests * value.start_seconds(d) / (service if service > 1e-3 else 1e-3)
+    return 1.0 if most < 1.0 else most if most < seen else seen
 
 
 def frontier(fleet: Fleet, d: DeploymentState, k: int) -> Frontier:
@@ -253,10 +255,12 @@ def frontier(fleet: Fleet, d: DeploymentState, k: int) -> Frontier:
         gaps.fade(level.gaps)
         level.frontier = gaps.frontier(level.gaps, fleet.prices.young)
         level.redraw_at = min((1.0 + REDRAW) * level.gaps.total, level.gaps.total + gaps.MEMORY * REDRAW)
-        for i, n in level.met.items():
-            price = price_of(fleet, d, level, k, 0.9 * EDGES[i])
-            cold_rate.spared(fleet.prices, price, n * colds(d, level))
-        level.met.clear()
+        if level.met:
+            each = colds(d, level)
+            prices = prices_of(fleet, d, level, k, [0.9 * EDGES[i] for i in level.met])
+            for price, n in zip(prices, level.met.values(), strict=True):
+                cold_rate.spared(fleet.prices, price, n * each)
+            level.met.clear()
         if level.gaps.total:
             usual = sum(level.gaps.seconds) / level.gaps.total
             level.horizon = min(LONG, max(SHORT, CYCLES * usual))
@@ -265,19 +269,21 @@ def frontier(fleet: Fleet, d: DeploymentState, k: int) -> Frontier:
 
 def worth(fleet: Fleet, d: DeploymentState, level: Level) -> float:
     """Idle seconds that it is worth to meet the level's next spell warm: the start it spares, and the waiting."""
-    return value.start_seconds(d) + colds(d, level) * usd(fleet, d) / second(fleet, d)
+    start, each = value.start_seconds(d), second(fleet, d)
+    return start + colds(d, level) * _usd(fleet, d, start, each) / each
 
 
 def usd(fleet: Fleet, d: DeploymentState) -> float:
     """What a cold request of it counts for: the price that holds the band, but no less than STARTS of its starts."""
+    return _usd(fleet, d, value.start_seconds(d), second(fleet, d))
+
+
+def _usd(fleet: Fleet, d: DeploymentState, start: float, each: float) -> float:
+    """`start`: seconds that one takes; `each`: USD of one of them."""
     price = fleet.prices.usd
     if fleet.goal.cold_usd is None:
-        price = max(price, STARTS * value.start_seconds(d) * second(fleet, d))
-    return price * _boost(d)
-
-
-def _boost(d: DeploymentState) -> float:
-    return 1.0 if d.demand is None else d.demand.boost
+        price = max(price, STARTS * start * each)
+    return price if d.demand is None else price * d.demand.boost
 
 
 def second(fleet: Fleet, d: DeploymentState) -> float:
@@ -285,12 +291,12 @@ def second(fleet: Fleet, d: DeploymentState) -> float:
     return fleet.goal.on_demand * (d.spec.need.gpus or 1)
 
 
-def price_of(fleet: Fleet, d: DeploymentState, level: Level, k: int, gap: float) -> float:
-    """What a cold request would have had to cost for the replica to be kept over this gap."""
-    if k < d.floor:
-        return 0.0
+def prices_of(fleet: Fleet, d: DeploymentState, level: Level, k: int, over: list[float]) -> list[float]:
+    """What a cold request would have had to cost for the replica to be kept over each of these gaps."""
     f = level.frontier
-    if f is None:
-        return inf
-    spared = gaps.price_of(f, gap) - value.start_seconds(d)
-    return max(0.0, spared) * second(fleet, d) / (colds(d, level) * _boost(d))
+    if k < d.floor or f is None:
+        return [0.0 if k < d.floor else inf] * len(over)
+    start, each, share = value.start_seconds(d), second(fleet, d), colds(d, level)
+    if d.demand is not None:
+        share *= d.demand.boost
+    return [max(0.0, gaps.price_of(f, gap) - start) * each / share for gap in over]

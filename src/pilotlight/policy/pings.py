@@ -1,7 +1,8 @@
 """Small requests that keep a provider from going cold, for an endpoint that cannot be pinned.
 
-So many at once, after so many seconds without traffic; each is a request as any other for the budget, the breaker and
-the limit of requests in flight. One that fails is tried again after the same time.
+So many at once, after so many seconds in which there was never as much traffic at once: requests one after the other
+keep one instance warm, and no more. Those in flight count. Each is a request as any other for the budget, the breaker
+and the limit of requests in flight. One that fails is tried again after the same time.
 """
 
 from pilotlight.fleet.actions import Action, Ping
@@ -20,7 +21,14 @@ def declared(fleet: Fleet, p: ProviderState, now: float) -> None:
     if keep is None or p.removed:
         p.ping_at = FOREVER
         return
-    _look_at(fleet, p, max(now, p.used_at + keep.every), now)
+    _look_at(fleet, p, max(now, p.filled_at + keep.every), now)
+
+
+def used(p: ProviderState, now: float, in_flight: int) -> None:
+    """There was traffic, so many at once."""
+    p.used_at = now
+    if p.spec.keep_warm is not None and in_flight >= p.spec.keep_warm.requests:
+        p.filled_at = now
 
 
 def look(fleet: Fleet, p: ProviderState, now: float, out: list[Action]) -> None:
@@ -29,12 +37,11 @@ def look(fleet: Fleet, p: ProviderState, now: float, out: list[Action]) -> None:
     keep = p.spec.keep_warm
     if keep is None or p.removed or fleet.closing:
         return
-    due = p.used_at + keep.every
+    due = p.filled_at + keep.every
     if now < due:
         _look_at(fleet, p, due, now)
         return
-    if not p.in_flight:
-        _ping(fleet, p, keep, now, out)
+    _ping(fleet, p, keep, now, out)
     _look_at(fleet, p, max(now + keep.every, breaker.again(p.breaker, now)), now)
 
 
@@ -42,7 +49,7 @@ def _ping(fleet: Fleet, p: ProviderState, keep: KeepWarm, now: float, out: list[
     because = f"no traffic for {keep.every:.3g} s" if p.requests or p.pings else "nobody has asked it yet"
     idle = first_token.is_idle(p, now)
     usd = budget.dearest(p.spec, SIZE)
-    for _ in range(min(keep.requests, p.spec.max_requests)):
+    for _ in range(min(keep.requests, p.spec.max_requests) - p.in_flight):
         if not breaker.may(p.breaker, now) or not budget.fits(fleet, p, usd, now):
             return
         p.pings += 1

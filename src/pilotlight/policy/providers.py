@@ -74,7 +74,8 @@ def _forget(p: ProviderState) -> None:
     """It is another endpoint now; what was spent stays spent."""
     p.breaker = type(p.breaker)()
     p.first_token = FirstToken()
-    p.used_at, p.waking_since, p.last_reason = -FOREVER, FOREVER, ""
+    p.used_at = p.filled_at = -FOREVER
+    p.waking_since, p.last_reason = FOREVER, ""
 
 
 def tick(fleet: Fleet, kind: str, key: str, when: float, now: float, out: list[Action]) -> None:

@@ -10,13 +10,24 @@ from pilotlight.fleet.events import Answered, Charged, Declined, Finished, Spent
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Sent
 from pilotlight.fleet.provider import Provider
 from pilotlight.fleet.remotes import FOREVER, ProviderState
-from pilotlight.policy import breaker, budget, burst, classes, first_token, rental, routing, scaling, stand_in
+from pilotlight.policy import (
+    breaker,
+    budget,
+    burst,
+    classes,
+    first_token,
+    pings,
+    rental,
+    routing,
+    scaling,
+    stand_in,
+)
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance
 from pilotlight.policy.requests import finished
 
 WEIGHT = 0.1
-"""Of the latest request in what one is taken to cost, and how long it is taken to run [G]."""
+"""Of the latest request in how long one is taken to run [G]."""
 
 
 def answered(fleet: Fleet, e: Answered, out: list[Action]) -> None:
@@ -28,7 +39,9 @@ def answered(fleet: Fleet, e: Answered, out: list[Action]) -> None:
         p.waking_since = FOREVER
     else:
         first_token.learn(p, s, e.at)
-    s.answered_at = p.used_at = e.at
+    s.answered_at = e.at
+    pings.used(p, e.at, p.in_flight)
+    s.whole = e.whole
     was_open = p.breaker.opened
     breaker.answered(p.breaker, s.request)
     if s.held is not None and s.asked is not None and not s.over:
@@ -113,7 +126,7 @@ def charged(fleet: Fleet, e: Charged, out: list[Action]) -> None:
         breaker.neither(p.breaker, s.request)
     else:
         breaker.well(p.breaker)
-        p.used_at = e.at
+        pings.used(p, e.at, p.in_flight + 1)
     d = s.asked
     if d is not None and d.bursting is not None and rental.pays(fleet, d, d.bursting, e.at):
         balance(fleet, d, e.at, out)
@@ -145,9 +158,11 @@ def _learn(d: DeploymentState, p: ProviderState, s: Sent, usd: float, now: float
     b = d.bursting
     if s.answered_at is None or b is None:
         return
-    before = b.usd.get(s.provider, usd)
-    b.usd[s.provider] = before + WEIGHT * (usd - before)
-    runs = now - s.answered_at + first_token.warm(p)
+    if s.held is not None and s.held.remote is not None:
+        burst.paid(b, p.spec, s.held.remote, usd)
+    if s.whole and s.idle:
+        return  # nobody knows how much of it the provider took to come up
+    runs = now - s.at if s.whole else now - s.answered_at + first_token.warm(p)
     b.service = runs if b.service is None else b.service + WEIGHT * (runs - b.service)
     demand = d.demand
     if demand is not None and demand.service is None and demand.timed is None:

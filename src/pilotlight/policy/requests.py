@@ -15,13 +15,14 @@ from pilotlight.policy import (
     effects,
     local_promise,
     predictive,
-    routing,
     scaling,
     stand_in,
     value,
 )
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, dispatch, settle
+from pilotlight.policy.routing import pick
+from pilotlight.policy.value import LUMP
 
 
 def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
@@ -32,18 +33,18 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     if d is None or d.removed:
         out.append(Refuse(e.request, 404, "model_not_found", f"the model {e.deployment!r} does not exist"))
         return
-    if e.at - d.used_at < value.LUMP:
+    now, request, rank = e.at, e.request, e.rank
+    if now - d.used_at < LUMP:  # value.saw, without the call
         d.uses += 1.0
     else:
-        value.saw(d, e.at)
-    if e.rank == BATCH and classes.batch(fleet, d, e, out):
+        value.saw(d, now)
+    if rank == BATCH and classes.batch(fleet, d, e, out):
         return
     if d.forecast is not None:
-        predictive.saw(fleet, d, e.at)
+        predictive.saw(fleet, d, now)
     if not d.held:
-        r = routing.pick(d)
+        r = pick(d)
         if r is not None:
-            request = e.request
             r.in_flight += 1  # effects.assign, without the call
             d.in_flight = n = d.in_flight + 1
             r.idle_since = NEVER
@@ -51,23 +52,23 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
             fleet.assigned[request] = r
             out.append(Assign(request, r.id, "a replica is ready"))
             if d.delays is not None:
-                scaling.changed(fleet, d, e.at)
-            if e.rank != STANDARD:
-                fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank, e.remote))
+                scaling.changed(fleet, d, now)
+            if rank != STANDARD:
+                fleet.asides[request] = Aside(Held(request, now, e.keep_alive, rank, e.remote))
             demand = d.demand
             if demand is not None:
                 demand.requests = seen = demand.requests + 1
                 if seen >= demand.work_up:
-                    traffic.sample(fleet, demand, request, e.at)
+                    traffic.sample(fleet, demand, request, now)
                 if n > demand.above:
                     if n == 1 and demand.levels and not demand.busy and not d.away:
-                        traffic.begin(fleet, d, demand, e.at)
-                        if e.at >= demand.look_at and base.look(fleet, d, e.at, out):
-                            balance(fleet, d, e.at, out)
+                        traffic.begin(fleet, d, demand, now)
+                        if now >= demand.look_at and base.look(fleet, d, now, out):
+                            balance(fleet, d, now, out)
                     else:
-                        _more_work(fleet, d, demand, e.at, out)
+                        _more_work(fleet, d, demand, now, out)
                 if r.small:
-                    balance(fleet, d, e.at, out)  # a full one starts beside it
+                    balance(fleet, d, now, out)  # a full one starts beside it
                 return
             # It was the least busy one; and another start is possible at all.
             if (r.small or r.in_flight > d.spec.target_requests) and len(d.current()) < d.spec.max_replicas:
@@ -89,9 +90,10 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
 def _waits(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> bool:
     """It is held, or sent to a provider, or both. False where it is refused."""
     full = classes.is_full(d)
-    h = Held(e.request, e.at, e.keep_alive, e.rank, e.remote)
-    hedged = h.remote is not None and h.remote.hedge
-    if h.remote is not None and (full or not hedged) and burst.takes(fleet, d, h, e.at, out, full=full):
+    remote = e.remote
+    h = Held(e.request, e.at, e.keep_alive, e.rank, remote)
+    hedged = remote is not None and remote.hedge
+    if remote is not None and (full or not hedged) and burst.takes(fleet, d, h, e.at, out, full=full):
         if d.delays is not None:
             scaling.changed(fleet, d, e.at)
         return True
@@ -131,7 +133,8 @@ def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
 
 
 def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
-    r = fleet.assigned.pop(e.request, None)
+    request = e.request
+    r = fleet.assigned.pop(request, None)
     if r is None:
         _left(fleet, e, out)
         return
@@ -139,26 +142,27 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     if not running:
         r.idle_since = e.at
     if fleet.asides:
-        _aside(fleet, e.request, r, e.at, over=True)
+        _aside(fleet, request, r, e.at, over=True)
     if fleet.sent:
-        _nobody_waits(fleet, e.request)
+        _nobody_waits(fleet, request)
     d = fleet.deployments.get(r.deployment)
     if d is None:
         return
-    if r.state is not GONE:
+    state = r.state
+    if state is not GONE:
         d.in_flight -= 1
     if e.ok:
         r.served += 1
-        if not r.small:
-            if d.failures:
-                d.failures = 0
-        elif d.warming is not None:
-            d.warming.failures = 0
-    if (d.held or d.patient) and r.state is READY:
+        if r.small:
+            if d.warming is not None:
+                d.warming.failures = 0
+        elif d.failures:
+            d.failures = 0
+    if state is READY and (d.held or d.patient):
         dispatch(fleet, d, e.at, out)
     demand = d.demand
     if demand is not None:
-        if demand.timed == e.request:
+        if demand.timed == request:
             traffic.ended(demand, e.at)
         if d.in_flight <= demand.until:
             if demand.busy == 1 and not d.held:
@@ -169,9 +173,9 @@ def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         scaling.changed(fleet, d, e.at)
     if running or r.in_flight:
         return
-    if r.state is DRAINING:
+    if state is DRAINING:
         effects.stop(r, e.at, out, "its last request finished", Cause.DRAINED)
-    elif r.state is READY:
+    elif state is READY:
         if r.timer_at > e.at + r.rests or r.keep_alive is not None:
             effects.let_leave(fleet, d, r, e.at, out)
         if fleet.waiting:

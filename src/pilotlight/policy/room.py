@@ -14,7 +14,7 @@ longer; those that stayed are told again."""
 
 
 def evict(fleet: Fleet, ways: Iterable[Less], d: DeploymentState, now: float, out: list[Action]) -> None:
-    because = f"least worth keeping, makes room for {d.spec.id}"
+    because = _least(d)
     for way in ways:
         if way.gone:
             effects.stop(way.replica, now, out, because)
@@ -116,10 +116,14 @@ def have_others_leave(
         old = sorted([*d.outdated(), *small], key=lambda r: r.in_flight)
         for r in eviction.victims(fleet, wish, claims, [*idle, *old], eviction.LEAVING) or ():
             own = r.deployment == d.spec.id
-            because = f"goes before {'its' if own else 'another'} successor: no room for both"
+            because = "goes before its successor: no room for both" if own else _least(d)
             effects.drain(fleet, r, now, out, because, NEVER)
             effects.forgo_warmer(fleet.deployments[r.deployment])
     if not d.current() and (d.held or not d.small):
         for r in eviction.yielding(fleet, d, wish, now):
             effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
             effects.forgo_warmer(fleet.deployments[r.deployment])
+
+
+def _least(d: DeploymentState) -> str:
+    return f"least worth keeping, makes room for {d.spec.id}"

@@ -14,6 +14,7 @@ def pick(d: DeploymentState) -> Replica | None:
     before an outdated one.
 
     Those that there is no work for are left alone, so that they can go; those that stay in any case share the work.
+    One that is not ready, and busier than another, counts among those that there is work for: its work is its own.
     """
     spec = d.spec
     least = spec.slots
@@ -30,10 +31,10 @@ def pick(d: DeploymentState) -> Replica | None:
         return _search(d, 1)
     best: Replica | None = None
     for r in islice(d.replicas.values(), enough):
-        if r.state is not READY:
-            break
         n = r.in_flight
         if n < least:
+            if r.state is not READY:
+                break
             best, least = r, n
             if not n:
                 return r if r.fingerprint == spec.fingerprint else _search(d, enough)

@@ -35,20 +35,20 @@ class Ledger:
         """Of the others: from order."""
 
     def told(self, action: Effect, now: float) -> None:
-        if isinstance(action, Moved | Rented):
+        if type(action) is Moved:
             self.log.append(action)
-        if isinstance(action, Moved):
             if action.was is None:
                 self.starts += 1
                 self._since[action.replica] = (now, (action.deployment, action.small))
             if action.state is State.GONE:
                 began, who = self._since.pop(action.replica)
                 self._up.setdefault(who, []).append((began, now))
-        elif isinstance(action, Rented):
+        elif type(action) is Rented:
+            self.log.append(action)
             self.rented.setdefault(action.deployment, []).append((now, action.replicas))
-        elif isinstance(action, Refuse):
+        elif type(action) is Refuse:
             self.refused.append(action.request)
-        elif isinstance(action, Note):
+        elif type(action) is Note:
             text = action.because.removeprefix(action.deployment).strip()
             if text in self.noted or len(self.noted) < MOST_NOTES:
                 self.noted[text] = self.noted.get(text, 0) + 1

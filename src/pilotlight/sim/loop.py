@@ -1,6 +1,6 @@
 """The other loop: a heap, the same step, and effects that have a price in place of a machine."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
 from typing import Protocol
 
@@ -27,6 +27,12 @@ from pilotlight.fleet.fleet import Fleet
 from pilotlight.policy.requests import arrived, finished
 from pilotlight.policy.step import step, wake
 
+Entry = tuple[float, int, Event]
+"""Of the heap: when, which of those of one moment comes first, and what."""
+
+APART = 1 << 32
+"""What follows from a request, or comes before the next one, is numbered in between."""
+
 Effect = Start | Stop | Probe | Sleep | Wake | Trim | Send | Ping | Refuse | Moved | Rented | Note
 
 
@@ -51,7 +57,7 @@ class _Course:
         placed: dict[str, str] | None,
     ) -> None:
         self.waited, self.world, self.told, self.placed = waited, world, told, placed
-        self.heap: list[tuple[float, int, Event]] = []
+        self.heap: list[Entry] = []
         self.order = 0
         self.held: dict[str, tuple[float, float]] = {}
         """Since when, and seconds that it will run."""
@@ -63,21 +69,27 @@ class _Course:
         heappush(self.heap, (at, self.order, event))
 
     def carry_out(self, actions: list[Action], now: float, service: float) -> None:
-        """`service`: seconds that a request which has come just now runs."""
+        """`service`: seconds that a request which has come just now runs.
+
+        Types are compared here: that something is no instance of a struct `isinstance` asks the struct's metaclass.
+        """
         for action in actions:
-            if isinstance(action, Assign):
+            if type(action) is Assign:
                 self._runs(action, now, service)
-            elif isinstance(action, Hold):
+            elif type(action) is Hold:
                 self.held[action.request] = (now, service)
-            elif isinstance(action, WakeAt):
+            elif type(action) is WakeAt:
                 self.asked = Tick(action.at)
                 self.comes(action.at, self.asked)
             else:
-                if isinstance(action, Send):
-                    self.held.pop(action.request, None)
-                self.told(action, now)
-                for event in self.world.follows(action, now):
-                    self.comes(event.at, event)
+                self._follows(action, now)  # type: ignore[arg-type]  (what is left is an Effect)
+
+    def _follows(self, action: Effect, now: float) -> None:
+        if type(action) is Send:
+            self.held.pop(action.request, None)
+        self.told(action, now)
+        for event in self.world.follows(action, now):
+            self.comes(event.at, event)
 
     def _runs(self, action: Assign, now: float, service: float) -> None:
         request = action.request
@@ -86,19 +98,29 @@ class _Course:
             self.waited(request, now - since)
         if self.placed is not None:
             self.placed[request] = action.replica
-        self.comes(now + service, Finished(now + service, request))
+        self.order += 1  # `comes`, without the call
+        at = now + service
+        heappush(self.heap, (at, self.order, Finished(at, request)))
+
+
+def ends(arrivals: Iterable[tuple[Arrived, float]]) -> Iterator[tuple[Arrived, float, Entry]]:
+    """As `run` wants them: with the end of each, should it run at once."""
+    for i, (arrival, service) in enumerate(arrivals, 1):
+        at = arrival.at + service
+        yield arrival, service, (at, i * APART, Finished(at, arrival.request))
 
 
 def run(
     configured: Configured,
-    arrivals: Iterable[tuple[Arrived, float]],
+    arrivals: Iterable[tuple[Arrived, float, Entry]],
     waited: Callable[[str, float], None],
     world: World,
     told: Callable[[Effect, float], None],
     end: float,
     placed: dict[str, str] | None = None,
 ) -> Fleet:
-    """Replays `arrivals`, which come in order, each with the seconds that it runs, and what follows until `end`.
+    """Replays `arrivals`, which come in order, each with the seconds that it runs and with its end as `ends` makes it,
+    and what follows until `end`.
 
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
     of every action but Assign, Hold and WakeAt, with its moment. `placed` gets the replica of each request, where
@@ -109,38 +131,42 @@ def run(
     fleet, actions = step(Fleet(), configured)
     carry_out(actions, configured.at, 0.0)
     timers = fleet.timers
-    for arrival, service in arrivals:
+    timed = fleet.order  # up to which timer it has been seen to that a Tick is asked for
+    actions = []
+    for arrival, service, ending in arrivals:
         arrives = arrival.at
         if arrives > end:
             break
         while heap and heap[0][0] < arrives:
-            now, _, event = heappop(heap)
+            event = heappop(heap)[2]
             if type(event) is Finished:  # `step`, without the call, for what comes most often
-                actions = []
                 finished(fleet, event, actions)
-                if timers and timers[0][0] < fleet.wake_at:
-                    wake(fleet, actions)
+                if fleet.order != timed:
+                    timed = fleet.order
+                    if timers and timers[0][0] < fleet.wake_at:
+                        wake(fleet, actions)
+                if not actions:
+                    continue
             elif type(event) is Tick and event is not course.asked:
                 continue
             else:
                 fleet, actions = step(fleet, event)
-            if actions:
-                carry_out(actions, now, 0.0)
-        actions = []
+            carry_out(actions, event.at, 0.0)
+            actions = []
         arrived(fleet, arrival, actions)
-        if timers and timers[0][0] < fleet.wake_at:
-            wake(fleet, actions)
-        if (
-            len(actions) == 1 and type(actions[0]) is Assign and placed is None
-        ):  # nearly always: it runs at once
-            course.order += 1
-            arrives += service
-            heappush(heap, (arrives, course.order, Finished(arrives, arrival.request)))
+        if fleet.order != timed:
+            timed = fleet.order
+            if timers and timers[0][0] < fleet.wake_at:
+                wake(fleet, actions)
+        course.order = ending[1]
+        if len(actions) == 1 and type(actions[0]) is Assign and placed is None:
+            heappush(heap, ending)  # nearly always: it runs at once
         else:
             carry_out(actions, arrives, service)
+        actions = []
     while heap and heap[0][0] <= end:
-        now, _, event = heappop(heap)
+        event = heappop(heap)[2]
         if type(event) is not Tick or event is course.asked:
             fleet, actions = step(fleet, event)
-            carry_out(actions, now, 0.0)
+            carry_out(actions, event.at, 0.0)
     return fleet

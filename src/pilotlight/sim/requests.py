@@ -6,12 +6,14 @@ wait: 8 bytes.
 
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
+from operator import add
 from typing import Any
 
 import numpy as np
 
-from pilotlight.fleet.events import Arrived
+from pilotlight.fleet.events import Arrived, Finished
 from pilotlight.fleet.provider import Remote
+from pilotlight.sim.loop import APART, Entry, ends
 from pilotlight.sim.trace import Floats, Trace
 
 BLOCK = 4096
@@ -43,19 +45,21 @@ class Replayed:
         self._service: Any = service.data
         self._wait: Any = self.wait.data
 
-    def arrivals(self) -> Iterator[tuple[Arrived, float]]:
-        """Each with the seconds that it runs."""
+    def arrivals(self) -> Iterator[tuple[Arrived, float, Entry]]:
+        """Each with the seconds that it runs, and its end, as the loop wants it."""
         if self._bursting:
-            return self._leaving()
+            return ends(self._leaving())
         return chain.from_iterable(map(self._block, range(0, len(self._t), BLOCK)))
 
-    def _block(self, begin: int) -> Iterator[tuple[Arrived, float]]:
-        """A few at a time, and none of Python's own loops: it makes one object for each request."""
-        t = self._t[begin : begin + BLOCK].tolist()
-        models = self._model[begin : begin + BLOCK].tolist()
-        ids = map(str, range(begin, begin + len(t)))
-        came = map(Arrived, t, ids, map(self._names.__getitem__, models))
-        return zip(came, self._service[begin : begin + BLOCK].tolist(), strict=True)
+    def _block(self, begin: int) -> Iterator[tuple[Arrived, float, Entry]]:
+        """A few at a time, and none of Python's own loops."""
+        end = min(begin + BLOCK, len(self._t))
+        t, service = self._t[begin:end].tolist(), self._service[begin:end].tolist()
+        ids = [*map(str, range(begin, end))]
+        came = map(Arrived, t, ids, map(self._names.__getitem__, self._model[begin:end].tolist()))
+        over = [*map(add, t, service)]
+        order = range((begin + 1) * APART, (end + 1) * APART, APART)
+        return zip(came, service, zip(over, order, map(Finished, over, ids), strict=True), strict=True)
 
     def _leaving(self) -> Iterator[tuple[Arrived, float]]:
         """The same; how long an answer becomes is not known when it is asked for."""

@@ -1,6 +1,6 @@
 """What follows from what the kernel orders, in virtual time: starts and wakes take their time, the rest none."""
 
-from pilotlight.fleet.actions import Ping, Probe, Send, Sleep, Start, Stop, Trim, Wake
+from pilotlight.fleet.actions import Moved, Ping, Probe, Send, Sleep, Start, Stop, Trim, Wake
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.events import Configured, Event, Overhead, Ready, Recovered, Slept, Stopped
 from pilotlight.sim.loop import Effect
@@ -29,6 +29,8 @@ class SimulatedWorld:
         """Of replicas that are not gone."""
 
     def follows(self, action: Effect, now: float) -> tuple[Event, ...]:
+        if type(action) is Moved:  # most often, and nothing follows
+            return ()
         match action:
             case Start(replica=replica, deployment=name):
                 self._started[replica] = action

@@ -98,8 +98,8 @@ class Play:
     def bounce(self, request: str) -> list[str]:
         return self.play(ev.Bounced(self.now, request))
 
-    def answered(self, request: str, provider: str = "p") -> list[str]:
-        return self.play(ev.Answered(self.now, request, provider))
+    def answered(self, request: str, provider: str = "p", whole: bool = False) -> list[str]:
+        return self.play(ev.Answered(self.now, request, provider, whole))
 
     def charged(self, request: str, usd: float = 0.0, provider: str = "p", **how: Any) -> list[str]:
         """Its provider is done with it. `how`: `ok` and `reason`."""

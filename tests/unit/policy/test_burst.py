@@ -7,6 +7,8 @@ import pytest
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.classes import BATCH
 from pilotlight.fleet.provider import Budget, Burst, Provider, Remote, Tariff
+from pilotlight.policy import budget
+from pilotlight.policy.burst import IN_VAIN
 from unit.policy.play import Play, model
 
 REMOTE = Remote(input_tokens=100)
@@ -256,3 +258,61 @@ def test_one_that_fits_no_budget_does_not_keep_the_next_one_from_leaving():
     assert p.held() == ["large", "small"]
     assert p.charged("r0")[0] == "send small to p"
     assert p.held() == ["large"]
+
+
+def test_what_a_request_may_cost_is_asked_of_its_own_size():
+    """However small those before it were, and however large."""
+    far = Provider("p", tariff=Tariff(input_token=1e-3), first_token=0.5)
+    p = bursting(far, burst=Burst(("p",), max_request_usd=1.0), max_replicas=0)
+    small, large = Remote(4 * 500, output_tokens=1), Remote(4 * 5000, output_tokens=1)
+    for i in range(5):
+        assert p.ask(f"s{i}", remote=small) == [f"send s{i} to p"]
+        p.answered(f"s{i}")
+        p.charged(f"s{i}", 0.1)  # a fifth of what it looked like
+        p.done(f"s{i}")
+    assert p.ask("l1", remote=large) == ["send l1 to p"], "a fifth of 5 USD"
+    assert p.ask("l2", remote=Remote(4 * 5100, output_tokens=1)) == ["hold l2"]
+
+
+def test_thousands_who_wait_while_the_money_is_gone_are_not_all_looked_at(monkeypatch: pytest.MonkeyPatch):
+    far = Provider("p", tariff=Tariff(request=1.0), budget=Budget(hour=1.0), first_token=0.5)
+    p = bursting(far, max_pending_requests=9000, max_replicas=1)
+    assert p.ask("r0", remote=REMOTE)[0] == "send r0 to p"
+    for i in range(1, 2000):
+        p.ask(f"r{i}", remote=REMOTE)
+    looks = 0
+    fits = budget.fits
+
+    def counted(*of: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return fits(*of)
+
+    monkeypatch.setattr(budget, "fits", counted)
+    p.answered("r0")
+    p.charged("r0", 1.0)
+    p.done("r0")
+    assert looks <= 4 * IN_VAIN
+
+
+def test_those_whom_a_provider_has_declined_do_not_stand_in_the_way_of_others():
+    p = bursting(Provider("p", first_token=0.5, max_requests=40), max_pending_requests=9000, max_replicas=1)
+    for i in range(40):
+        assert p.ask(f"r{i}", remote=REMOTE) == [f"send r{i} to p"]
+    p.ask("last", remote=REMOTE)
+    sent = [word for i in range(40) for word in p.declined(f"r{i}", kind="busy", retry_after=1.0)]
+    assert "send last to p" not in sent
+    assert "send last to p" in p.wait(2.0)
+
+
+def test_an_answer_in_one_piece_has_run_since_it_was_sent():
+    p = bursting(max_replicas=0)
+    b = p.fleet.deployments["m"].bursting
+    assert b is not None
+    for request, known in (("r1", None), ("r2", 20.0)):  # the first one may have met it cold
+        p.ask(request, remote=REMOTE)
+        p.wait(20.0)
+        p.answered(request, whole=True)
+        p.charged(request)
+        p.done(request)
+        assert b.service == known

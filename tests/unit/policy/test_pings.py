@@ -33,15 +33,36 @@ def test_so_many_at_once_after_so_many_seconds_without_traffic():
 def test_traffic_puts_them_off():
     p = pinged()
     p.wait(30.0)
-    p.ask("r1", remote=Remote(10))
-    p.answered("r1")
-    p.charged("r1")
+    for request in ("r1", "r2"):
+        p.ask(request, remote=Remote(10))
+    for request in ("r1", "r2"):
+        p.answered(request)
+        p.charged(request)
     assert p.wait(59.0) == []
     assert p.wait(1.0) == ["ping-p-3 to p", "ping-p-4 to p"]
 
 
-def test_none_while_a_request_is_there():
+def test_requests_one_at_a_time_keep_one_instance_warm_and_no_more():
     p = pinged()
+    for i in range(6):
+        p.ask(f"r{i}", remote=Remote(10))
+        p.answered(f"r{i}")
+        p.charged(f"r{i}")
+        shown = p.wait(10.0)
+    assert shown == ["ping-p-3 to p", "ping-p-4 to p"]
+    p = pinged(requests=1)
+    for i in range(6):
+        p.ask(f"r{i}", remote=Remote(10))
+        p.answered(f"r{i}")
+        p.charged(f"r{i}")
+        assert p.wait(10.0) == []
+
+
+def test_those_that_are_there_count():
+    p = pinged()
+    p.ask("r1", remote=Remote(10))
+    assert p.wait(60.0) == ["ping-p-3 to p"]
+    p = pinged(requests=1)
     p.ask("r1", remote=Remote(10))
     assert p.wait(200.0) == []
 

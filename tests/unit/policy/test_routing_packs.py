@@ -61,6 +61,34 @@ def test_only_what_is_ready_counts():
     assert picked(d) == "m-2"
 
 
+def test_one_that_goes_keeps_its_own_work_and_gets_none():
+    d = deployment([1, 3, 0], target=3)
+    d.replicas["m-2"].state = State.DRAINING
+    assert picked(d) == "m-1"
+    d.replicas["m-1"].state = State.DRAINING
+    assert picked(d) == "m-3"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from([State.READY, State.STARTING, State.DRAINING])),
+        max_size=6,
+    ),
+    st.integers(0, 7),
+    st.none() | st.integers(1, 5),
+)
+def test_only_a_ready_one_with_a_free_slot_and_one_wherever_there_is_one(
+    there: list[tuple[int, State]], floor: int, slots: int | None
+):
+    d = deployment([n for n, _ in there], floor, 2, slots)
+    for r, (_, state) in zip(d.replicas.values(), there, strict=True):
+        r.state = state
+    free = [
+        r for r in d.replicas.values() if r.state is State.READY and (slots is None or r.in_flight < slots)
+    ]
+    assert routing.pick(d) in (free or [None])
+
+
 @given(
     st.lists(st.integers(0, 5), max_size=6),
     st.integers(0, 7),
