@@ -25,6 +25,7 @@ from pilotlight.spec.model import (
     Warmer,
     Window,
 )
+from pilotlight.spec.provider import Burst, KeepWarm, Provider, Rates, Spending
 from pilotlight.spec.schema import as_written, default_of, schema
 from pilotlight.spec.wants import Want, required, unwrap
 
@@ -153,6 +154,10 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "prices": Prices,
     "simulation": Simulation,
     "simulation.hosts": Hosts,
+    "providers, by the name of each": Provider,
+    "providers: price": Rates,
+    "providers: budget": Spending,
+    "providers: keep_warm": KeepWarm,
     "api_keys": ApiKey,
     "gpus, when listed": Gpu,
     "engines, by the name of each": EngineSettings,
@@ -180,6 +185,7 @@ def _page() -> Iterator[str]:
     yield _rows([f for f in model.fields if f.encode_name not in special])
     for prefix, title in engines.items():
         yield f"\n### {title}\n\n" + _rows(rows[prefix], prefix)
+    yield "\n### burst\n\n" + _intro(Burst) + _table(Burst)
     yield SCALING + _table(Scaling)
     yield "\n### schedule, each window\n\n" + _intro(Window) + _table(Window) + CRON
     yield "\n### warmer\n\n" + _intro(Warmer) + _table(Warmer)
@@ -269,7 +275,10 @@ def _words(want: Want) -> str:
                 "ApiKey": "key",
                 "EngineSettings": "settings",
                 "Gpu": "{id, memory}",
+                "KeepWarm": "keep_warm",
                 "Model": "keys of a model",
+                "Rates": "price",
+                "Spending": "budget",
             }.get(cls.__name__, cls.__name__.lower())
         case mi.UnionType(types=types):
             words = [_words(unwrap(t)) for t in types]

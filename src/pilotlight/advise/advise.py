@@ -152,12 +152,15 @@ class _Work:
                 yield msgspec.structs.replace(c, trace=SESSIONS)
 
     def _providers(self) -> tuple[list[str], Tree]:
-        """Those of today's config, and the one that is asked for, which is declared in the draft. None where nothing
-        may leave the house."""
+        """Those that today's config gives a model that names none (its `defaults`, else all that it has), and the one
+        that is asked for, which is declared in the draft. None where nothing may leave the house."""
         models = [self.config.models.get(m, self.config.default_model) for m in self.trace.models]
         if not any(m.leave_house for m in models):
             return [], {}
+        burst = self.asked.config.default_model.burst
         own = list(self.asked.config.providers)
+        if burst is not None:
+            own = [burst.provider] if isinstance(burst.provider, str) else list(burst.provider)
         api = self.asked.api
         return ([*own, api], {api: provider_of(self.asked.book, api)}) if api is not None else (own, {})
 

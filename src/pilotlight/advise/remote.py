@@ -33,7 +33,6 @@ FULL = 0.7
 """Share of an instance's slots from which another is started [G]."""
 KEPT = (0.01, 0.2)
 """Shares of the time: so many functions are provisioned as are needed for more than that."""
-INSTANCE_TTL = 600.0
 
 E = TypeVar("E", bound=Entry)
 

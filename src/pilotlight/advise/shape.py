@@ -9,9 +9,9 @@ import numpy as np
 from pilotlight.sim.trace import Floats, Trace
 
 DAY, HOUR, MINUTE = 86400.0, 3600.0, 60.0
-STEADY = 0.7
-"""Deviation of the counts of an hour over their mean, below which traffic is steady [G]; Poisson of 4 or more an hour
-has less than 0.5."""
+STEADY = 0.4
+"""Deviation of the counts of an hour over their mean, beyond what chance makes of an even rate, below which traffic is
+steady [G]; a day whose rate swings between half and one and a half of the mean has 0.35."""
 SPIKY = 10.0
 """Busiest minute over the mean one from which traffic has spikes [G]."""
 SPARSE = 1 / 600.0
@@ -44,7 +44,8 @@ class Shape(msgspec.Struct, frozen=True):
             return "sparse"
         if self.peak_over_mean >= SPIKY:
             return "spiky"
-        return "steady" if self.hourly_cv < STEADY else "uneven"
+        chance = 1 / max(1.0, self.per_hour)  # of Poisson, squared
+        return "steady" if self.hourly_cv**2 - chance < STEADY**2 else "uneven"
 
 
 def shape(trace: Trace, seconds: Floats, slots: int | Sequence[int]) -> Shape:

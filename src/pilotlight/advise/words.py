@@ -157,7 +157,10 @@ def _sessions(a: Advice) -> Iterator[str]:
 
 
 def _stays(a: Advice) -> Iterator[str]:
-    for what in ("price on demand", "start time"):
+    tried = {c.what for c in a.changes}
+    for what in ("price on demand", "price of the provider", "start time"):
+        if what not in tried:
+            continue
         turns = [f for f in a.flips if f.what == what]
         if not turns:
             yield f"It stays the best of the finalists with {what} x0.5 to x2."

@@ -26,8 +26,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--since", metavar="7d|DATE", help="from then on; default: from the first of this month (UTC)"
     )
     parser.add_argument("--by", choices=list(BY), default="model", help="what lines are for; default: model")
-    parser.add_argument("--json", action="store_true", help="for programs: what GET /cost answers")
-    parser.add_argument("--csv", action="store_true", help="every row of every hour")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for programs: what GET /cost answers")
+    form.add_argument("--csv", action="store_true", help="every row of every hour")
     parser.add_argument(
         "--config",
         type=Path,
@@ -36,8 +37,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     client.arguments(parser)
 
 
-def run(args: argparse.Namespace) -> None:
-    since = moment(args.since, time.time())
+def run(args: argparse.Namespace) -> int:
+    try:
+        since = moment(args.since, time.time())
+    except PilotlightError as e:
+        print(f"pilotlight: {e}", file=sys.stderr)
+        return 2
     answer = _answer(args, since)
     if args.csv:
         cost_view.csv_rows(answer["rows"], sys.stdout)
@@ -45,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(answer))
     else:
         cost_view.show(answer)
+    return 0
 
 
 def _answer(args: argparse.Namespace, since: float) -> dict[str, Any]:

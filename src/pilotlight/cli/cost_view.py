@@ -2,6 +2,7 @@
 
 import csv
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, TextIO
 
 from pilotlight.cli.ps_verb import table
@@ -51,6 +52,8 @@ def _name(by: str, name: str) -> str:
         return hour(int(name) * 3600)
     if name:
         return name
+    if by == "model":
+        return "(unsettled)"
     return "(own replicas)" if by == "provider" else "(none: not serving)" if by == "class" else "(no key)"
 
 
@@ -72,8 +75,10 @@ def _waiting(answer: dict[str, Any]) -> None:
 
 
 def usd(amount: float) -> str:
-    """Cents, or three digits of less than that."""
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.3g}"
+    """Cents, or three digits of less than that, never as a power of ten."""
+    if round(amount, 3) >= 0.1 or amount == 0:
+        return f"${amount:,.2f}"
+    return f"${Decimal(f'{amount:.3g}'):f}"
 
 
 def hour(unix: float) -> str:

@@ -5,7 +5,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from pilotlight.cli import client
+from pilotlight.cli import client, providers_verb
+from pilotlight.cli.cost_view import usd
 from pilotlight.cli.ps_verb import table
 from pilotlight.units import format_duration
 
@@ -37,6 +38,9 @@ def show(answer: dict[str, Any], last: int) -> None:
     )
     _asks(answer)
     _prices(answer)
+    if answer.get("providers"):
+        print("\nwhat exceeds its replicas may go to")
+        providers_verb.show(answer["providers"])
     decisions = answer["decisions"][-last:] if last else []
     if decisions:
         print()
@@ -74,7 +78,7 @@ def _prices(answer: dict[str, Any]) -> None:
         ]
         table(["REPLICA", "ON DEMAND", "DEDICATED", "ALWAYS UP"], rows)
     cold = answer["cold_request"]
-    print(f"\na cold request counts for ${cold['usd']:.4g}: {cold['because']}")
+    print(f"\na cold request counts for {usd(cold['usd'])}: {cold['because']}")
 
 
 def _yes(so: bool) -> str:

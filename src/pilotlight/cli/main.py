@@ -95,7 +95,8 @@ def _overview(arguments: list[str]) -> int:
         return 0
     asked = not arguments or arguments[0] in {"-h", "--help", "help"}
     lines = ["Serverless LLM inference without the cold start.", "", "usage: pilotlight VERB ...", ""]
-    lines += [f"  {verb:8} {text}" for verb, text in VERBS.items()]
+    width = max(map(len, VERBS))
+    lines += [f"  {verb:{width}} {text}" for verb, text in VERBS.items()]
     lines += ["", "pilotlight VERB --help says more."]
     if not asked:
         lines = [f"pilotlight: there is no verb {arguments[0]!r}; the verbs are {', '.join(VERBS)}"]

@@ -119,7 +119,7 @@ def _said(key: str, value: Any) -> str:
         return "initialisation billed" if value else "initialisation free"
     if key == "surcharge":
         return f"plus {value * 100:g} %"
-    amount = f"{value:,.2f}" if value >= 1 else f"{value:.10f}".rstrip("0")
+    amount = f"{value:,.2f}" if value >= 1 else f"{value:.10f}".rstrip("0").ljust(len("0.00"), "0")
     return f"${amount}/{UNITS[key]}"
 
 

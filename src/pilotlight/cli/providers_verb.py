@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from pilotlight.cli import client
+from pilotlight.cli.cost_view import usd
 from pilotlight.cli.ps_verb import table
 from pilotlight.units import format_duration
 
@@ -17,9 +18,8 @@ HEADS = [
     "IN FLIGHT",
     "REQUESTS",
     "FAILED",
-    "SPENT",
-    "LEFT",
 ]
+WINDOWS = ("hour", "day", "month")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,16 +38,17 @@ def run(args: argparse.Namespace) -> None:
 
 
 def show(providers: list[dict[str, Any]]) -> None:
-    """WARM and COLD: to the first token. SPENT and LEFT: in this hour / day / month (UTC)."""
+    """WARM and COLD: to the first token."""
     table(HEADS, [_row(p) for p in providers])
-    print("\nspent and left: US dollars of this hour / day / month (UTC)")
+    print("\nof this calendar hour, day and month (UTC), and what the budget leaves:")
+    table(["PROVIDER", *(w.upper() for w in WINDOWS)], [_money(p) for p in providers])
     for p in providers:
         if p["last_reason"]:
             print(f"{p['id']}, last failure: {p['last_reason']}")
 
 
 def _row(p: dict[str, Any]) -> list[str]:
-    cold = "-" if p["cold_rate"] is None else f"{p['cold_rate']:.1%}"
+    cold = "-" if p["cold_rate"] is None else f"{p['cold_rate'] * 100:.1f} %"
     return [
         p["id"],
         _health(p),
@@ -57,9 +58,15 @@ def _row(p: dict[str, Any]) -> list[str]:
         f"{p['in_flight']} of {p['max_requests']}",
         str(p["requests"]),
         str(p["failures"]),
-        _amounts(p["spent"]),
-        _amounts(p["left"]),
     ]
+
+
+def _money(p: dict[str, Any]) -> list[str]:
+    return [p["id"], *(_amount(p["spent"][w], p["left"][w]) for w in WINDOWS)]
+
+
+def _amount(spent: float, left: float | None) -> str:
+    return usd(spent) + (f", {usd(left)} left" if left is not None else "")
 
 
 def _health(p: dict[str, Any]) -> str:
@@ -71,7 +78,3 @@ def _health(p: dict[str, Any]) -> str:
 
 def _seconds(value: float) -> str:
     return format_duration(value if value < 10 else round(value))
-
-
-def _amounts(of: dict[str, float | None]) -> str:
-    return " / ".join("-" if usd is None else f"${usd:.4g}" for usd in (of["hour"], of["day"], of["month"]))

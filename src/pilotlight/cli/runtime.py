@@ -30,6 +30,20 @@ def folder() -> Path:
     return Path(tempfile.gettempdir()) / f"pilotlight-{os.getuid()}"
 
 
+def this_one(host: str, port: int, url: str, token: str, state_dir: str, config: str | None) -> Running:
+    """This process as a server. `host`: where it listens; `url`: under which it was told to be reached."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host)  # noqa: S104
+    return Running(
+        pid=os.getpid(),
+        started=began(os.getpid()) or 0.0,
+        url=f"http://{local}:{port}" if local else url,
+        port=port,
+        token=token,
+        state_dir=state_dir,
+        config=config,
+    )
+
+
 def announce(running: Running) -> Path:
     """Writes the file; remove it with `unlink` when the server goes. Raises OSError, also when the folder is not ours:
     under a shared /tmp anybody may have made it, to read or to redirect what is written there."""

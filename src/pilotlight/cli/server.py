@@ -3,12 +3,10 @@
 import asyncio
 import contextlib
 import logging
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -20,6 +18,7 @@ from pilotlight.cli.changed import said
 from pilotlight.cli.declare import Known, declare, refined
 from pilotlight.cli.forecast import Forecast, StartBook
 from pilotlight.cli.recording import Recording
+from pilotlight.cli.reports import Reports
 from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
 from pilotlight.controller.live import LiveEffects
@@ -30,7 +29,6 @@ from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet import view
 from pilotlight.fleet.actions import Action
 from pilotlight.fleet.events import Configured, Event, ShutDown, Sized, Spent
-from pilotlight.fleet.records import StartRecord
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.front import Directory, Front
@@ -50,7 +48,6 @@ from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.telemetry.start_times import StartTimes
 from pilotlight.weights.cache import WeightCache
 from pilotlight.worker import scratch
-from pilotlight.worker.report import StartReport
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
 
@@ -107,8 +104,9 @@ class Server:
             self._engines,
             Settings(config_dir, self.state / "logs", config.log_max_size, self._engine_env),
         )
+        self._reports = Reports(self.worker, self.substrate)
         self.forecast = Forecast(
-            clock, lambda: self.controller.fleet, self._report, lambda: self.start_times.learned
+            clock, lambda: self.controller.fleet, self._reports.of, lambda: self.start_times.learned
         )
         self.start_times = StartTimes(self.state / "start_times.json", clock, self.forecast.of)
         book = StartBook(self.metrics, self.start_times)
@@ -117,12 +115,12 @@ class Server:
         effects = LiveEffects(
             self.worker,
             lambda name: self._models[name],
-            self._start_record,
+            self._reports.record,
             book,
             billing.beside(self._decisions.decided),
         )
         self.controller = Controller(clock, effects, _say if log.isEnabledFor(logging.DEBUG) else None)
-        self._remotes = Remotes(clock)
+        self._remotes = Remotes(clock, lease=billing.lease)
         self._desk = effects.requests = Desk(
             clock, self.controller.post, self._remotes.ping, self._recording.errand
         )
@@ -153,9 +151,9 @@ class Server:
             url_of=self.worker.url,
             ready_at=lambda replica: view.ready_at(self.controller.fleet, replica),
             woken=lambda replica: view.woken(self.controller.fleet, replica),
-            seen=lambda replica: report.seen if (report := self._report(replica)) else "",
+            seen=self._reports.seen,
             is_up=lambda name: view.is_up(self.controller.fleet, name),
-            report=self._start_record,
+            report=self._reports.record,
             log_tail=self.worker.log_tail,
             progress=self.forecast.words,
             told=[*self._recording.told(), self._billing.bill.told],
@@ -176,10 +174,10 @@ class Server:
             clock=self.clock,
             fleet=lambda: self.controller.fleet,
             post=self.controller.post,
-            pid_of=lambda r: report.pid if (report := self._report(r)) else None,
-            progress=lambda r: report.doing if (report := self._report(r)) else "",
+            pid_of=self._reports.pid,
+            progress=self._reports.doing,
             left=self.forecast.left,
-            primed=self._primed,
+            primed=self._reports.primed,
             metrics=self.metrics,
             traces=self.traces,
             decisions=self._decisions.of,
@@ -233,18 +231,12 @@ class Server:
             self.controller.post(Sized(self.clock.now(), name, need, small))
 
     def _announce(self, config_file: str | None) -> None:
-        local = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.config.host)  # noqa: S104
-        running = runtime.Running(
-            pid=os.getpid(),
-            started=runtime.began(os.getpid()) or 0.0,
-            url=f"http://{local}:{self.port}" if local else self.url,
-            port=self.port,
-            token=self._token,
-            state_dir=str(self.state),
-            config=config_file,
-        )
         try:
-            self._announced = runtime.announce(running)
+            self._announced = runtime.announce(
+                runtime.this_one(
+                    self.config.host, self.port, self.url, self._token, str(self.state), config_file
+                )
+            )
         except OSError as e:
             log.warning("`pilotlight ps` will not find this server without --url: %s", e)
 
@@ -264,36 +256,6 @@ class Server:
 
     def _post(self, event: Event) -> None:
         self.controller.post(event)
-
-    # -- what the gateway asks ---------------------------------------------------------------------------------------
-
-    def _report(self, replica: str) -> StartReport | None:
-        try:
-            return self.worker.report(replica)
-        except KeyError:
-            return None
-
-    def _start_record(self, replica: str) -> StartRecord | None:
-        r = self._report(replica)
-        if r is None:
-            return None
-        reason = "" if r.ready_at is not None else r.doing
-        return StartRecord(
-            r.replica,
-            r.deployment,
-            r.ordered_at,
-            r.ready_at,
-            r.spans,
-            r.techniques,
-            reason,
-            kind=r.kind,
-            fell_back=r.fell_back,
-        )
-
-    def _primed(self) -> dict[str, Any]:
-        """What is kept so that starts are shorter, by engine."""
-        zygotes = [msgspec.to_builtins(zygote) for zygote in self.substrate.zygotes()]
-        return {"zygotes": zygotes, "warm_pool": dict(self.worker.primed())}
 
     # -- reload ------------------------------------------------------------------------------------------------------
 
@@ -345,6 +307,7 @@ class Server:
     async def drain(self, hurry: asyncio.Event) -> None:
         """No new requests; returns when the running ones are done, or when `hurry` is set."""
         self.controller.post(ShutDown(self.clock.now()))
+        self._remotes.call_off_pings()
         while self._busy() and not hurry.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), 0.05)

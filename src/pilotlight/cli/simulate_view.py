@@ -143,7 +143,14 @@ def show_bills(results: Sequence[Result]) -> None:
             cost_view.lines(told)
             cost_view.otherwise(told)
             waiting = told["waiting"]
-            print(f"waiting: {waiting['cold']:,} cold requests count as {cost_view.usd(waiting['usd'])}")
+            each = (
+                f", on average {cost_view.usd(waiting['usd'] / waiting['cold'])} each"
+                if waiting["cold"]
+                else ""
+            )
+            print(
+                f"waiting: {waiting['cold']:,} cold requests count as {cost_view.usd(waiting['usd'])}{each}"
+            )
 
 
 def show_sweep(key: str, found: Sequence[Point], limit: float, console: Console | None = None) -> None:

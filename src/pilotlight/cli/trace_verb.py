@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from pilotlight.cli import client
+from pilotlight.cli.cost_view import usd
 
 WIDTH = 40
 
@@ -31,6 +32,10 @@ def render(trace: dict[str, Any]) -> str:
     lines = [
         f"{trace['request_id']}  {trace['model']}  {trace['start']}  {trace['outcome']} ({trace['status']})"
     ]
+    if trace.get("provider"):
+        lines[0] += f"  by {trace['provider']}"
+    if trace.get("cost_usd"):
+        lines[0] += f", {usd(trace['cost_usd'])}"
     for s in spans:
         left = round(s["start_s"] / end * WIDTH)
         width = max(1, round(s["seconds"] / end * WIDTH))

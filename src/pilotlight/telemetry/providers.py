@@ -23,9 +23,11 @@ class ProviderCounts(Collector):
         self._ended: dict[tuple[str, str, str], int] = {}
         self._usd: dict[tuple[str, str], float] = {}
         self._first: dict[str, Spread] = {}
+        self._lied: dict[str, int] = {}
 
-    def told(self, event: Event, deployment: str, sent_at: float, *, ping: bool) -> None:
-        """`sent_at`: when it was sent, as the controller's clock has it."""
+    def told(self, event: Event, deployment: str, sent_at: float, *, ping: bool, lied: bool = False) -> None:
+        """`sent_at`: when it was sent, as the controller's clock has it. `lied`: what it said of its tokens cannot
+        be."""
         if isinstance(event, Answered):
             if not event.whole:
                 self._first.setdefault(event.provider, Spread()).add(event.at - sent_at)
@@ -35,6 +37,8 @@ class ProviderCounts(Collector):
         outcome = event.kind if isinstance(event, Declined) else "ok" if event.ok else "failed"
         key = (event.provider, deployment, f"ping_{outcome}" if ping else outcome)
         self._ended[key] = self._ended.get(key, 0) + 1
+        if lied:
+            self._lied[event.provider] = self._lied.get(event.provider, 0) + 1
         spent = (event.provider, deployment)
         self._usd[spent] = self._usd.get(spent, 0.0) + event.usd
 
@@ -56,6 +60,13 @@ class ProviderCounts(Collector):
         )
         for pair, amount in self._usd.items():
             usd.add_metric(list(pair), amount)
+        lied = CounterMetricFamily(
+            "pilotlight_provider_implausible_usage",
+            "Answers whose `usage` cannot be; their tokens were counted here.",
+            labels=["provider"],
+        )
+        for provider, number in self._lied.items():
+            lied.add_metric([provider], number)
         first = HistogramMetricFamily(
             "pilotlight_provider_ttft_seconds",
             "Sending a request to a provider to its first token, streams and pings only.",
@@ -63,7 +74,7 @@ class ProviderCounts(Collector):
         )
         for provider, spread in self._first.items():
             spread.put(first, [provider])
-        yield from (ended, usd, first, *self._now())
+        yield from (ended, usd, lied, first, *self._now())
 
     def _now(self) -> Iterator[Metric]:
         """What the kernel knows of them."""

@@ -159,8 +159,7 @@ class _Download:
                 self._restart()
                 raise _Broken("the server sent another part than was asked for")
         else:
-            if self.done:
-                self._restart()
+            self._restart()  # also where nothing has come: the file may have been given the length of another one
             total = answer.content_length(headers)
             self.etag, self.last_modified = answer.strong_etag(headers), headers.get("Last-Modified")
         if expected is not None and total not in (None, expected):

@@ -62,6 +62,27 @@ def test_seldom_asked_models_share_gpus() -> None:
     assert a.recommended.candidate.tier is Tier.POOL
 
 
+def test_a_model_keeps_the_providers_that_it_names() -> None:
+    text = "providers:\n"
+    text += "".join(
+        f"  {name}: {{base_url: 'https://{name}.example.com/v1', price: {{million_output_usd: {usd}}}}}\n"
+        for name, usd in (("cheap", 0.1), ("dear", 10))
+    )
+    text += "models:\n  m0: {source: 'demo://50m', gpus: 1, burst: {provider: dear, max_request_usd: 1}}\n"
+    a = advised(traffic(steady(60), models=2), text=text)
+    assert a.recommended.candidate.tier is Tier.PROVIDER
+    config = parse(a.config, "x", {})
+    own = config.models["m0"].burst
+    assert own is not None and (own.provider, own.max_request_usd) == ("dear", 1)
+    other = config.models["m1"].burst
+    assert other is not None and set(other.provider) == {"cheap", "dear"}
+    paid = a.recommended.result.by_provider
+    assert paid["dear"].burst_requests > 0 and paid["cheap"].burst_requests > 0
+    assert any("with price of the provider" in line for line in a.why)
+    inherited = advised(traffic(steady(60), models=2), text="defaults: {burst: {provider: dear}}\n" + text)
+    assert "cheap" not in inherited.recommended.result.by_provider
+
+
 def test_an_endpoint_by_the_token_is_tried_where_it_is_named_and_data_may_leave() -> None:
     t = traffic(steady(60))
     api = advised(t, api="llama-3.1-8b")

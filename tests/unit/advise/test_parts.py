@@ -58,6 +58,10 @@ def test_a_shape_has_a_word() -> None:
     assert word(even) == "steady"
     assert word(np.arange(0, DAY, 3000)) == "sparse"
     assert word(np.concatenate([even, 40000 + np.arange(600) / 10])) == "spiky"
+    swing = np.concatenate(
+        [h * HOUR + np.arange(n) * HOUR / n for h in range(24) for n in [10 + 20 * min(h, 24 - h)]]
+    )
+    assert word(swing) == "uneven"
     assert word(np.concatenate([even[:2000], np.arange(50000, 60000, 4.0)])) == "uneven"
 
 

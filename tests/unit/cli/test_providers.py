@@ -25,10 +25,14 @@ def test_one_that_is_well(capsys: pytest.CaptureFixture[str]):
     head, row, *_ = text.splitlines()
     assert head.split() == " ".join(HEADS).split()
     assert "well" in row
-    assert "5.0%" in row
+    assert "5.0 %" in row
     assert "32 s" in row or "32s" in row
-    assert "$0.1 / $1 / $12.5" in row
-    assert "- / $4 / $87.5" in row
+    (money,) = [line for line in text.splitlines() if "$" in line]
+    assert money.startswith("far ")
+    assert "$0.10  " in money
+    assert "$1.00, $4.00 left" in money
+    assert "$12.50, $87.50 left" in money
+    assert max(map(len, text.splitlines())) <= 80
     assert "far, last failure: it answered 500" in text
 
 

@@ -62,3 +62,11 @@ def test_the_written_files_are_fresh() -> None:
     assert json.loads((ROOT / "docs" / "pilotlight.schema.json").read_text()) == json.loads(
         json.dumps(schema())
     )
+
+
+def test_every_key_of_the_schema_has_its_row_on_the_page() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    structs = [d for d in schema()["$defs"].values() if "properties" in d]
+    assert len(structs) > 10
+    missing = {key for d in structs for key in d["properties"] if f"| `{key}` |" not in page}
+    assert not missing - {"scaling"}  # the section of that name says what stands in it

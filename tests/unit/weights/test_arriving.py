@@ -122,6 +122,19 @@ def test_a_half_file_that_was_kept_has_its_header_at_once(
     assert whole.read_bytes() == model
 
 
+def test_a_file_that_became_shorter_before_its_first_byte_came_has_no_end_of_zeros(
+    model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "BACK_OFF", 0.0)
+    with FileServer() as server:
+        server.files["/m.gguf"], server.cut_after = model, [0] * 50
+        with pytest.raises(SourceError):
+            WeightCache(tmp_path).fetch(f"{server.url}/m.gguf", early=lambda p: None)
+        server.files["/m.gguf"], server.cut_after = model[: 2 << 20], []
+        whole = WeightCache(tmp_path).fetch(f"{server.url}/m.gguf", early=lambda p: None)
+    assert whole.stat().st_size == 2 << 20
+
+
 def test_without_a_length_nothing_comes_early(model: bytes, tmp_path: Path) -> None:
     told: list[Path] = []
     with FileServer() as server:

@@ -1,0 +1,26 @@
+"""`pilotlight explain`: what people see."""
+
+from typing import Any
+
+import pytest
+
+from pilotlight.cli.explain_verb import show
+from unit.cli.test_providers import FAR
+
+ANSWER: dict[str, Any] = {
+    "model": "chat", "wanted": 0, "bounds": {"min_replicas": 0, "max_replicas": 1}, "replicas": {}, "asks": [],
+    "delays": None, "keep_alive": [], "base": [], "cold_request": {"usd": 1e-5, "because": "so"}, "decisions": [],
+}  # fmt: skip
+
+
+def test_the_providers_that_a_model_may_use_are_shown_with_their_budget(capsys: pytest.CaptureFixture[str]):
+    show({**ANSWER, "providers": [FAR]}, 20)
+    out = capsys.readouterr().out
+    assert "what exceeds its replicas may go to\nPROVIDER" in out
+    assert "$1.00, $4.00 left" in out
+    assert "a cold request counts for $0.00001: so" in out
+
+
+def test_a_model_that_may_use_none_has_no_word_of_them(capsys: pytest.CaptureFixture[str]):
+    show({**ANSWER, "providers": []}, 20)
+    assert "PROVIDER" not in capsys.readouterr().out
