@@ -26,7 +26,9 @@ HEAD = """\
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("traces", nargs="+", metavar="TRACE")
     parser.add_argument("--start-times", default="5,40", help="seconds")
     parser.add_argument("--config", type=Path, default=Path(__file__).parents[1] / "examples" / "hybrid.yaml")
