@@ -59,7 +59,7 @@ if TYPE_CHECKING:  # importing typing takes longer than all the rest here
 def main() -> None:
     sys.path += [sys.argv[1], os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     try:
-        preload()
+        import_runtime()
     except Exception as error:
         fail(f"xllamacpp cannot be imported: {error}")
     tell_stage("import", _BEGUN)
@@ -68,6 +68,15 @@ def main() -> None:
 
 def preload() -> None:
     """Touches no GPU: llama.cpp looks for its devices when it is told to load."""
+    import ctypes  # noqa: PLC0415  a plain start, which does not need it, would take 5 ms longer
+
+    import_runtime()
+    runtime = ctypes.CDLL(sys.modules["xllamacpp.xllamacpp"].__file__)
+    if hasattr(runtime, "ggml_cpu_init"):  # tables for arithmetic, 2 ms of a first load
+        runtime.ggml_cpu_init()
+
+
+def import_runtime() -> None:
     import importlib  # noqa: PLC0415
 
     importlib.import_module("xllamacpp")
