@@ -136,6 +136,22 @@ class Hindsight:
 
 
 @dataclass(eq=False, slots=True)
+class Windows:
+    """The requests of late in windows of equal size, by which the band is judged as well."""
+
+    requests: int = 0
+    """Of the present window, and how many were cold that a dearer price might have spared, and that none would."""
+    dear: int = 0
+    hopeless: int = 0
+    seen: int = 0
+    """Windows that are over."""
+    in_vain: int = 0
+    """Windows to come for which nothing is paid, for one of late could not have been kept inside the band."""
+    stretch: float = 1.0
+    """What the price is multiplied by."""
+
+
+@dataclass(eq=False, slots=True)
 class Prices:
     """What the controller of the cold rate knows."""
 
@@ -148,6 +164,7 @@ class Prices:
     """What the price is multiplied by, because too many or too few requests have been cold."""
     since: int = 0
     """Requests since it was last thought about."""
+    windows: Windows = field(default_factory=Windows)
 
 
 PRICE_BINS = 92

@@ -3,7 +3,8 @@
 Every spell of demand tells at what price of a cold request its replica would have been kept for it. The share of
 cold requests that any price would have brought of late is then a sum over a histogram, and the controller takes the
 lowest price that keeps it inside the band, trimmed by how far the cold rate itself has been off. One price for all
-deployments is what makes a given cold rate cheapest: nowhere is more paid to spare a request than elsewhere.
+deployments is what makes a given cold rate cheapest: nowhere is more paid to spare a request than elsewhere. While too
+many windows of requests are above the band it is stretched (windows.py).
 
 Below the band nothing is made cold on purpose: at a price of zero a replica is still kept for as long as that costs
 less than its next start, and what is rented for long stays.
@@ -14,6 +15,7 @@ from math import exp, inf, log2
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
+from pilotlight.policy import windows
 
 PER_OCTAVE = 3
 """Bins per doubling of the price; the last bin is for what no price would have spared."""
@@ -53,8 +55,9 @@ def spared(p: Prices, usd: float, colds: float) -> None:
     p.past.spells[bin_of(usd)] += colds
 
 
-def was_cold(p: Prices, usd: float) -> None:
-    """A request that would have been warm at this price."""
+def was_cold(p: Prices, usd: float, plain: float) -> None:
+    """A request that would have been warm at the price `usd`; its deployment's is `plain`, before any stretch."""
+    windows.was_cold(p.windows, usd, plain)
     p.past.cold += 1.0
     p.past.spells[bin_of(usd)] += 1.0
 
@@ -71,6 +74,8 @@ def came(fleet: Fleet, d: Demand, requests: int) -> None:
     """So many more requests of a deployment have come."""
     p = fleet.prices
     p.since += requests
+    if fleet.goal.cold_usd is None:
+        windows.came(p.windows, fleet.goal, requests)
     d.asked += requests
     if d.asked >= LOOK:
         _guard(fleet, d)
@@ -100,6 +105,11 @@ def think(fleet: Fleet) -> None:
     p.usd = lowest(p.past, aim) * p.trim
 
 
+def usd(p: Prices) -> float:
+    """What a cold request counts for now, in USD, where neither its start nor its deployment has it count for more."""
+    return p.usd * p.windows.stretch
+
+
 def is_off(share: float, goal: Goal) -> float:
     """How far the cold rate is outside the band, as a share of the edge that it has crossed: -1 to 1, 0 inside."""
     if share > goal.high:
@@ -125,8 +135,15 @@ def because(fleet: Fleet) -> str:
     band = f"{100 * goal.low:.3g} to {100 * goal.high:.3g} %"
     text = f"{100 * h.cold / h.requests:.3g} % of the last {h.requests:.0f} requests were cold, the band is {band}"
     if p.usd <= 0.0:
-        return f"{text}: nothing more needs to be spent"
-    return f"{text}: the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"
+        text += ": nothing more needs to be spent"
+    else:
+        text += (
+            f": the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"
+        )
+    if p.windows.stretch > 1.0:
+        above = f"more than {100 * windows.SHARE:.3g} % of the windows of {windows.WINDOW:,} requests were above it"
+        text += f"; but {above}, so it counts {p.windows.stretch:.3g} times as much"
+    return text
 
 
 def lowest(h: Hindsight, share: float) -> float:

@@ -210,6 +210,8 @@ def _count_from_now(demand: Demand, now: float) -> None:
     for level in demand.levels:
         if level.guessed and level.busy:
             level.guessed, level.busy_since, level.as_of = False, now, now
+            if level.cold:
+                level.missed += 1.0  # the spell that was guessed made them wait
 
 
 def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
@@ -219,8 +221,9 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     had to cost is told by the gap of the first level that had none when it came.
     """
     demand = d.demand
+    plain = _plain(fleet, value.start_seconds(d), second(fleet, d))
     if demand is None or not demand.busy:
-        cold_rate.was_cold(fleet.prices, inf)
+        cold_rate.was_cold(fleet.prices, inf, plain)
         return
     demand.cold += 1
     k = top = 0
@@ -234,7 +237,7 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     level.waited += 1
     gap = level.busy_since - level.idle_since
     told = 0.0 < gap < inf and level.waited <= MANY
-    cold_rate.was_cold(fleet.prices, prices_of(fleet, d, level, top, [gap])[0] if told else inf)
+    cold_rate.was_cold(fleet.prices, prices_of(fleet, d, level, top, [gap])[0] if told else inf, plain)
 
 
 def colds(d: DeploymentState, level: Level) -> float:
@@ -280,10 +283,15 @@ def usd(fleet: Fleet, d: DeploymentState) -> float:
 
 def _usd(fleet: Fleet, d: DeploymentState, start: float, each: float) -> float:
     """`start`: seconds that one takes; `each`: USD of one of them."""
-    price = fleet.prices.usd
+    price = _plain(fleet, start, each)
     if fleet.goal.cold_usd is None:
-        price = max(price, STARTS * start * each)
+        price *= fleet.prices.windows.stretch
     return price if d.demand is None else price * d.demand.boost
+
+
+def _plain(fleet: Fleet, start: float, each: float) -> float:
+    price = fleet.prices.usd
+    return price if fleet.goal.cold_usd is not None else max(price, STARTS * start * each)
 
 
 def second(fleet: Fleet, d: DeploymentState) -> float:

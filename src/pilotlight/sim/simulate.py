@@ -12,6 +12,7 @@ from pilotlight.cost.capacity import Bill, in_use
 from pilotlight.cost.declared import devices, price
 from pilotlight.cost.report import Report
 from pilotlight.fleet.declared import MONTH, goal
+from pilotlight.policy import cold_rate
 from pilotlight.sim import declared, loop
 from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
@@ -93,7 +94,7 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
         if collecting:
             gc.enable()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    p.cold_usd = fleet.prices.usd
+    p.cold_usd = cold_rate.usd(fleet.prices)
     for request in (*p.ledger.refused, *fleet.holding):
         p.requests.wait[int(request)] = np.nan
     return cpu, wall

@@ -26,7 +26,7 @@ def spend(of: Fleet, requests: int, cold: float, usd: float) -> None:
     """So many requests, this share of them cold, each of which this price would have spared."""
     for _ in range(requests // cold_rate.EVERY):
         for _ in range(round(cold * cold_rate.EVERY)):
-            cold_rate.was_cold(of.prices, usd)
+            cold_rate.was_cold(of.prices, usd, usd)
         cold_rate.came(of, Demand(), cold_rate.EVERY)
 
 
@@ -118,7 +118,7 @@ def test_inside_the_band_it_comes_to_rest():
         for i in range(20):  # a tenth of all, at prices that lie two per cent apart and more
             usd = 1e-4 * 1.6**i
             if of.prices.usd < usd:
-                cold_rate.was_cold(of.prices, usd)
+                cold_rate.was_cold(of.prices, usd, usd)
             else:
                 cold_rate.spared(of.prices, usd, 1.0)
         cold_rate.came(of, Demand(), 200)
@@ -143,6 +143,34 @@ def test_the_band_that_allows_more_costs_no_more():
         spend(strict, 1000, 0.1, 1e-3 * 1.3**i)
         spend(loose, 1000, 0.1, 1e-3 * 1.3**i)
         assert loose.prices.usd <= strict.prices.usd
+
+
+def test_the_reason_tells_of_windows_above_the_band():
+    of = fleet()
+    spend(of, 5000, 0.03, 0.01)
+    assert "windows" not in cold_rate.because(of)
+    of.prices.windows.stretch = 4.2
+    assert "5 % of the windows of 1,000 requests were above it, so it counts 4.2 times" in cold_rate.because(
+        of
+    )
+
+
+def test_a_price_that_is_declared_is_not_stretched():
+    of = fleet(cold_usd=0.25)
+    spend(of, 100_000, 0.5, 1.0)
+    of.prices.windows.stretch = 4.2
+    p = Play(model(ttl_is_auto=True))
+    p.fleet.goal, p.fleet.prices = of.goal, of.prices
+    assert of.prices.windows.seen == 0
+    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 0.25
+
+
+def test_the_price_of_every_deployment_is_stretched_alike():
+    p = Play(model(ttl_is_auto=True, start_seconds=10.0))
+    p.fleet.prices.usd = 1.0
+    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 1.0
+    p.fleet.prices.windows.stretch = 4.2
+    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
 
 
 # -- one deployment --------------------------------------------------------------------------------------------------

@@ -150,6 +150,19 @@ def test_a_burst_of_requests_that_nobody_has_timed_teaches_no_higher_level():
     assert all(level.new_busy == 0.0 for level in demand(p).levels[1:])
 
 
+def test_such_a_burst_counts_as_one_spell_that_made_its_requests_wait():
+    p = learning(slots=1)
+    p.ask_all("a", "b", "c", "d")
+    for i in range(1, 5):
+        p.wait(10), p.ready(f"m-{i}")
+    levels = demand(p).levels[:4]
+    assert [level.cold for level in levels] == [1.0] * 4
+    assert [level.missed for level in levels] == [1.0, 0.0, 0.0, 0.0]
+    p.done("a"), p.ask("e"), p.wait(2), p.done("e")
+    assert demand(p).service == 2.0, "from now on it is known how long they run"
+    assert [level.missed for level in levels] == [1.0] * 4
+
+
 # -- what is remembered ----------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,63 @@
+"""What more a cold request counts for while too many windows of requests are above the band.
+
+The price that holds the band over tens of thousands of requests leaves bursty traffic with some windows far above it
+and others without a cold request. So the price is stretched with each window above the band, and given back a little
+with each inside: it comes to rest where SHARE of the windows are above, whatever makes them so (the rule of adaptive
+conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021).
+
+A window that not even the greatest stretch would have kept inside is lost, and uses up what SHARE allows for the next
+IN_VAIN: until they are over it is out of reach, and nothing is paid for the windows that are within reach.
+"""
+
+from math import exp
+
+from pilotlight.fleet.demand import Windows
+from pilotlight.fleet.deployment import Goal
+
+WINDOW = 1000
+"""Requests."""
+
+SHARE = 0.05
+"""Of the windows that may be above the band."""
+
+STEP = 1.5
+"""A window above multiplies the stretch by e to the power of nearly this, 4.2 [G]: after three it is at its utmost."""
+
+UTMOST = 30.0
+"""The stretch at most [G]."""
+
+YOUNG = 10
+"""Windows that are not judged [G]: little is known of traffic that has just begun."""
+
+IN_VAIN = round(1 / SHARE)
+"""Windows after a lost one in which nothing is paid."""
+
+
+def was_cold(w: Windows, usd: float, now: float) -> None:
+    """A request that would have been warm at the price `usd`; without a stretch the price would be `now`."""
+    if usd > UTMOST * now:
+        w.hopeless += 1
+    else:
+        w.dear += 1
+
+
+def came(w: Windows, goal: Goal, requests: int) -> None:
+    """So many more requests have come."""
+    w.requests += requests
+    if w.requests >= WINDOW:
+        _judge(w, goal.high * w.requests)
+        w.requests = w.dear = w.hopeless = 0
+
+
+def _judge(w: Windows, allowed: float) -> None:
+    """A window is over, in which so many requests might have been cold."""
+    w.seen += 1
+    if w.seen <= YOUNG:
+        return
+    if w.hopeless > allowed:
+        w.in_vain, w.stretch = IN_VAIN, 1.0
+    elif w.in_vain:
+        w.in_vain -= 1
+    else:
+        above = w.dear + w.hopeless > allowed
+        w.stretch = min(UTMOST, max(1.0, w.stretch * exp(STEP * (above - SHARE))))

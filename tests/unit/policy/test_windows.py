@@ -1,0 +1,115 @@
+"""What more a cold request counts for while windows are above the band."""
+
+from math import exp, inf
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotlight.fleet.demand import Windows
+from pilotlight.fleet.deployment import Goal
+from pilotlight.policy import windows
+
+GOAL = Goal(low=0.02, high=0.05)
+PRICE = 0.01
+
+
+def window(w: Windows, cold: int, times: float = 2.0) -> None:
+    """One whole window, in which so many would have been warm at `times` the price."""
+    for _ in range(cold):
+        windows.was_cold(w, times * PRICE, PRICE)
+    for _ in range(windows.WINDOW // 200):
+        windows.came(w, GOAL, 200)
+
+
+def grown() -> Windows:
+    return Windows(seen=windows.YOUNG)
+
+
+def test_traffic_that_has_just_begun_is_not_judged():
+    w = Windows()
+    for i in range(windows.YOUNG):
+        window(w, 900, inf if i % 2 else 2.0)
+    assert (w.stretch, w.in_vain, w.seen) == (1.0, 0, windows.YOUNG)
+
+
+@pytest.mark.parametrize(("cold", "above"), [(0, False), (50, False), (51, True), (1000, True)])
+def test_a_window_is_above_with_more_cold_ones_than_the_band_allows(cold: int, above: bool):
+    w = grown()
+    window(w, cold)
+    assert w.stretch == (pytest.approx(exp(1.5 * 0.95)) if above else 1.0)
+
+
+def test_each_window_begins_anew():
+    w = grown()
+    for _ in range(10):
+        window(w, 49)
+    assert w.stretch == 1.0
+    assert (w.requests, w.dear, w.hopeless) == (0, 0, 0)
+
+
+def test_nineteen_windows_inside_take_back_what_one_above_has_given():
+    w = grown()
+    window(w, 60)
+    assert w.stretch > 4.0
+    for _ in range(18):
+        window(w, 0)
+        assert w.stretch > 1.0
+    window(w, 0)
+    assert w.stretch == pytest.approx(1.0)
+
+
+def test_it_has_an_upper_bound():
+    w = grown()
+    for _ in range(5):
+        window(w, 1000)
+    assert w.stretch == windows.UTMOST
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.7, 1.0])
+def test_in_the_long_run_the_share_above_is_what_is_allowed(spread: float):
+    """Each window would be inside from some stretch on, that it draws."""
+    dice, w, above = Random(1), grown(), 0
+    for _ in range(5000):
+        is_above = w.stretch < dice.lognormvariate(0.5, spread)
+        above += is_above
+        window(w, 60 if is_above else 5)
+    assert above / 5000 == pytest.approx(windows.SHARE, abs=0.01)
+
+
+def test_where_no_price_helps_nothing_is_paid():
+    w = grown()
+    window(w, 60)
+    window(w, 60, windows.UTMOST * 1.01)
+    assert w.stretch == 1.0
+    for _ in range(windows.IN_VAIN):
+        window(w, 60)
+        assert w.stretch == 1.0, "the share is used up"
+    window(w, 60)
+    assert w.stretch > 4.0
+
+
+def test_a_few_that_no_price_spares_are_not_a_lost_window():
+    w = grown()
+    for _ in range(30):
+        windows.was_cold(w, inf, PRICE)
+    window(w, 30)
+    assert w.stretch > 4.0 and not w.in_vain
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.floats(0, 1e9) | st.just(inf)), max_size=60))
+def test_it_stays_between_one_and_its_utmost(of: list[tuple[int, float]]):
+    w = Windows()
+    for cold, times in of:
+        window(w, cold, times)
+        assert 1.0 <= w.stretch <= windows.UTMOST
+        assert 0 <= w.in_vain <= windows.IN_VAIN
+
+
+def test_with_a_price_of_nothing_nothing_is_stretched():
+    w = grown()
+    for _ in range(100):
+        windows.was_cold(w, 1e-9, 0.0)
+    windows.came(w, GOAL, windows.WINDOW)
+    assert (w.stretch, w.in_vain) == (1.0, windows.IN_VAIN)
