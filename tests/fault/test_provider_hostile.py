@@ -18,6 +18,9 @@ JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MEGABYTE = b"y" * 2**20
 
 
+TOKEN = "t0ken-of-a-header-of-its-own"
+
+
 def of(client: Client) -> dict[str, Any]:
     return client.server.get("/providers")["providers"][0]
 
@@ -27,7 +30,7 @@ async def ground(folder: Path, script: Script, **more: Any) -> AsyncIterator[tup
     async with provider(script) as far:
         model = StandIn(folder, "chat", gated=True, burst={"provider": "far"})
         config = {"models": {"chat": model.model}, "providers": {"far": far.declared(**more)}}
-        server = Server(folder / "s", config, env=KEY_ENV, patience=(60, 60, 60))
+        server = Server(folder / "s", config, env=KEY_ENV | {"FAR_TOKEN": TOKEN}, patience=(60, 60, 60))
         await asyncio.to_thread(server.__enter__)
         try:
             async with client_of(server) as client:
@@ -129,6 +132,17 @@ async def test_no_word_of_a_provider_brings_its_key_or_a_prompt_into_what_we_say
         said = reason + server.log() + json.dumps(server.get("/providers")) + server.get("/metrics") + logs
         for secret in (KEY, SECRET, "\x1b"):
             assert secret.lower() not in said.lower()
+
+
+async def test_nor_does_a_token_that_a_header_of_its_own_has(tmp_path: Path):
+    async def script(wire: Wire, seen: Seen) -> None:
+        body = json.dumps({"error": seen.headers}).encode()
+        await wire.whole(400, body, "application/json", f"x-request-id: {TOKEN}")
+
+    async with ground(tmp_path, script, headers={"x-token": "Token ${FAR_TOKEN}"}) as (client, _):
+        status, headers, body = await client.answer("chat")
+        assert status == 400 and "x-token" in str(body)
+        assert TOKEN not in str(headers) + str(body) + client.server.log()
 
 
 async def test_a_key_that_is_repeated_does_not_reach_a_client(tmp_path: Path):

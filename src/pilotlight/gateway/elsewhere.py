@@ -76,7 +76,9 @@ class Elsewhere(Relay):
             return await self._of_replica(home)
         except Refused as e:
             call.decline(e)
-            log.info("%s: %s declined: %s", self.id, errand.provider, said_without(call.target.key, e.reason))
+            log.info(
+                "%s: %s declined: %s", self.id, errand.provider, said_without(call.target.secrets, e.reason)
+            )
             return None
         except (Broken, Silent) as e:
             raise self._cut_short(call, e) from None
@@ -140,7 +142,7 @@ class Elsewhere(Relay):
             self.kitchen.began(self.id, "", self.deployment, self.key, self.terms.request_class)
         self.replica = self.replica_ready_at = self.served_model = None
         self.sent_at, self.first_byte_at = call.began_at, call.first_byte_at
-        call.headers = entering(call.headers, call.target.key)
+        call.headers = entering(call.headers, call.target.secrets)
         if call.payload is None:
             self.call, self.ends_with_cost = call, True
             return await self._relay(call)

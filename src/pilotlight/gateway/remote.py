@@ -12,7 +12,7 @@ from pilotlight.gateway.connection import Silent, tls_context
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.remote_body import for_provider
 from pilotlight.gateway.remote_call import Call, Order, Target
-from pilotlight.gateway.remote_head import leaving
+from pilotlight.gateway.remote_head import leaving, secrets_of
 from pilotlight.gateway.remote_rules import Refused
 from pilotlight.gateway.upstream import Broken, Upstream
 from pilotlight.http.headers import Raw
@@ -45,9 +45,7 @@ class Remotes:
         """At start and at every reload; what is on its way ends as it began. The keys were checked before."""
         facts = {provider.id: provider for provider in known}
         self._targets = {
-            name: Target(name, spec, facts[name], env[spec.key_env] if spec.key_env else None)
-            for name, spec in specs.items()
-            if name in facts
+            name: _target(spec, facts[name], env) for name, spec in specs.items() if name in facts
         }
         if any(spec.base_url.startswith("https") for spec in specs.values()):
             tls_context()  # it is read from files, and not while somebody waits
@@ -114,3 +112,8 @@ class Remotes:
         if self._pings:
             await asyncio.wait(self._pings)
         await self._upstream.close()
+
+
+def _target(spec: Provider, known: Known, env: Mapping[str, str]) -> Target:
+    key = env[spec.key_env] if spec.key_env else None
+    return Target(known.id, spec, known, key, secrets_of(key, spec.headers, env))

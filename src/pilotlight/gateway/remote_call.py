@@ -10,7 +10,7 @@ from pilotlight.gateway import usage
 from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.remote_cost import Meter
-from pilotlight.gateway.remote_head import said_without, without
+from pilotlight.gateway.remote_head import Secrets, said_without, without
 from pilotlight.gateway.remote_rules import Refused, judge, same_model, word
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http.headers import Raw
@@ -28,6 +28,8 @@ class Target(msgspec.Struct, frozen=True):
     known: Known
     """As the kernel knows it."""
     key: str | None = None
+    secrets: Secrets = ()
+    """Of what it is sent: what it repeats of them reaches nobody."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -223,20 +225,20 @@ class Call:
             data = await self._answer.chunk()
         self.meter.events += data.count(b"\ndata:") + data.startswith(b"data:")
         self.meter.came += len(data)
-        return without(self.target.key, data)
+        return without(self.target.secrets, data)
 
     @property
     def awaited(self) -> bool:
         return self._answer is not None and self._answer.awaited
 
     def shown(self) -> bytes:
-        """The whole answer as a client may see it: what repeats our key does not reach it."""
+        """The whole answer as a client may see it: what repeats our secrets does not reach it."""
         assert self.payload is not None
-        return without(self.target.key, self.payload)
+        return without(self.target.secrets, self.payload)
 
     def decline(self, refused: Refused) -> None:
         self.meter.only_time = not refused.worked and refused.kind != "timeout"
-        reason = said_without(self.target.key, refused.reason)
+        reason = said_without(self.target.secrets, refused.reason)
         self.errand.decline(refused.kind, reason, refused.retry_after)
 
     def settle(self, ok: bool = True, reason: str = "") -> None:
@@ -244,7 +246,7 @@ class Call:
         if self.meter.ended_at is None:
             self.meter.ended_at = self._clock.now()
         self.errand.lied = self.meter.lied
-        self.errand.charge(ok, said_without(self.target.key, reason))
+        self.errand.charge(ok, said_without(self.target.secrets, reason))
 
     def close(self) -> None:
         """Cuts what is not over. What is not settled is settled by the desk."""

@@ -10,6 +10,12 @@ from pilotlight.http.headers import Raw
 _MAY_LEAVE = frozenset({b"accept", b"content-type", b"anthropic-version", b"anthropic-beta", b"openai-beta"})
 _MAY_ENTER = frozenset({b"content-type", b"cache-control", b"x-request-id"})
 
+Secrets = tuple[str, ...]
+"""Longest first: one may be part of another."""
+
+LEAST = 16
+"""Characters of a value from the environment that is taken for a secret."""
+
 
 def leaving(headers: Raw, key: str | None, own: Mapping[str, str]) -> bytes:
     """The lines of a request's head: few of the client's, then what is configured for the provider."""
@@ -23,16 +29,27 @@ def leaving(headers: Raw, key: str | None, own: Mapping[str, str]) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in said.items()])
 
 
-def entering(headers: Raw, key: str | None = None) -> Raw:
-    """Of an answer; what repeats our key in them does not enter."""
-    return [(k, without(key, v)) for k, v in headers if k.lower() in _MAY_ENTER]
+def entering(headers: Raw, secrets: Secrets = ()) -> Raw:
+    """Of an answer; what repeats a secret of ours in them does not enter."""
+    return [(k, without(secrets, v)) for k, v in headers if k.lower() in _MAY_ENTER]
 
 
-def without(key: str | None, data: bytes) -> bytes:
-    """The same, with something else in the place of our key."""
-    return data.replace(key.encode("utf-8", "surrogateescape"), b"...") if key else data
+def secrets_of(key: str | None, own: Mapping[str, str], env: Mapping[str, str]) -> Secrets:
+    """What a provider is sent that nobody else is to see: the key, and what the headers that are declared for it have
+    of the environment. Short values are not looked for: they are no secrets, and stand in any text."""
+    found = {value for value in env.values() if len(value) >= LEAST and any(value in v for v in own.values())}
+    return tuple(sorted(found.union((key,) if key else ()), key=len, reverse=True))
 
 
-def said_without(key: str | None, text: str) -> str:
+def without(secrets: Secrets, data: bytes) -> bytes:
+    """The same, with something else in the place of our secrets."""
+    for secret in secrets:
+        data = data.replace(secret.encode("utf-8", "surrogateescape"), b"...")
+    return data
+
+
+def said_without(secrets: Secrets, text: str) -> str:
     """The same for what is logged, in letters of either size."""
-    return re.sub(re.escape(key), "...", text, flags=re.IGNORECASE) if key else text
+    for secret in secrets:
+        text = re.sub(re.escape(secret), "...", text, flags=re.IGNORECASE)
+    return text

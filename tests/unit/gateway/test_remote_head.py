@@ -1,6 +1,6 @@
 """What of a request's head leaves the house, and what of an answer's enters it."""
 
-from pilotlight.gateway.remote_head import entering, leaving, said_without
+from pilotlight.gateway.remote_head import entering, leaving, said_without, secrets_of, without
 
 CLIENT = [
     (b"Host", b"mine"),
@@ -50,9 +50,23 @@ def test_of_an_answer_no_cookie_enters():
 
 def test_what_repeats_our_key_does_not_enter():
     answer = [(b"X-Request-Id", b"for sk-far"), (b"Content-Type", b"application/json")]
-    assert entering(answer, "sk-far") == [
+    assert entering(answer, ("sk-far",)) == [
         (b"X-Request-Id", b"for ..."),
         (b"Content-Type", b"application/json"),
     ]
-    assert said_without("sk-far", "Sk-Far and sk-far") == "... and ..."
-    assert said_without(None, "as it is") == said_without("", "as it is") == "as it is"
+    assert said_without(("sk-far",), "Sk-Far and sk-far") == "... and ..."
+    assert said_without((), "as it is") == "as it is"
+
+
+def test_what_a_header_has_of_the_environment_is_a_secret_too():
+    env = {
+        "TOKEN": "t0ken-of-the-far-house",
+        "PART": "t0ken-of-the-far",
+        "STAGE": "production",
+        "OTHER": "x" * 30,
+    }
+    own = {"x-token": "Token t0ken-of-the-far-house", "x-stage": "production"}
+    found = secrets_of("sk-far", own, env)
+    assert found == ("t0ken-of-the-far-house", "t0ken-of-the-far", "sk-far")
+    assert without(found, b"t0ken-of-the-far-house in production, sk-far") == b"... in production, ..."
+    assert secrets_of(None, {}, env) == ()
