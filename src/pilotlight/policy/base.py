@@ -26,20 +26,21 @@ LONGEST, SHORTEST = 1800.0, 30.0
 
 
 def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
-    """Levels, from the first on, whose on-demand cost a second is above the dedicated price."""
+    """Levels, from the first on, that save most together: a level that is busy all the time, but was seen for less
+    long, is no end to those above it."""
     demand = d.demand
     assert demand is not None
     goal = fleet.goal
-    n = 0
+    n, saved, most = 0, 0.0, 0.0
     for k, level in enumerate(demand.levels):
         traffic.pass_time(level, now)
-        margin = 1 / MARGIN if n < demand.base else MARGIN
-        if (
-            on_demand(fleet, d, level, traffic.frontier(fleet, d, k)) * goal.on_demand
-            <= goal.dedicated * margin
-        ):
+        margin = 1 / MARGIN if k < demand.base else MARGIN
+        cost = on_demand(fleet, d, level, traffic.frontier(fleet, d, k)) * goal.on_demand
+        saved += cost - goal.dedicated * margin
+        if saved <= 0.0:
             break
-        n += 1
+        if saved > most:
+            n, most = k + 1, saved
     return n
 
 

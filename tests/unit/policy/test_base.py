@@ -5,8 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotlight.fleet import actions as ac
+from pilotlight.fleet.demand import Level, empty_gaps
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import DeploymentState
+from pilotlight.policy import base as policy
 from unit.policy.play import Play, model
 
 COMMITMENT = 1800.0
@@ -150,3 +152,28 @@ def test_every_change_is_said_once_and_stays_within_bounds(phases: list[tuple[fl
     for (_, before), (at, n) in zip(p.rented, p.rented[1:], strict=False):
         assert n > before or at >= grew + COMMITMENT, "given back before its time"
         grew = at if n > before else grew
+
+
+@pytest.mark.parametrize(
+    ("levels", "rented"),
+    [
+        ([], 0),
+        ([(600, 600)], 1),
+        ([(600, 100)], 0),
+        ([(600, 600), (600, 100), (600, 600)], 3),
+        ([(600, 600), (100, 100), (600, 400)], 3),
+        ([(600, 600), (100, 100), (600, 200)], 1),
+        ([(600, 100), (600, 600)], 0),
+        ([(600, 400), (600, 0), (600, 0), (600, 600)], 1),
+    ],
+)
+def test_as_many_are_rented_as_save_most_together(levels: list[tuple[float, float]], rented: int):
+    """By hand, in dedicated prices: a level of which so many seconds were seen, and so many of them busy, costs
+    2.5 x busy / (seen + 150) on demand, and 1.1 to rent."""
+    p = Renting()
+    demand = p.d.demand
+    for over, busy in levels:
+        level = Level(empty_gaps(), p.now, as_of=p.now)
+        level.over, level.busy_seconds = over, busy
+        demand.levels.append(level)
+    assert policy.wanted(p.fleet, p.d, p.now) == rented
