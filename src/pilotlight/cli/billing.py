@@ -45,7 +45,7 @@ class Billing:
             BillStore(state / FILE),
             terms(config),
             self._start_seconds,
-            lambda: cold_rate.usd(fleet().prices),
+            lambda: cold_rate.usd(fleet()),
             self._spare,
         )
         self.metrics = BillMetrics(self.bill.totals)
@@ -100,7 +100,7 @@ class Billing:
         """What GET /cost says, from this Unix time on; with every row of every hour, if wanted."""
         history = await self.bill.history(int(since // HOUR))
         fleet = self._fleet()
-        cold = {"usd": cold_rate.usd(fleet.prices), "because": cold_rate.because(fleet)}
+        cold = {"usd": cold_rate.usd(fleet), "because": cold_rate.because(fleet)}
         return billed(history, since, self._clock.wall(), by, self._config.prices, cold, rows)
 
     def _start_seconds(self, name: str) -> float:

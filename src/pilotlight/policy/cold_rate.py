@@ -12,7 +12,7 @@ less than its next start, and what is rented for long stays.
 
 from math import exp, inf, log2
 
-from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices
+from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices, Windows
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.policy import windows
@@ -55,11 +55,14 @@ def spared(p: Prices, usd: float, colds: float) -> None:
     p.past.spells[bin_of(usd)] += colds
 
 
-def was_cold(p: Prices, usd: float, plain: float) -> None:
-    """A request that would have been warm at the price `usd`; its deployment's is `plain`, before any stretch."""
-    windows.was_cold(p.windows, usd, plain)
+def was_cold(fleet: Fleet, usd: float, plain: float, told: bool = True) -> None:
+    """A request that would have been warm at the price `usd`; its deployment's is `plain`, before any stretch. What
+    the price should be is asked of those only of which this is to be `told`."""
+    p = fleet.prices
+    if fleet.goal.cold_usd is None:
+        windows.was_cold(p.windows, usd, plain)
     p.past.cold += 1.0
-    p.past.spells[bin_of(usd)] += 1.0
+    p.past.spells[bin_of(usd if told else inf)] += 1.0
 
 
 def bin_of(usd: float) -> int:
@@ -97,7 +100,7 @@ def think(fleet: Fleet) -> None:
     _pass(p.past, since)
     p.since = 0
     if goal.cold_usd is not None:
-        p.usd = goal.cold_usd
+        p.windows = Windows()  # should the price not be said any more
         return
     aim = goal.low + AIM * (goal.high - goal.low)
     share = (p.past.cold + 0.5 * aim * WINDOW) / (p.past.requests + 0.5 * WINDOW)
@@ -105,9 +108,10 @@ def think(fleet: Fleet) -> None:
     p.usd = lowest(p.past, aim) * p.trim
 
 
-def usd(p: Prices) -> float:
+def usd(fleet: Fleet) -> float:
     """What a cold request counts for now, in USD, where neither its start nor its deployment has it count for more."""
-    return p.usd * p.windows.stretch
+    said, p = fleet.goal.cold_usd, fleet.prices
+    return p.usd * p.windows.stretch if said is None else said
 
 
 def is_off(share: float, goal: Goal) -> float:
@@ -118,7 +122,7 @@ def is_off(share: float, goal: Goal) -> float:
 
 
 def _pass(h: Hindsight, requests: int) -> None:
-    keep = 1.0 - requests / MEMORY
+    keep = max(0.0, 1.0 - requests / MEMORY)
     h.requests = h.requests * keep + requests
     h.spells = [keep * n for n in h.spells]
     h.cold *= keep
@@ -135,15 +139,12 @@ def because(fleet: Fleet) -> str:
     band = f"{100 * goal.low:.3g} to {100 * goal.high:.3g} %"
     text = f"{100 * h.cold / h.requests:.3g} % of the last {h.requests:.0f} requests were cold, the band is {band}"
     if p.usd <= 0.0:
-        text += ": nothing more needs to be spent"
+        text += ": no price is needed for that"
     else:
         text += (
             f": the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"
         )
-    if p.windows.stretch > 1.0:
-        above = f"more than {100 * windows.SHARE:.3g} % of the windows of {windows.WINDOW:,} requests were above it"
-        text += f"; but {above}, so it counts {p.windows.stretch:.3g} times as much"
-    return text
+    return text + windows.because(p.windows)
 
 
 def lowest(h: Hindsight, share: float) -> float:

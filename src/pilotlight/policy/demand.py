@@ -20,10 +20,13 @@ CYCLES = 20.0
 EVERY = 20
 """Requests after which they are worked up, and one of them is timed."""
 
+AT_LEAST_EVERY = 100
+"""Requests after which they are counted where none meets a replica."""
+
 REDRAW = 0.2
 """Share of new gaps from which on a frontier is drawn anew."""
 
-FEW = 2.0
+FEW = 3.0
 """Cold spells that the first guess at how many requests one makes wait counts for [G]."""
 
 FORGET = 0.98
@@ -106,6 +109,7 @@ def _fall(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     level.busy = False
     if level.guessed:
         level.as_of = now
+        _missed_a_guess(level)
     else:
         level.new_busy += now - max(level.busy_since, level.as_of)
         if k == 0:
@@ -187,12 +191,17 @@ def pass_time(level: Level, now: float) -> None:
 
 def sample(fleet: Fleet, demand: Demand, request: str, now: float) -> None:
     """With this request, which runs from now on, the requests so far are worked up; it is timed if none is."""
-    cold_rate.came(fleet, demand, demand.requests)
-    demand.requests = 0
+    count(fleet, demand)
     if demand.timed is None:
         demand.timed, demand.timed_at = request, now
     if demand.service is not None:
         demand.work_up = EVERY
+
+
+def count(fleet: Fleet, demand: Demand) -> None:
+    """Its requests so far count in the cold rate."""
+    cold_rate.came(fleet, demand, demand.requests)
+    demand.requests = 0
 
 
 def ended(demand: Demand, now: float) -> None:
@@ -210,20 +219,27 @@ def _count_from_now(demand: Demand, now: float) -> None:
     for level in demand.levels:
         if level.guessed and level.busy:
             level.guessed, level.busy_since, level.as_of = False, now, now
-            if level.cold:
-                level.missed += 1.0  # the spell that was guessed made them wait
+            _missed_a_guess(level)
+
+
+def _missed_a_guess(level: Level) -> None:
+    """A spell that was guessed counts for the requests that it made wait, once, and for nothing else."""
+    if level.unmet:
+        level.missed, level.unmet = level.missed + 1.0, False
 
 
 def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
-    """A request has waited too long, since then.
+    """A request has waited too long, since then. Those of a deployment that does not learn teach nothing.
 
     It counts for the replica that came up last: that is the one that would have had to be kept. What it would have
     had to cost is told by the gap of the first level that had none when it came.
     """
     demand = d.demand
+    if demand is None:
+        return
     plain = _plain(fleet, value.start_seconds(d), second(fleet, d))
-    if demand is None or not demand.busy:
-        cold_rate.was_cold(fleet.prices, inf, plain)
+    if not demand.busy:
+        cold_rate.was_cold(fleet, inf, plain)
         return
     demand.cold += 1
     k = top = 0
@@ -236,8 +252,8 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     level = demand.levels[top]
     level.waited += 1
     gap = level.busy_since - level.idle_since
-    told = 0.0 < gap < inf and level.waited <= MANY
-    cold_rate.was_cold(fleet.prices, prices_of(fleet, d, level, top, [gap])[0] if told else inf, plain)
+    price = prices_of(fleet, d, level, top, [gap])[0] if 0.0 < gap < inf else inf
+    cold_rate.was_cold(fleet, price, plain, told=level.waited <= MANY)
 
 
 def colds(d: DeploymentState, level: Level) -> float:
@@ -290,8 +306,9 @@ def _usd(fleet: Fleet, d: DeploymentState, start: float, each: float) -> float:
 
 
 def _plain(fleet: Fleet, start: float, each: float) -> float:
-    price = fleet.prices.usd
-    return price if fleet.goal.cold_usd is not None else max(price, STARTS * start * each)
+    """Before it is stretched or boosted."""
+    said = fleet.goal.cold_usd
+    return max(fleet.prices.usd, STARTS * start * each) if said is None else said
 
 
 def second(fleet: Fleet, d: DeploymentState) -> float:

@@ -52,8 +52,9 @@ def answered(fleet: Fleet, e: Answered, out: list[Action]) -> None:
 
 def _has_it(fleet: Fleet, s: Sent, h: Held, d: DeploymentState, e: Answered, out: list[Action]) -> None:
     """A hedged one waits no longer; one that a replica has as well is called off there."""
+    counted = h.id in fleet.assigned  # it was seen then whether it had waited too long
     if not s.alone:
-        if h.id in fleet.assigned:
+        if counted:
             finished(fleet, Finished(e.at, h.id, ok=False), out)
             s.over = False
         elif h.id in fleet.holding:
@@ -62,7 +63,7 @@ def _has_it(fleet: Fleet, s: Sent, h: Held, d: DeploymentState, e: Answered, out
         followed(fleet, d, e.at)
         if d.spec.id in fleet.waiting:
             balance(fleet, d, e.at, out)
-    if not e.whole and e.at - h.at > fleet.goal.wait and h.rank != BATCH:
+    if not e.whole and not counted and e.at - h.at > fleet.goal.wait and h.rank != BATCH:
         traffic.was_cold(fleet, d, h.at)
 
 

@@ -78,6 +78,8 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
         return
     if d.demand is not None:
         d.demand.requests += 1
+        if d.demand.requests >= traffic.AT_LEAST_EVERY:
+            traffic.count(fleet, d.demand)
         if d.in_flight + len(d.held) > d.demand.above:
             _more_work(fleet, d, d.demand, e.at, out)
         if d.replicas and _serves(d):
@@ -191,7 +193,9 @@ def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
     d = fleet.deployments[name]
     if d.patient.pop(e.request, None) is not None:
         return
-    del d.held[e.request]
+    h = d.held.pop(e.request)
+    if e.at - h.at > fleet.goal.wait and h.rank != BATCH:
+        traffic.was_cold(fleet, d, h.at)
     d.urgent.pop(e.request, None)
     if d.demand is not None and d.in_flight + len(d.held) <= d.demand.until:
         traffic.follow(fleet, d, e.at)

@@ -2,8 +2,8 @@
 
 The price that holds the band over tens of thousands of requests leaves bursty traffic with some windows far above it
 and others without a cold request. So the price is stretched with each window above the band, and given back a little
-with each inside: it comes to rest where SHARE of the windows are above, whatever makes them so (the rule of adaptive
-conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021).
+with each inside: but for lost windows it comes to rest where SHARE of them are above, whatever makes them so (the rule
+of adaptive conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021).
 
 A window that not even the greatest stretch would have kept inside is lost, and uses up what SHARE allows for the next
 IN_VAIN: until they are over it is out of reach, and nothing is paid for the windows that are within reach.
@@ -15,7 +15,7 @@ from pilotlight.fleet.demand import Windows
 from pilotlight.fleet.deployment import Goal
 
 WINDOW = 1000
-"""Requests."""
+"""Requests at least: they are counted by the dozen, and those of a flood at once."""
 
 SHARE = 0.05
 """Of the windows that may be above the band."""
@@ -47,6 +47,16 @@ def came(w: Windows, goal: Goal, requests: int) -> None:
     if w.requests >= WINDOW:
         _judge(w, goal.high * w.requests)
         w.requests = w.dear = w.hopeless = 0
+
+
+def because(w: Windows) -> str:
+    """What it adds to the reason for a price."""
+    row = f"{WINDOW:,} requests in a row"
+    if w.in_vain:
+        return f"; of late no price would have kept {row} inside it"
+    if w.stretch > 1.0:
+        return f"; {row} were above the band of late: it counts {w.stretch:.3g} times as much"
+    return ""
 
 
 def _judge(w: Windows, allowed: float) -> None:

@@ -94,7 +94,7 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
         if collecting:
             gc.enable()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    p.cold_usd = cold_rate.usd(fleet.prices)
+    p.cold_usd = cold_rate.usd(fleet)
     for request in (*p.ledger.refused, *fleet.holding):
         p.requests.wait[int(request)] = np.nan
     return cpu, wall

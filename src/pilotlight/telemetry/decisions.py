@@ -54,7 +54,7 @@ class Decisions:
         """A request is over."""
         if record.outcome == "refused":
             self._add(record.model, f"refused with {record.status}", "a request could not be taken")
-        usd = cold_rate.usd(self._fleet().prices)
+        usd = cold_rate.usd(self._fleet())
         if self._usd is None or abs(usd - self._usd) > MOVED * self._usd:
             if self._usd is not None:
                 what = f"a cold request counts for ${usd:.3g}, before it did for ${self._usd:.3g}"

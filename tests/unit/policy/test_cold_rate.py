@@ -26,7 +26,7 @@ def spend(of: Fleet, requests: int, cold: float, usd: float) -> None:
     """So many requests, this share of them cold, each of which this price would have spared."""
     for _ in range(requests // cold_rate.EVERY):
         for _ in range(round(cold * cold_rate.EVERY)):
-            cold_rate.was_cold(of.prices, usd, usd)
+            cold_rate.was_cold(of, usd, usd)
         cold_rate.came(of, Demand(), cold_rate.EVERY)
 
 
@@ -85,8 +85,9 @@ def test_bins_of_prices_are_in_order(a: float, b: float):
 
 def test_a_price_that_is_declared_is_the_price():
     of = fleet(cold_usd=0.25)
+    assert cold_rate.usd(of) == 0.25, "at once"
     spend(of, 10_000, 0.5, 1.0)
-    assert of.prices.usd == 0.25
+    assert cold_rate.usd(of) == 0.25
     assert "cold_request_cost_usd" in cold_rate.because(of)
 
 
@@ -108,7 +109,7 @@ def test_with_no_cold_ones_it_falls_to_nothing():
     spend(of, 400_000, 0.0, 0.01)
     assert of.prices.usd == 0.0
     assert of.prices.trim >= 1 / cold_rate.MOST
-    assert "nothing more needs to be spent" in cold_rate.because(of)
+    assert "no price is needed for that" in cold_rate.because(of)
 
 
 def test_inside_the_band_it_comes_to_rest():
@@ -118,7 +119,7 @@ def test_inside_the_band_it_comes_to_rest():
         for i in range(20):  # a tenth of all, at prices that lie two per cent apart and more
             usd = 1e-4 * 1.6**i
             if of.prices.usd < usd:
-                cold_rate.was_cold(of.prices, usd, usd)
+                cold_rate.was_cold(of, usd, usd)
             else:
                 cold_rate.spared(of.prices, usd, 1.0)
         cold_rate.came(of, Demand(), 200)
@@ -148,11 +149,12 @@ def test_the_band_that_allows_more_costs_no_more():
 def test_the_reason_tells_of_windows_above_the_band():
     of = fleet()
     spend(of, 5000, 0.03, 0.01)
-    assert "windows" not in cold_rate.because(of)
+    assert "in a row" not in cold_rate.because(of)
     of.prices.windows.stretch = 4.2
-    assert "5 % of the windows of 1,000 requests were above it, so it counts 4.2 times" in cold_rate.because(
-        of
-    )
+    said = "1,000 requests in a row were above the band of late: it counts 4.2 times as much"
+    assert cold_rate.because(of).endswith(said)
+    of.prices.windows.in_vain = 3
+    assert cold_rate.because(of).endswith("no price would have kept 1,000 requests in a row inside it")
 
 
 def test_a_price_that_is_declared_is_not_stretched():
@@ -163,6 +165,18 @@ def test_a_price_that_is_declared_is_not_stretched():
     p.fleet.goal, p.fleet.prices = of.goal, of.prices
     assert of.prices.windows.seen == 0
     assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 0.25
+    assert cold_rate.usd(p.fleet) == 0.25
+
+
+def test_what_was_cold_at_a_declared_price_does_not_count_once_there_is_none():
+    of = fleet()
+    of.prices.windows.stretch = 30.0
+    of.goal = Goal(low=0.02, high=0.05, cold_usd=0.25)
+    spend(of, 100_000, 0.5, 1.0)
+    of.goal = Goal(low=0.02, high=0.05)
+    spend(of, 20_000, 0.0, 1.0)
+    w = of.prices.windows
+    assert (w.stretch, w.in_vain, w.seen) == (1.0, 0, 20)
 
 
 def test_the_price_of_every_deployment_is_stretched_alike():
@@ -206,7 +220,31 @@ def test_a_flood_in_one_spell_says_it_no_louder_than_many_requests_do():
         if spell == 1:
             before = p.fleet.prices.past.spells[-1]
             p.stop(), p.gone("m-1"), p.wait(50)
+    w = p.fleet.prices.windows
+    assert w.hopeless <= 200, "all of the second spell could have been spared at some price"
     past = p.fleet.prices.past
     told = sum(past.spells) - past.spells[-1]
     assert 0 < told <= traffic.MANY
     assert before > 0 and past.spells[-1] >= 200 - traffic.MANY, "no price spares the others"
+
+
+def test_requests_that_never_meet_a_replica_count():
+    p = Play(model(ttl_is_auto=True, max_pending_requests=1000, start_seconds=10.0))
+    p.ask_all(*(f"r{i}" for i in range(200)))
+    assert p.fleet.prices.past.requests == 200
+
+
+def test_who_does_not_learn_teaches_nothing():
+    p = Play(model(max_pending_requests=100))
+    p.ask_all("a", "b")
+    p.wait(10), p.ready("m-1")
+    assert p.fleet.prices.past.cold == 0.0
+
+
+def test_a_client_that_has_waited_too_long_and_gives_up_was_cold():
+    p = Play(model(ttl_is_auto=True, start_seconds=10.0))
+    p.ask_all("a", "b")
+    p.wait(1), p.done("a")
+    assert p.fleet.prices.past.cold == 0.0
+    p.wait(9), p.done("b")
+    assert p.fleet.prices.past.cold == 1.0

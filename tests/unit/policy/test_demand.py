@@ -161,6 +161,19 @@ def test_such_a_burst_counts_as_one_spell_that_made_its_requests_wait():
     p.done("a"), p.ask("e"), p.wait(2), p.done("e")
     assert demand(p).service == 2.0, "from now on it is known how long they run"
     assert [level.missed for level in levels] == [1.0] * 4
+    p.wait(10), p.done("b"), p.done("c"), p.done("d")
+    assert [level.missed for level in levels] == [1.0] * 4, "the same spell"
+
+
+def test_such_a_burst_counts_also_when_it_is_over_before_anybody_was_timed():
+    p = learning(slots=1)
+    p.ask_all("a", "b", "c", "d")
+    for i in range(1, 5):
+        p.wait(10), p.ready(f"m-{i}")
+    for request in "abcd":
+        p.done(request)
+    assert demand(p).service is None
+    assert [level.missed for level in demand(p).levels[:4]] == [1.0] * 4
 
 
 # -- what is remembered ----------------------------------------------------------------------------------------------
