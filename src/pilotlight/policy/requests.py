@@ -77,11 +77,7 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
     if (e.stand_in is None or not stand_in.takes(fleet, d, e, out)) and not _waits(fleet, d, e, out):
         return
     if d.demand is not None:
-        d.demand.requests += 1
-        if d.demand.requests >= traffic.AT_LEAST_EVERY:
-            traffic.count(fleet, d.demand)
-        if d.in_flight + len(d.held) > d.demand.above:
-            _more_work(fleet, d, d.demand, e.at, out)
+        _more_held(fleet, d, d.demand, e.at, out)
         if d.replicas and _serves(d):
             return  # its next replica is seen to when it has wanted one for long enough
     # One that waits for room gets none by one more request, and is looked at again anyway.
@@ -132,6 +128,15 @@ def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
         effects.look_again(fleet, d, now + traffic.lasting(fleet))
     if now >= demand.look_at and base.look(fleet, d, now, out):
         balance(fleet, d, now, out)
+
+
+def _more_held(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
+    """The same for one that waits."""
+    demand.requests += 1
+    if demand.requests >= traffic.AT_LEAST_EVERY:
+        traffic.count(fleet, demand)
+    if d.in_flight + len(d.held) > demand.above:
+        _more_work(fleet, d, demand, now, out)
 
 
 def finished(fleet: Fleet, e: Finished, out: list[Action]) -> None:
