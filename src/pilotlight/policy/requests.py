@@ -131,9 +131,10 @@ def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
 
 
 def _more_held(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
-    """The same for one that waits."""
+    """The same for one that waits, or that a provider may answer. Those who have providers are counted when one meets
+    a replica: a server whose providers answer everything has no price to learn."""
     demand.requests += 1
-    if demand.requests >= traffic.AT_LEAST_EVERY:
+    if demand.requests >= traffic.AT_LEAST_EVERY and d.bursting is None:
         traffic.count(fleet, demand)
     if d.in_flight + len(d.held) > demand.above:
         _more_work(fleet, d, demand, now, out)
