@@ -5,6 +5,7 @@ two busy spells of a level lies a gap; a replica kept over the gap meets the nex
 """
 
 from dataclasses import dataclass, field
+from math import inf
 
 import msgspec
 
@@ -110,6 +111,8 @@ class Demand:
     """When the base last grew."""
     look_at: float = 0.0
     """When the base is to be thought about again."""
+    saves_until: float = 0.0
+    """Until when it cannot come to be too large."""
     awaited: bool = False
     """There is a timer for it."""
     born: float = 0.0
@@ -133,6 +136,9 @@ class Hindsight:
     requests: float = 0.0
     cold: float = 0.0
     """Requests that were cold in truth."""
+    seconds: float = 0.0
+    """In which they came, up to `as_of`; infinite while none has."""
+    as_of: float = inf
 
 
 @dataclass(eq=False, slots=True)
@@ -160,6 +166,8 @@ class Prices:
     past: Hindsight
     young: Gaps
     """First gaps of all deployments: what a new one is taken to be like."""
+    most: float = inf
+    """What one counts for at most, but for a stretch; see policy/cold_rate.py."""
     trim: float = 1.0
     """What the price is multiplied by, because too many or too few requests have been cold."""
     since: int = 0

@@ -21,27 +21,50 @@ MARGIN = 1.1
 LOOKS = 100.0
 """Looks in the time over which traffic is weighted, [G]; seldom enough to cost nothing, every half hour at least."""
 
+STEADY = 4.0
+"""Times as long between two looks at a base that cannot have come to be too large meanwhile [G]."""
+
 LONGEST, SHORTEST = 1800.0, 30.0
 """Seconds between two looks."""
 
 
-def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
+def wanted(fleet: Fleet, d: DeploymentState, now: float) -> tuple[int, float]:
     """Levels, from the first on, that save most together: a level that is busy all the time, but was seen for less
-    long, is no end to those above it."""
+    long, is no end to those above it. And for how many seconds those that are rented do so for sure."""
     demand = d.demand
     assert demand is not None
     goal = fleet.goal
+    rent, costs = goal.dedicated / MARGIN, []
     n, saved, most = 0, 0.0, 0.0
     for k, level in enumerate(demand.levels):
         traffic.pass_time(level, now)
-        margin = 1 / MARGIN if k < demand.base else MARGIN
         cost = on_demand(fleet, d, level, traffic.frontier(fleet, d, k)) * goal.on_demand
-        saved += cost - goal.dedicated * margin
+        if k < demand.base:
+            costs.append(cost)
+            saved += cost - rent
+        else:
+            saved += cost - goal.dedicated * MARGIN
         if saved <= 0.0:
             break
         if saved > most:
             n, most = k + 1, saved
-    return n
+    return n, _safe_for(demand.levels[: demand.base], costs, rent) if costs and n >= demand.base else 0.0
+
+
+def _safe_for(rented: list[Level], costs: list[float], rent: float) -> float:
+    """Seconds in which these levels cannot come to cost less on demand, though nobody came.
+
+    `costs`: of each on demand. What was seen of a level falls by less than t / horizon in t seconds, and is spread
+    over t more: its share falls by less than t / (over + UNSEEN) besides.
+    """
+    worst = 0.0
+    for some in (costs, costs[::-1]):  # the first ones save together, however many, and the last ones
+        spent = paid = 0.0
+        for cost in some:
+            spent, paid = spent + cost, paid + rent
+            worst = max(worst, paid / spent) if spent > 0.0 else inf
+    falls = 1 / min(level.horizon for level in rented) + 1 / (min(level.over for level in rented) + UNSEEN)
+    return max(0.0, 1.0 - worst) / falls
 
 
 def on_demand(fleet: Fleet, d: DeploymentState, level: Level, f: Frontier) -> float:
@@ -76,24 +99,31 @@ def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
 
 
 def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:
-    """Thinks about the base again, if it is time to. Whether it has grown."""
+    """Thinks about the base again, if it is time to. Whether it has grown.
+
+    It grows by work that is more than it takes; and is too large, at the earliest, when it no longer saves for sure.
+    """
     demand = d.demand
     if demand is None or d.spec.base is not None:
         return False
     before = demand.base
-    if now >= demand.look_at:
+    if now >= demand.look_at and (demand.busy > before or now >= demand.saves_until):
         _think(fleet, d, demand, now, out)
     if demand.base and not demand.awaited:
         demand.awaited = True  # once nobody comes any more it may be too large, and until then it is rented
-        fleet.timer(max(demand.look_at, demand.rented_at + fleet.goal.commitment), "base", d.spec.id)
+        due = max(demand.look_at, demand.saves_until, demand.rented_at + fleet.goal.commitment)
+        fleet.timer(due, "base", d.spec.id)
     return demand.base > before
 
 
 def _think(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
     horizon = demand.levels[0].horizon if demand.levels else 0.0
     usual = min(horizon / LOOKS, 0.05 * (now - demand.born))
-    demand.look_at = now + min(LONGEST, max(usual, SHORTEST))
-    n = min(wanted(fleet, d, now), d.spec.max_replicas)
+    every = min(LONGEST, max(usual, SHORTEST))
+    demand.look_at = now + every
+    n, safe_for = wanted(fleet, d, now)
+    demand.saves_until = now + min(STEADY * every, safe_for)
+    n = min(n, d.spec.max_replicas)
     if n == demand.base or (n < demand.base and now < demand.rented_at + fleet.goal.commitment):
         return
     because = "on demand would cost less"

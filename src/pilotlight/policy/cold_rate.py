@@ -4,7 +4,8 @@ Every spell of demand tells at what price of a cold request its replica would ha
 cold requests that any price would have brought of late is then a sum over a histogram, and the controller takes the
 lowest price that keeps it inside the band, trimmed by how far the cold rate itself has been off. One price for all
 deployments is what makes a given cold rate cheapest: nowhere is more paid to spare a request than elsewhere. While too
-many windows of requests are above the band it is stretched (windows.py).
+many windows of requests are above the band it is stretched (windows.py). Where the band cannot be held, what is paid
+for it has a limit (`dearest`).
 
 Below the band nothing is made cold on purpose: at a price of zero a replica is still kept for as long as that costs
 less than its next start, and what is rented for long stays.
@@ -73,17 +74,19 @@ def bin_of(usd: float) -> int:
     return min(PRICE_BINS - 2, int(PER_OCTAVE * log2(usd / LOWEST)) + 1)
 
 
-def came(fleet: Fleet, d: Demand, requests: int) -> None:
+def came(fleet: Fleet, d: Demand, requests: int, now: float) -> None:
     """So many more requests of a deployment have come."""
     p = fleet.prices
     p.since += requests
+    if p.past.as_of == inf:
+        p.past.as_of = now
     if fleet.goal.cold_usd is None:
         windows.came(p.windows, fleet.goal, requests)
     d.asked += requests
     if d.asked >= LOOK:
         _guard(fleet, d)
     if p.since >= EVERY:
-        think(fleet)
+        think(fleet, now)
 
 
 def _guard(fleet: Fleet, d: Demand) -> None:
@@ -94,10 +97,10 @@ def _guard(fleet: Fleet, d: Demand) -> None:
     d.asked = d.cold = 0
 
 
-def think(fleet: Fleet) -> None:
+def think(fleet: Fleet, now: float) -> None:
     p, goal = fleet.prices, fleet.goal
     since = p.since
-    _pass(p.past, since)
+    _pass(p.past, since, now)
     p.since = 0
     if goal.cold_usd is not None:
         p.windows = Windows()  # should the price not be said any more
@@ -105,7 +108,8 @@ def think(fleet: Fleet) -> None:
     aim = goal.low + AIM * (goal.high - goal.low)
     share = (p.past.cold + 0.5 * aim * WINDOW) / (p.past.requests + 0.5 * WINDOW)
     p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * is_off(share, goal))))
-    p.usd = lowest(p.past, aim) * p.trim
+    p.most = dearest(fleet)
+    p.usd = min(p.most, lowest(p.past, aim) * p.trim)
 
 
 def usd(fleet: Fleet) -> float:
@@ -121,9 +125,24 @@ def is_off(share: float, goal: Goal) -> float:
     return share / goal.low - 1.0 if share < goal.low else 0.0
 
 
-def _pass(h: Hindsight, requests: int) -> None:
+def dearest(fleet: Fleet) -> float:
+    """USD at which sparing the share of requests that may be cold pays for one replica of each deployment that is up
+    all the time. What is still cold then comes with bursts that nobody foresees, and a higher price would keep
+    replicas for days for the sake of each."""
+    h, goal = fleet.prices.past, fleet.goal
+    up = sum(
+        d.spec.need.gpus or 1 for d in fleet.deployments.values() if d.demand is not None and d.demand.levels
+    )
+    if not (up and h.seconds):
+        return inf
+    return up * goal.dedicated * h.seconds / h.requests / goal.high
+
+
+def _pass(h: Hindsight, requests: int, now: float) -> None:
     keep = max(0.0, 1.0 - requests / MEMORY)
     h.requests = h.requests * keep + requests
+    h.seconds = h.seconds * keep + (now - h.as_of)
+    h.as_of = now
     h.spells = [keep * n for n in h.spells]
     h.cold *= keep
 
@@ -140,6 +159,8 @@ def because(fleet: Fleet) -> str:
     text = f"{100 * h.cold / h.requests:.3g} % of the last {h.requests:.0f} requests were cold, the band is {band}"
     if p.usd <= 0.0:
         text += ": no price is needed for that"
+    elif p.usd >= p.most:
+        text += ": at a higher price than this one replica of each model that is always up would cost less"
     else:
         text += (
             f": the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"

@@ -3,9 +3,9 @@
 It runs with every request, so it does the least that can be done then; what was seen is worked up now and again.
 """
 
-from math import exp, inf
+from math import exp, inf, log2
 
-from pilotlight.fleet.demand import EDGES, Demand, Frontier, Level, empty_gaps
+from pilotlight.fleet.demand import BINS, EDGES, PER_OCTAVE, SHORTEST, Demand, Frontier, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
 from pilotlight.policy import cold_rate, gaps, value
@@ -160,7 +160,9 @@ def _spell(fleet: Fleet, level: Level, first: bool, began: float) -> None:
 
 def _gap(fleet: Fleet, level: Level, first: bool, gap: float) -> None:
     known = level.gaps
-    i = gaps.bin_of(gap)
+    i = int(PER_OCTAVE * log2(gap / SHORTEST)) + 1 if gap > SHORTEST else 0  # gaps.bin_of, without the call
+    if i >= BINS:
+        i = BINS - 1
     known.counts[i] += 1.0
     known.seconds[i] += gap
     known.total = total = known.total + 1.0
@@ -191,16 +193,16 @@ def pass_time(level: Level, now: float) -> None:
 
 def sample(fleet: Fleet, demand: Demand, request: str, now: float) -> None:
     """With this request, which runs from now on, the requests so far are worked up; it is timed if none is."""
-    count(fleet, demand)
+    count(fleet, demand, now)
     if demand.timed is None:
         demand.timed, demand.timed_at = request, now
     if demand.service is not None:
         demand.work_up = EVERY
 
 
-def count(fleet: Fleet, demand: Demand) -> None:
+def count(fleet: Fleet, demand: Demand, now: float) -> None:
     """Its requests so far count in the cold rate."""
-    cold_rate.came(fleet, demand, demand.requests)
+    cold_rate.came(fleet, demand, demand.requests, now)
     demand.requests = 0
 
 

@@ -63,7 +63,7 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
                 if n > demand.above:
                     if n == 1 and demand.levels and not demand.busy and not d.away:
                         traffic.begin(fleet, d, demand, now)
-                        if now >= demand.look_at and base.look(fleet, d, now, out):
+                        if now >= demand.look_at and not demand.base and base.look(fleet, d, now, out):
                             balance(fleet, d, now, out)
                     else:
                         _more_work(fleet, d, demand, now, out)
@@ -126,7 +126,7 @@ def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
     traffic.follow(fleet, d, now)
     if demand.busy > 1 and demand.levels[demand.busy - 1].unmet:
         effects.look_again(fleet, d, now + traffic.lasting(fleet))
-    if now >= demand.look_at and base.look(fleet, d, now, out):
+    if demand.busy > demand.base and now >= demand.look_at and base.look(fleet, d, now, out):
         balance(fleet, d, now, out)
 
 
@@ -135,7 +135,7 @@ def _more_held(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
     a replica: a server whose providers answer everything has no price to learn."""
     demand.requests += 1
     if demand.requests >= traffic.AT_LEAST_EVERY and d.bursting is None:
-        traffic.count(fleet, demand)
+        traffic.count(fleet, demand, now)
     if d.in_flight + len(d.held) > demand.above:
         _more_work(fleet, d, demand, now, out)
 

@@ -2,8 +2,9 @@
 
 The price that holds the band over tens of thousands of requests leaves bursty traffic with some windows far above it
 and others without a cold request. So the price is stretched with each window above the band, and given back a little
-with each inside: but for lost windows it comes to rest where SHARE of them are above, whatever makes them so (the rule
-of adaptive conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021).
+with each inside: but for lost windows it comes to rest where AIM of them are above, whatever makes them so (the rule
+of adaptive conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021). That is
+less than SHARE, for lost windows are above it as well, and those before the stretch has grown.
 
 A window that not even the greatest stretch would have kept inside is lost, and uses up what SHARE allows for the next
 IN_VAIN: until they are over it is out of reach, and nothing is paid for the windows that are within reach.
@@ -20,8 +21,11 @@ WINDOW = 1000
 SHARE = 0.05
 """Of the windows that may be above the band."""
 
+AIM = 0.03
+"""Share that is aimed at of those that are not lost [G]."""
+
 STEP = 1.5
-"""A window above multiplies the stretch by e to the power of nearly this, 4.2 [G]: after three it is at its utmost."""
+"""A window above multiplies the stretch by e to the power of nearly this, 4.3 [G]: after three it is at its utmost."""
 
 UTMOST = 30.0
 """The stretch at most [G]."""
@@ -70,4 +74,4 @@ def _judge(w: Windows, allowed: float) -> None:
         w.in_vain -= 1
     else:
         above = w.dear + w.hopeless > allowed
-        w.stretch = min(UTMOST, max(1.0, w.stretch * exp(STEP * (above - SHARE))))
+        w.stretch = min(UTMOST, max(1.0, w.stretch * exp(STEP * (above - AIM))))

@@ -138,7 +138,7 @@ def run(
         if arrives > end:
             break
         while heap and heap[0][0] < arrives:
-            event = heappop(heap)[2]
+            _, _, event = heappop(heap)
             if type(event) is Finished:  # `step`, without the call, for what comes most often
                 finished(fleet, event, actions)
                 if fleet.order != timed:

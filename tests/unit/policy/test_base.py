@@ -176,4 +176,38 @@ def test_as_many_are_rented_as_save_most_together(levels: list[tuple[float, floa
         level = Level(empty_gaps(), p.now, as_of=p.now)
         level.over, level.busy_seconds = over, busy
         demand.levels.append(level)
-    assert policy.wanted(p.fleet, p.d, p.now) == rented
+    assert policy.wanted(p.fleet, p.d, p.now)[0] == rented
+
+
+@given(
+    st.lists(st.tuples(st.floats(1, 7000), st.floats(0.3, 1)), min_size=1, max_size=4),
+    st.floats(0.01, 0.999),
+)
+def test_a_base_that_saves_for_sure_does_so_though_nobody_comes(
+    seen: list[tuple[float, float]], share: float
+):
+    p = Renting()
+    demand = p.d.demand
+    for over, busy in seen:
+        level = Level(empty_gaps(), p.now, as_of=p.now)
+        level.over, level.busy_seconds = over, over * busy
+        demand.levels.append(level)
+    demand.base = len(seen)
+    n, safe_for = policy.wanted(p.fleet, p.d, p.now)
+    assert (safe_for > 0.0) == (n == len(seen))
+    if safe_for:
+        assert policy.wanted(p.fleet, p.d, p.now + share * safe_for)[0] == n
+
+
+def test_a_base_that_saves_is_looked_at_more_seldom_until_there_is_more_work_than_it_takes():
+    p = Renting(target_requests=2)
+    p.busy(0.9, 6 * 3600)
+    demand = p.d.demand
+    assert demand.base == 1
+    policy.look(p.fleet, p.d, p.now, [])
+    looked = demand.look_at
+    p.busy(0.9, 200)
+    assert demand.look_at == looked < p.now < demand.saves_until, "it was time, and nothing was to be seen"
+    p.ask_all("a", "b"), p.settle(), p.ask("c"), p.settle()
+    assert demand.busy == 2
+    assert demand.look_at > p.now

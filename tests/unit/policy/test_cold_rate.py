@@ -27,7 +27,7 @@ def spend(of: Fleet, requests: int, cold: float, usd: float) -> None:
     for _ in range(requests // cold_rate.EVERY):
         for _ in range(round(cold * cold_rate.EVERY)):
             cold_rate.was_cold(of, usd, usd)
-        cold_rate.came(of, Demand(), cold_rate.EVERY)
+        cold_rate.came(of, Demand(), cold_rate.EVERY, 0.0)
 
 
 def hindsight(requests: float, **spells: float) -> Hindsight:
@@ -122,7 +122,7 @@ def test_inside_the_band_it_comes_to_rest():
                 cold_rate.was_cold(of, usd, usd)
             else:
                 cold_rate.spared(of.prices, usd, 1.0)
-        cold_rate.came(of, Demand(), 200)
+        cold_rate.came(of, Demand(), 200, 0.0)
         seen.append((of.prices.usd, of.prices.past.cold / of.prices.past.requests))
     late = seen[-100:]
     assert all(0.02 <= share <= 0.05 for _, share in late)
@@ -187,6 +187,48 @@ def test_the_price_of_every_deployment_is_stretched_alike():
     assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
 
 
+# -- what is not paid for --------------------------------------------------------------------------------------------
+
+
+def served(models: int, gpus: int = 1) -> Play:
+    """So many models, each of which has had a request."""
+    p = Play(*(model(f"m{i}", ttl_is_auto=True, gpus=gpus) for i in range(models)), gpus=(80, 80, 80, 80))
+    p.fleet.goal = Goal(low=0.02, high=0.05, dedicated=0.001)
+    for i in range(models):
+        p.ask("r" + str(i), deployment=f"m{i}")
+    return p
+
+
+@pytest.mark.parametrize(
+    ("models", "gpus", "every", "usd"), [(1, 1, 1.0, 0.02), (3, 1, 1.0, 0.06), (2, 2, 0.5, 0.04)]
+)
+def test_the_dearest_price_by_hand(models: int, gpus: int, every: float, usd: float):
+    """At USD 0.001 a second and a request every second, one that is always up costs USD 0.001 a request: as much as
+    USD 0.02 for each of the twentieth that may be cold."""
+    p = served(models, gpus)
+    for i in range(101):
+        cold_rate.came(p.fleet, Demand(), 200, i * 200 * every)
+    assert cold_rate.dearest(p.fleet) == pytest.approx(usd, rel=0.02), "the first 200 took no time"
+
+
+def test_what_is_cold_at_any_price_makes_nothing_dearer_than_always_up():
+    """Half of the requests are cold, whatever is paid: without a limit a price of thousands of dollars would follow."""
+    p = served(1)
+    for i in range(500):
+        for _ in range(100):
+            cold_rate.was_cold(p.fleet, 500.0, 0.01)
+        cold_rate.came(p.fleet, Demand(), 200, 200.0 * i)
+    assert p.fleet.prices.usd == p.fleet.prices.most == pytest.approx(0.02, rel=0.02)
+    assert "one replica of each model that is always up" in cold_rate.because(p.fleet)
+
+
+def test_before_anything_was_served_and_any_time_has_passed_there_is_no_limit():
+    assert cold_rate.dearest(fleet()) == inf
+    p = served(1)
+    spend(p.fleet, 1000, 0.1, 1.0)
+    assert cold_rate.dearest(p.fleet) == inf
+
+
 # -- one deployment --------------------------------------------------------------------------------------------------
 
 
@@ -194,18 +236,18 @@ def test_who_has_too_many_counts_for_more_and_then_for_less_again():
     of, bad, good = fleet(per_model_max=0.1), Demand(), Demand()
     for _ in range(50):
         bad.cold = 10
-        cold_rate.came(of, bad, cold_rate.LOOK)
-        cold_rate.came(of, good, cold_rate.LOOK)
+        cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
+        cold_rate.came(of, good, cold_rate.LOOK, 0.0)
         assert 1.0 <= bad.boost <= cold_rate.UTMOST
     assert (bad.boost, good.boost) == (cold_rate.UTMOST, 1.0)
     for _ in range(50):
-        cold_rate.came(of, bad, cold_rate.LOOK)
+        cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
     assert bad.boost == 1.0
 
 
 def test_without_a_limit_nobody_counts_for_more():
     of, bad = fleet(), Demand(cold=20)
-    cold_rate.came(of, bad, cold_rate.LOOK)
+    cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
     assert bad.boost == 1.0
 
 

@@ -38,7 +38,7 @@ def test_traffic_that_has_just_begun_is_not_judged():
 def test_a_window_is_above_with_more_cold_ones_than_the_band_allows(cold: int, above: bool):
     w = grown()
     window(w, cold)
-    assert w.stretch == (pytest.approx(exp(1.5 * 0.95)) if above else 1.0)
+    assert w.stretch == (pytest.approx(exp(1.5 * 0.97)) if above else 1.0)
 
 
 def test_each_window_begins_anew():
@@ -49,15 +49,15 @@ def test_each_window_begins_anew():
     assert (w.requests, w.dear, w.hopeless) == (0, 0, 0)
 
 
-def test_nineteen_windows_inside_take_back_what_one_above_has_given():
+def test_33_windows_inside_take_back_what_one_above_has_given():
     w = grown()
     window(w, 60)
     assert w.stretch > 4.0
-    for _ in range(18):
+    for _ in range(32):
         window(w, 0)
         assert w.stretch > 1.0
     window(w, 0)
-    assert w.stretch == pytest.approx(1.0)
+    assert w.stretch == 1.0
 
 
 def test_it_has_an_upper_bound():
@@ -68,14 +68,14 @@ def test_it_has_an_upper_bound():
 
 
 @pytest.mark.parametrize("spread", [0.3, 0.7, 1.0])
-def test_in_the_long_run_the_share_above_is_what_is_allowed(spread: float):
+def test_in_the_long_run_the_share_above_is_what_is_aimed_at(spread: float):
     """Each window would be inside from some stretch on, that it draws."""
     dice, w, above = Random(1), grown(), 0
     for _ in range(5000):
         is_above = w.stretch < dice.lognormvariate(0.5, spread)
         above += is_above
         window(w, 60 if is_above else 5)
-    assert above / 5000 == pytest.approx(windows.SHARE, abs=0.01)
+    assert above / 5000 == pytest.approx(windows.AIM, abs=0.01)
 
 
 def test_where_no_price_helps_nothing_is_paid():
