@@ -16,6 +16,7 @@ from pathlib import Path
 import configs
 import goals
 import msgspec
+import pieces
 import plots
 import rivals
 import speed
@@ -104,6 +105,15 @@ class Bench:
             yield msgspec.structs.replace(found[seconds], policy=name)
 
 
+def in_pieces(trace: Trace, starts: list[float]) -> list[tuple[str, list[Row]]]:
+    """The default policies on each piece with a span, with each start time."""
+    return [
+        (piece.name, [of(goals.DEFAULT, Bench(piece, start).run(default_config())) for start in starts])
+        for piece in pieces.of(trace)
+        if piece.span > 0.0
+    ]
+
+
 def yardstick(trace: Trace, start: float) -> Oracle:
     config = default_config()
     given, slots = config.simulation, config.default_model.slots
@@ -137,6 +147,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("traces", nargs="+", metavar="TRACE")
     parser.add_argument("--start-times", type=numbers, default=[5.0, 40.0], help="seconds (default 5,40)")
     parser.add_argument("--variants", action="store_true", help="also the defaults with one thing changed")
+    parser.add_argument(
+        "--pieces", action="store_true", help="also the defaults on halves, and on every other model"
+    )
     parser.add_argument("--page", type=Path, help="write plots and all columns to this HTML file")
     parser.add_argument("--into", type=Path, help="put the summary between the marks of this Markdown file")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -166,7 +179,8 @@ def main() -> None:
         if len(trace) >= speed.ENOUGH
         for start in given.start_times
     ]
-    text = tables.summary(cells, verdicts, fast, given.where)
+    parts = [in_pieces(trace, given.start_times) for trace in traces] if given.pieces else []
+    text = tables.summary(cells, verdicts, fast, given.where, [row for rows in parts for row in rows])
     print(text)
     if given.json:
         given.json.write_bytes(msgspec.json.encode({"cells": cells, "verdicts": verdicts, "speed": fast}))

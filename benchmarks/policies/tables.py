@@ -6,6 +6,9 @@ from goals import ALWAYS, BEST, DEFAULT, POOL, TEN, Verdict, counted
 from rows import Cell, Row
 from speed import Speed, interpreter
 
+Piece = tuple[str, Sequence[Row]]
+"""Its name, and what came of it with each start time."""
+
 HEAD = (
     "policy", "cold %", "worst model %", "p50 s", "p99 s", "cost / oracle", "GPU h / oracle", "windows above %",
     "in band %", "requests/s", "run by",
@@ -99,20 +102,47 @@ def speeds(found: Sequence[Speed]) -> str:
     return f"{table(head, rows)}\n" if rows else ""
 
 
-def summary(cells: Sequence[Cell], found: Sequence[Verdict], fast: Sequence[Speed], where: str) -> str:
-    """`where`: the machine and the date."""
+def pieces(starts: Sequence[float], found: Sequence[Piece]) -> str:
+    """One line for each, three columns for each start time."""
+    if not found:
+        return ""
+    head = [
+        "piece",
+        *(f"{what}, {s:g} s" for s in starts for what in ("cold %", "cost / oracle", "windows above %")),
+    ]
+    rows = [[name, *(cell for row in of for cell in _one_piece(row))] for name, of in found]
+    return f"{PIECES}:\n\n{table(head, rows)}\n"
+
+
+def _one_piece(row: Row) -> list[str]:
+    above = "-" if row.above is None else f"{percent(row.above)} of {row.windows}"
+    return [percent(row.cold), f"{row.over_oracle:.2f}", above]
+
+
+def summary(
+    cells: Sequence[Cell],
+    found: Sequence[Verdict],
+    fast: Sequence[Speed],
+    where: str,
+    parts: Sequence[Piece] = (),
+) -> str:
+    """`where`: the machine and the date. `parts`: the default policies on pieces of the traces."""
     changed = varied(cells)
-    parts = [
+    starts = list(dict.fromkeys(cell.start for cell in cells))
+    text = [
         f"**Machine and date:** {where}.\n" if where else "",
         f"Against the goals: {verdicts(found)}",
         f"Every cell is cold % / cost over the oracle's dollars:\n\n{short(cells)}",
         f"{VARIED}\n\n{changed}" if changed else "",
+        pieces(starts, parts),
         f"{LOOP} ({interpreter()}):\n\n{speeds(fast)}" if fast else "",
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(part for part in text if part)
 
 
 LOOP = "The loop, in CPU time, the fastest of three rounds in turns"
+
+PIECES = "The default policies on pieces of the traces, each by itself"
 
 VARIED = (
     "The defaults with one thing changed: cold % (that of the worst model) / cost over the oracle's dollars:"
