@@ -112,9 +112,9 @@ class Demand:
     look_at: float = 0.0
     """When the base is to be thought about again."""
     saves_until: float = 0.0
-    """Until when it cannot come to be too large."""
-    awaited: bool = False
-    """There is a timer for it."""
+    """Until when it cannot come to be too large, at the price of a cold request that it was thought about with."""
+    awaited: float = inf
+    """When a Tick will look at it; one that comes at another moment does not."""
     born: float = 0.0
     requests: int = 0
     """Since they were last worked up."""
@@ -136,8 +136,10 @@ class Hindsight:
     requests: float = 0.0
     cold: float = 0.0
     """Requests that were cold in truth."""
+    steady: float = 0.0
+    """The same, but for those that are counted in a lump, long after they came."""
     seconds: float = 0.0
-    """In which they came, up to `as_of`; infinite while none has."""
+    """In which those came, up to `as_of`; infinite while none has."""
     as_of: float = inf
 
 
@@ -167,7 +169,9 @@ class Prices:
     young: Gaps
     """First gaps of all deployments: what a new one is taken to be like."""
     most: float = inf
-    """What one counts for at most, but for a stretch; see policy/cold_rate.py."""
+    """What one counts for at most, before any stretch; see policy/cold_rate.py."""
+    up: float = 0.0
+    """USD a second of one replica, always up, of each deployment that was asked for."""
     trim: float = 1.0
     """What the price is multiplied by, because too many or too few requests have been cold."""
     since: int = 0

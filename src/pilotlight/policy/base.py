@@ -89,6 +89,10 @@ def declared(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) ->
     if d.demand is not None:
         traffic.bounds(d, d.demand, d.demand.busy)  # a replica may take more or fewer requests than before
         traffic.follow(fleet, d, now)  # and requests may be there that nobody has followed
+        if d.spec.base is None:
+            d.demand.look_at = d.demand.saves_until = now  # prices may have changed
+            d.demand.awaited = inf
+            _look_again(fleet, d, d.demand)
 
 
 def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
@@ -107,13 +111,33 @@ def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> boo
     if demand is None or d.spec.base is not None:
         return False
     before = demand.base
-    if now >= demand.look_at and (demand.busy > before or now >= demand.saves_until):
+    if now >= demand.look_at and (demand.busy > before or (before and now >= demand.saves_until)):
         _think(fleet, d, demand, now, out)
-    if demand.base and not demand.awaited:
-        demand.awaited = True  # once nobody comes any more it may be too large, and until then it is rented
-        due = max(demand.look_at, demand.saves_until, demand.rented_at + fleet.goal.commitment)
-        fleet.timer(due, "base", d.spec.id)
+    _look_again(fleet, d, demand)
     return demand.base > before
+
+
+def ticked(fleet: Fleet, d: DeploymentState, when: float, now: float, out: list[Action]) -> bool:
+    """A Tick that was asked for has come. Whether it has grown."""
+    if d.demand is None or when != d.demand.awaited:
+        return False
+    d.demand.awaited = inf
+    return look(fleet, d, now, out)
+
+
+def _look_again(fleet: Fleet, d: DeploymentState, demand: Demand) -> None:
+    """It may be too small where work for more than it takes has lasted, though none is added; and too large when
+    nobody comes any more, and until then it is rented."""
+    due = demand.look_at
+    if demand.busy > demand.base:
+        due = max(due, demand.levels[demand.base].busy_since + TRUSTED)
+    elif not demand.base:
+        return
+    else:
+        due = max(due, demand.saves_until, demand.rented_at + fleet.goal.commitment)
+    if due < demand.awaited:
+        demand.awaited = due
+        fleet.timer(due, "base", d.spec.id)
 
 
 def _think(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: list[Action]) -> None:
@@ -128,7 +152,7 @@ def _think(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out: li
         return
     because = "on demand would cost less"
     if n > demand.base:
-        demand.rented_at = now
+        demand.rented_at = demand.saves_until = now
         because = "on demand would cost more"
     demand.base = n
     d.settle_floor()

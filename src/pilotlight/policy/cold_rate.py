@@ -4,8 +4,8 @@ Every spell of demand tells at what price of a cold request its replica would ha
 cold requests that any price would have brought of late is then a sum over a histogram, and the controller takes the
 lowest price that keeps it inside the band, trimmed by how far the cold rate itself has been off. One price for all
 deployments is what makes a given cold rate cheapest: nowhere is more paid to spare a request than elsewhere. While too
-many windows of requests are above the band it is stretched (windows.py). Where the band cannot be held, what is paid
-for it has a limit (`dearest`).
+many windows of requests are above the band it is stretched (windows.py). Where bursts are cold at any price, it has a
+limit (`dearest`).
 
 Below the band nothing is made cold on purpose: at a price of zero a replica is still kept for as long as that costs
 less than its next start, and what is rented for long stays.
@@ -15,7 +15,7 @@ from math import exp, inf, log2
 
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices, Windows
 from pilotlight.fleet.deployment import Goal
-from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import windows
 
 PER_OCTAVE = 3
@@ -129,18 +129,32 @@ def dearest(fleet: Fleet) -> float:
     """USD at which sparing the share of requests that may be cold pays for one replica of each deployment that is up
     all the time. What is still cold then comes with bursts that nobody foresees, and a higher price would keep
     replicas for days for the sake of each."""
-    h, goal = fleet.prices.past, fleet.goal
-    up = sum(
-        d.spec.need.gpus or 1 for d in fleet.deployments.values() if d.demand is not None and d.demand.levels
-    )
-    if not (up and h.seconds):
+    p = fleet.prices
+    if not (p.up and p.past.seconds):
         return inf
-    return up * goal.dedicated * h.seconds / h.requests / goal.high
+    return p.up * p.past.seconds / p.past.steady / fleet.goal.high
+
+
+def always_up(fleet: Fleet, d: DeploymentState) -> float:
+    """USD a second of one replica: rented, where its base may be."""
+    usd = fleet.goal.on_demand if d.spec.base is not None else fleet.goal.dedicated
+    return usd * (d.spec.need.gpus or 1)
+
+
+def declared(fleet: Fleet) -> None:
+    """After every declaration."""
+    asked = (
+        d for d in fleet.deployments.values() if d.demand is not None and d.demand.levels and not d.removed
+    )
+    fleet.prices.up = sum(always_up(fleet, d) for d in asked)
 
 
 def _pass(h: Hindsight, requests: int, now: float) -> None:
     keep = max(0.0, 1.0 - requests / MEMORY)
     h.requests = h.requests * keep + requests
+    steady = min(requests, 2 * EVERY)
+    keep = 1.0 - steady / MEMORY
+    h.steady = h.steady * keep + steady
     h.seconds = h.seconds * keep + (now - h.as_of)
     h.as_of = now
     h.spells = [keep * n for n in h.spells]
@@ -160,7 +174,7 @@ def because(fleet: Fleet) -> str:
     if p.usd <= 0.0:
         text += ": no price is needed for that"
     elif p.usd >= p.most:
-        text += ": at a higher price than this one replica of each model that is always up would cost less"
+        text += ": the price is limited to what would pay for one replica of each model that is always up"
     else:
         text += (
             f": the lowest price that would have kept them inside it, times {p.trim:.3g} for being off so far"

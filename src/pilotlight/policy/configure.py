@@ -6,7 +6,7 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
-from pilotlight.policy import base, burst, effects, providers, rest, scaling, warming
+from pilotlight.policy import base, burst, cold_rate, effects, providers, rest, scaling, warming
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.policy.replicas import failed
@@ -39,6 +39,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
         burst.declared(d)
         base.declared(fleet, d, e.at, out)
         scaling.declared(fleet, d, e.at)
+    cold_rate.declared(fleet)
     for spec in e.deployments:
         d = fleet.deployments[spec.id]
         for r in d.every:
@@ -120,10 +121,8 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
             providers.tick(fleet, kind, key, when, e.at, out)
         elif kind == "base":
             d = fleet.deployments.get(key)
-            if d is not None and d.demand is not None:
-                d.demand.awaited = False
-                if base.look(fleet, d, e.at, out):
-                    balance(fleet, d, e.at, out)
+            if d is not None and base.ticked(fleet, d, when, e.at, out):
+                balance(fleet, d, e.at, out)
         else:
             d = fleet.deployments.get(key)
             if d is not None and _is_asked(d, when):

@@ -82,6 +82,8 @@ def _rise(fleet: Fleet, d: DeploymentState, demand: Demand, now: float) -> None:
     k = demand.busy
     if k == len(demand.levels):
         demand.levels.append(Level(empty_gaps(), inf, as_of=now))
+        if not k:
+            fleet.prices.up += cold_rate.always_up(fleet, d)
     level = demand.levels[k]
     level.busy, level.busy_since, level.waited = True, now, 0
     if k:

@@ -1,5 +1,7 @@
 """What the kernel does when a request comes, ends, or could not reach its replica."""
 
+from math import inf
+
 from msgspec.structs import replace
 
 from pilotlight.fleet.actions import Action, Assign, Hold, Probe, Refuse
@@ -63,7 +65,11 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
                 if n > demand.above:
                     if n == 1 and demand.levels and not demand.busy and not d.away:
                         traffic.begin(fleet, d, demand, now)
-                        if now >= demand.look_at and not demand.base and base.look(fleet, d, now, out):
+                        if (
+                            not demand.base
+                            and (now >= demand.look_at or demand.awaited == inf)
+                            and base.look(fleet, d, now, out)
+                        ):
                             balance(fleet, d, now, out)
                     else:
                         _more_work(fleet, d, demand, now, out)
@@ -126,7 +132,8 @@ def _more_work(fleet: Fleet, d: DeploymentState, demand: Demand, now: float, out
     traffic.follow(fleet, d, now)
     if demand.busy > 1 and demand.levels[demand.busy - 1].unmet:
         effects.look_again(fleet, d, now + traffic.lasting(fleet))
-    if demand.busy > demand.base and now >= demand.look_at and base.look(fleet, d, now, out):
+    more = demand.busy > demand.base
+    if more and (now >= demand.look_at or demand.awaited > demand.look_at) and base.look(fleet, d, now, out):
         balance(fleet, d, now, out)
 
 

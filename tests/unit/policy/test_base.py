@@ -1,5 +1,6 @@
 """`base = "auto"`: what would cost more on demand is rented."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,17 +181,22 @@ def test_as_many_are_rented_as_save_most_together(levels: list[tuple[float, floa
 
 
 @given(
-    st.lists(st.tuples(st.floats(1, 7000), st.floats(0.3, 1)), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(st.floats(1, 1e5), st.floats(0.3, 1), st.sampled_from([600.0, 7200.0, 1e5])),
+        min_size=1,
+        max_size=4,
+    ),
     st.floats(0.01, 0.999),
 )
 def test_a_base_that_saves_for_sure_does_so_though_nobody_comes(
-    seen: list[tuple[float, float]], share: float
+    seen: list[tuple[float, float, float]], share: float
 ):
     p = Renting()
     demand = p.d.demand
-    for over, busy in seen:
+    for over, busy, horizon in seen:
         level = Level(empty_gaps(), p.now, as_of=p.now)
-        level.over, level.busy_seconds = over, over * busy
+        level.over, level.busy_seconds = min(over, horizon), min(over, horizon) * busy
+        level.horizon = horizon
         demand.levels.append(level)
     demand.base = len(seen)
     n, safe_for = policy.wanted(p.fleet, p.d, p.now)
@@ -211,3 +217,67 @@ def test_a_base_that_saves_is_looked_at_more_seldom_until_there_is_more_work_tha
     p.ask_all("a", "b"), p.settle(), p.ask("c"), p.settle()
     assert demand.busy == 2
     assert demand.look_at > p.now
+
+
+def nights(p: Renting, days: int) -> None:
+    """Hardly anybody comes."""
+    for i in range(days * 6):
+        p.ask(f"night {i}"), p.settle(), p.wait(1), p.done(f"night {i}"), p.settle()
+        p.wait(4 * 3600 - 1), p.settle()
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_base_that_was_declared_for_a_while_is_given_back_all_the_same(asked: bool):
+    p = Renting()
+    p.busy(0.6, 4 * 3600)
+    assert p.base == 1
+    p.configure(msgspec.structs.replace(p.learns, base=0)), p.settle()
+    p.wait(6 * 3600), p.settle()
+    p.configure(p.learns), p.settle()
+    nights(p, 4) if asked else p.wait(86400)
+    assert p.base == 0 and p.d.floor == 0
+
+
+def test_a_shorter_commitment_counts_at_once():
+    p = Renting()
+    p.goal = Goal(cold_usd=0.0, commitment=30 * 86400.0)
+    p.configure(p.learns)
+    p.busy(0.6, 4 * 3600)
+    nights(p, 2)
+    assert p.base == 1
+    p.goal = Goal(cold_usd=0.0, commitment=COMMITMENT)
+    p.configure(p.learns)
+    nights(p, 1)
+    assert p.base == 0
+
+
+def test_reloads_leave_no_looks_behind():
+    p = Renting()
+    p.busy(0.6, 4 * 3600)
+    for _ in range(20):
+        p.configure(p.learns)
+    p.wait(2 * 3600), p.settle()
+    assert sum(kind == "base" for _, _, kind, _ in p.fleet.timers) <= 2
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_steady_work_that_nobody_adds_to_is_rented_as_well(before: int):
+    """Nothing rises or falls: only the clock tells that it lasts."""
+    p = Renting(target_requests=8)
+    p.ask("first"), p.settle(), p.ask("timed"), p.wait(1), p.done("first"), p.done("timed")
+    p.ask_all(*(f"r{i}" for i in range(before * 8 + 4))), p.settle()
+    p.wait(1800), p.settle()
+    assert p.base == before + 1
+    assert p.rented[-1][0] <= 102.0 + 600.0 + 100.0
+
+
+def test_a_base_that_has_just_grown_is_not_taken_to_save_for_long():
+    p = Renting()
+    p.busy(0.9, 6 * 3600)
+    demand = p.d.demand
+    assert demand.base == 1 and demand.saves_until > p.now
+    level = Level(empty_gaps(), p.now, as_of=p.now, over=600.0, busy_seconds=600.0)
+    demand.levels[1:] = [level]
+    demand.busy, demand.look_at = 2, p.now
+    assert policy.look(p.fleet, p.d, p.now, []) and demand.base == 2
+    assert demand.saves_until == p.now

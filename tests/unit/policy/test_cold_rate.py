@@ -190,25 +190,45 @@ def test_the_price_of_every_deployment_is_stretched_alike():
 # -- what is not paid for --------------------------------------------------------------------------------------------
 
 
-def served(models: int, gpus: int = 1) -> Play:
+def served(models: int, gpus: int = 1, base: int | None = None, now: float = 0.0) -> Play:
     """So many models, each of which has had a request."""
-    p = Play(*(model(f"m{i}", ttl_is_auto=True, gpus=gpus) for i in range(models)), gpus=(80, 80, 80, 80))
-    p.fleet.goal = Goal(low=0.02, high=0.05, dedicated=0.001)
+    p = Play()
+    p.now, p.goal = now, Goal(low=0.02, high=0.05, dedicated=0.001, on_demand=0.0025)
+    all_of = [model(f"m{i}", ttl_is_auto=True, gpus=gpus, base=base) for i in range(models)]
+    p.configure(*all_of, memory=64, gpus=(80, 80, 80, 80))
     for i in range(models):
-        p.ask("r" + str(i), deployment=f"m{i}")
+        p.ask(f"r{i}", deployment=f"m{i}")
     return p
 
 
+@pytest.mark.parametrize("now", [0.0, 5e9])
 @pytest.mark.parametrize(
-    ("models", "gpus", "every", "usd"), [(1, 1, 1.0, 0.02), (3, 1, 1.0, 0.06), (2, 2, 0.5, 0.04)]
+    ("models", "gpus", "base", "every", "usd"),
+    [(1, 1, None, 1.0, 0.02), (3, 1, None, 1.0, 0.06), (2, 2, None, 0.5, 0.04), (1, 1, 0, 1.0, 0.05)],
 )
-def test_the_dearest_price_by_hand(models: int, gpus: int, every: float, usd: float):
+def test_the_dearest_price_by_hand(
+    models: int, gpus: int, base: int | None, every: float, usd: float, now: float
+):
     """At USD 0.001 a second and a request every second, one that is always up costs USD 0.001 a request: as much as
-    USD 0.02 for each of the twentieth that may be cold."""
-    p = served(models, gpus)
+    USD 0.02 for each of the twentieth that may be cold. What has no base to learn is not rented."""
+    p = served(models, gpus, base, now)
     for i in range(101):
-        cold_rate.came(p.fleet, Demand(), 200, i * 200 * every)
+        cold_rate.came(p.fleet, Demand(), 200, now + i * 200 * every)
     assert cold_rate.dearest(p.fleet) == pytest.approx(usd, rel=0.02), "the first 200 took no time"
+
+
+def test_what_is_removed_is_not_up_and_what_comes_back_is_once():
+    p = served(2)
+    assert p.fleet.prices.up == pytest.approx(0.002)
+    p.configure(model("m1", ttl_is_auto=True, gpus=2, base=None))
+    assert p.fleet.prices.up == pytest.approx(0.002), "one of two devices"
+    p.configure()
+    assert p.fleet.prices.up == 0.0
+    p.configure(model("m2", ttl_is_auto=True, base=None))
+    assert p.fleet.prices.up == 0.0, "nobody has asked for it yet"
+    p.ask("again", deployment="m2")
+    p.leave("again"), p.wait(10), p.ask("and again", deployment="m2")
+    assert p.fleet.prices.up == pytest.approx(0.001)
 
 
 def test_what_is_cold_at_any_price_makes_nothing_dearer_than_always_up():
@@ -220,6 +240,16 @@ def test_what_is_cold_at_any_price_makes_nothing_dearer_than_always_up():
         cold_rate.came(p.fleet, Demand(), 200, 200.0 * i)
     assert p.fleet.prices.usd == p.fleet.prices.most == pytest.approx(0.02, rel=0.02)
     assert "one replica of each model that is always up" in cold_rate.because(p.fleet)
+
+
+def test_requests_that_are_counted_in_a_lump_do_not_lower_it():
+    """Those that providers have answered: they came long before."""
+    p = served(1)
+    for i in range(101):
+        cold_rate.came(p.fleet, Demand(), 200, i * 200.0)
+    before = cold_rate.dearest(p.fleet)
+    cold_rate.came(p.fleet, Demand(), 60_000, 20_001.0)
+    assert cold_rate.dearest(p.fleet) == pytest.approx(before, rel=0.05)
 
 
 def test_before_anything_was_served_and_any_time_has_passed_there_is_no_limit():
