@@ -74,8 +74,7 @@ class Leases:
 
     async def take(self, request: str, provider: str, dearest: float) -> None:
         """Returns once the request may go out. A disk that cannot be written keeps none from it."""
-        spare = self._spare(provider)
-        if spare is None or (request, provider) in self._out:
+        if self._spare(provider) is None or (request, provider) in self._out:
             return
         key = provider, int(self._clock.wall() // HOUR)
         lease = self._all.setdefault(key, Lease())
@@ -84,15 +83,19 @@ class Leases:
         self._out[request, provider] = lease, dearest
         while lease.needed > lease.leased:
             if lease.growing is None or lease.growing.done():
-                lease.growing = asyncio.get_running_loop().create_task(self._grow(key, lease, spare))
+                lease.growing = asyncio.get_running_loop().create_task(self._grow(key, lease))
             if self._failing:
                 return  # it is tried on, and nobody waits for it
             await asyncio.shield(lease.growing)  # others wait for it, too
 
-    async def _grow(self, key: Key, lease: Lease, spare: float) -> None:
+    async def _grow(self, key: Key, lease: Lease) -> None:
         async with self._lock:
-            value = lease.needed + spare
+            value = self._wanted(key, lease)
             lease.leased, self._failing = value, not await self._put(key, value)
+
+    def _wanted(self, key: Key, lease: Lease) -> float:
+        """With what is spare now: others have asked since this one did, and the budget has less left."""
+        return lease.needed + (self._spare(key[0]) or 0.0)
 
     async def _put(self, key: Key, value: float) -> bool:
         try:
@@ -119,12 +122,14 @@ class Leases:
             lease.billed, lease.settled = lease.billed + lease.settled, 0.0
 
     def due(self) -> dict[Key, float]:
-        """What is to stand on the disk beside that bill: leases that are far larger than what they are still for."""
+        """What is to stand on the disk beside that bill: leases that are larger than what they are still for. What the
+        bill has is not counted twice, should this server be killed."""
         found: dict[Key, float] = {}
         for key, lease in self._all.items():
             lease.writing, lease.billed = lease.billed, 0.0
-            if lease.leased > 2.0 * lease.needed:
-                found[key] = lease.leased = lease.needed
+            value = self._wanted(key, lease) if lease.flights else lease.needed
+            if lease.leased > value:
+                found[key] = lease.leased = value
         return found
 
     def written(self, well: bool) -> None:

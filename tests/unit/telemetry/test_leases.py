@@ -106,6 +106,34 @@ async def test_a_lease_covers_what_is_charged_until_the_bill_has_it(disk: Disk):
     assert not disk.leases and leases.quiet
 
 
+class Purse:
+    """A budget of 10, of which all that is taken is set aside before."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.left = 10.0
+        self.leases = Leases(VirtualClock(HOUR), disk.write, lambda provider: self.left, asyncio.Lock())
+
+    async def take(self, request: str, usd: float) -> None:
+        self.left -= usd
+        await self.leases.take(request, "far", usd)
+
+
+async def test_what_is_spare_is_what_the_budget_has_left_when_it_is_written(disk: Disk):
+    purse = Purse(disk)
+    await asyncio.gather(*(purse.take(f"r{i}", 2.0) for i in range(5)))
+    assert disk.leases == {("far", 1): 10.0}
+
+
+async def test_a_bill_and_the_leases_beside_it_are_no_more_than_the_budget(disk: Disk):
+    purse = Purse(disk)
+    await purse.take("r1", 4.0)
+    purse.leases.settle("r1", "far", 4.0)
+    await purse.take("r2", 6.0)
+    assert disk.leases == {("far", 1): 10.0}
+    disk.flush(purse.leases)
+    assert disk.leases == {("far", 1): 6.0}, "4 are in the bill"
+
+
 async def test_what_comes_while_the_bill_is_written_is_covered(disk: Disk):
     leases = made(disk, spare=0.0)
     await leases.take("r1", "far", 5.0)
