@@ -71,7 +71,7 @@ class Explained(msgspec.Struct, frozen=True):
     cold_request: ColdRequest
     """What a request that waits too long counts for."""
     providers: list[providers.Known]
-    """To which its requests may go, in the order in which they are tried."""
+    """To which its requests may go, in the order in which they are tried where they promise the same."""
 
 
 def explain(fleet: Fleet, d: DeploymentState, now: float) -> Explained:

@@ -99,7 +99,8 @@ class Burst(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a model's requests may go that exceed its replicas."""
 
     provider: Annotated[
-        Name | tuple[Name, ...], _doc("A provider, or several in the order in which they are tried.")
+        Name | tuple[Name, ...],
+        _doc("A provider, or several: the earliest promise is asked first; of equals the one named first."),
     ]
     when: Annotated[
         Literal["overflow", "cold"],
