@@ -45,6 +45,13 @@ def states_in_metrics(server: Server) -> float:
     return sum(map(float, found))
 
 
+def logged_requests(tmp_path: Path, n: int) -> list[Any] | None:
+    """None while there are fewer lines; they are written a moment later."""
+    log = tmp_path / "state" / "requests.jsonl"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines] if len(lines) == n else None
+
+
 def test_the_ledger_of_a_served_model_sums_to_the_seconds_that_its_replicas_ran(tmp_path: Path):
     with Server(tmp_path, models={"demo": DEMO}) as server:
         began = time.monotonic()
@@ -63,6 +70,10 @@ def test_the_ledger_of_a_served_model_sums_to_the_seconds_that_its_replicas_ran(
         answer = cost(server, "model")
         assert answer["usd"] == pytest.approx(total * 2.5 * 2500 / (730 * 3600), rel=0.001)
         assert answer["waiting"]["requests"] == 9
+        logged = sum(
+            line["cost_usd"] for line in until(lambda: logged_requests(tmp_path, 9), "all are logged")
+        )
+        assert logged == pytest.approx(rungs["serving"]["usd"], rel=0.01), "each has its share"
         metrics = server.ask("/metrics").text
         found = re.findall(r'^pilotlight_rung_seconds_total\{model="demo",.*\} (\S+)$', metrics, re.MULTILINE)
         assert sum(map(float, found)) == pytest.approx(total, rel=0.001)

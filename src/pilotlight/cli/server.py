@@ -158,6 +158,7 @@ class Server:
             progress=self.forecast.words,
             told=[*self._recording.told(), self._billing.bill.told],
             began=self._billing.bill.began,
+            share=self._billing.bill.share,
             patience=self._patience,
             remotes=self._remotes,
             has_room=lambda name: routing.has_room(self.controller.fleet, name),

@@ -36,6 +36,8 @@ def render(trace: dict[str, Any]) -> str:
         lines[0] += f"  by {trace['provider']}"
     if trace.get("cost_usd"):
         lines[0] += f", {usd(trace['cost_usd'])}"
+        if not trace.get("provider"):
+            lines[0] += " at the server's prices"
     for s in spans:
         left = round(s["start_s"] / end * WIDTH)
         width = max(1, round(s["seconds"] / end * WIDTH))

@@ -54,6 +54,8 @@ class Ledger:
         self._capacities: dict[str, Capacity] = {}
         self._where: dict[str, Up] = {}
         """By request."""
+        self._earlier: dict[str, float] = {}
+        """USD of requests that are not over, in replicas that have them no more."""
         self._rows: Rows = {}
 
     # -- what happens ------------------------------------------------------------------------------------------------
@@ -85,22 +87,38 @@ class Ledger:
 
     def began(self, request: str, replica: str, at: float, key: str = "", request_class: str = "") -> None:
         """A replica has the request; one that had it before has not any more."""
-        if request in self._where:
-            self.ended(request, at)
+        earlier = self._left(request, at)
         up = self._up.get(replica)
         if up is None:
+            if earlier:
+                self._earlier[request] = earlier
             return
         self._advance(up, at)
-        up.requests[request] = Part((key, request_class), up)
+        up.requests[request] = Part((key, request_class), up, earlier)
         self._where[request] = up
 
     def ended(self, request: str, at: float) -> None:
         """Nothing for one that no replica has."""
+        self._left(request, at)
+
+    def share(self, request: str, at: float) -> float:
+        """USD of a request that is not over: its share of the replicas that have had it, up to now."""
+        up = self._where.get(request)
+        if up is None:
+            return self._earlier.get(request, 0.0)
+        self._advance(up, at)
+        part = up.requests[request]
+        return part.usd + up.share_usd - part.share_usd
+
+    def _left(self, request: str, at: float) -> float:
+        """No replica has it any more. USD of its shares."""
         up = self._where.pop(request, None)
         if up is None:
-            return
+            return self._earlier.pop(request, 0.0)
         self._advance(up, at)
-        settle_part(up, up.requests.pop(request))
+        part = up.requests.pop(request)
+        settle_part(up, part)
+        return part.usd
 
     def charged(
         self,
@@ -156,7 +174,8 @@ class Ledger:
     def _gone(self, replica: str, up: Up) -> None:
         for request, part in up.requests.items():
             settle_part(up, part)
-            self._where.pop(request, None)
+            if self._where.pop(request, None) is not None and part.usd:
+                self._earlier[request] = part.usd
         self._write(up)
         up.capacity.used -= up.devices
         up.capacity.changed(self._price)

@@ -92,13 +92,15 @@ class Up:
 class Part:
     """A request in a replica, and where the replica's shares stood when it came, or was accounted for."""
 
-    __slots__ = ("share", "share_usd", "who")
+    __slots__ = ("share", "share_usd", "usd", "who")
 
-    def __init__(self, who: tuple[str, str], up: Up) -> None:
+    def __init__(self, who: tuple[str, str], up: Up, usd: float) -> None:
         self.who = who
         """Key and class."""
         self.share = up.share
         self.share_usd = up.share_usd
+        self.usd = usd
+        """What it was accounted for, in replicas before this one too."""
 
 
 def settle_part(up: Up, part: Part) -> None:
@@ -108,6 +110,8 @@ def settle_part(up: Up, part: Part) -> None:
         amount = up.served.get(part.who)
         if amount is None:
             amount = up.served[part.who] = Amount()
+        usd = up.share_usd - part.share_usd
         amount.seconds += seconds
-        amount.usd += up.share_usd - part.share_usd
+        amount.usd += usd
+        part.usd += usd
         part.share, part.share_usd = up.share, up.share_usd

@@ -6,7 +6,6 @@ from pilotlight.fleet.classes import BATCH
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway import usage
 from pilotlight.gateway.desk import Ticket
-from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.kitchen import Kitchen
 from pilotlight.gateway.terms import Terms
 from pilotlight.http.headers import printable
@@ -76,19 +75,35 @@ class Course:
         """What an answer says of how it came about."""
         start = self._start()
         headers = {"x-pilotlight-request-id": self.id, "x-pilotlight-start": start}
-        if self.ticket.errand is not None:
-            self._of_errands(headers, self.ticket.errand)
+        by = self._served_by()
+        if by is not None:
+            headers["x-pilotlight-served-by"] = by
         if self.served_model is not None:
             headers["x-pilotlight-served-model"] = self.served_model
         if start in ("cold", "woken") and self.sent_at is not None:
             headers["Server-Timing"] = server_timing(self.record())
         return headers
 
-    def _of_errands(self, headers: dict[str, str], errand: Errand) -> None:
-        if self.provider is not None and errand.answered:
-            headers["x-pilotlight-served-by"] = self.provider
-        if errand.settled:
-            headers["x-pilotlight-cost-usd"] = money(self.ticket.usd)
+    def headers_of_whole(self) -> dict[str, str]:
+        """The same, and what it cost, of an answer that is over as they are sent."""
+        headers, errand = self.own_headers(), self.ticket.errand
+        usd = self.cost()
+        if usd is not None and (errand is None or errand.settled):
+            headers["x-pilotlight-cost-usd"] = money(usd)
+        return headers
+
+    def _served_by(self) -> str | None:
+        """The provider or the replica that its answer is of, once there is one."""
+        if self.provider is not None:
+            errand = self.ticket.errand
+            return self.provider if errand is not None and errand.answered else None
+        return None if self.first_byte_at is None else self.replica
+
+    def cost(self) -> float | None:
+        """USD so far: what providers charge, and its share of the time of replicas. None where nobody had it."""
+        if self.ticket.errand is None and self.replica is None:
+            return None
+        return self.ticket.usd + self.kitchen.share(self.id)
 
     def _start(self) -> str:
         """What can be said before it is over, in the words of RequestRecord.start."""
@@ -142,7 +157,7 @@ class Course:
             start_record=report,
             in_vain=t.replica is None and self._in_vain(),
             provider=self.provider,
-            cost_usd=None if t.errand is None else t.usd,
+            cost_usd=self.cost(),
         )
 
 

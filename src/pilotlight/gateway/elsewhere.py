@@ -163,7 +163,7 @@ class Elsewhere(Relay):
         """A comment, which every client skips: the headers left before it was known."""
         assert self.call is not None
         self.call.settle()
-        said = f"x-pilotlight-served-by={self.provider} x-pilotlight-cost-usd={money(self.ticket.usd)}"
+        said = f"x-pilotlight-served-by={self.provider} x-pilotlight-cost-usd={money(self.cost() or 0.0)}"
         end = events.rfind(b"\n" + sse.DONE) + 1
         return events[:end] + sse.comment(said) + events[end:]
 

@@ -45,7 +45,7 @@ class Relay(Reply):
         outcome = "ok" if status < 400 else "engine_error"
         response = self.response
         if response is None:
-            await self._send(status, headers, self.own_headers(), payload, outcome)
+            await self._send(status, headers, self.headers_of_whole(), payload, outcome)
             return sent(self.request)
         self.outcome = outcome
         if status >= 400:

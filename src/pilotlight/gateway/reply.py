@@ -79,7 +79,7 @@ class Reply(Course):
         response = self.response
         try:
             if response is None:
-                headers = {**error_headers(e), **self.own_headers()}
+                headers = {**error_headers(e), **self.headers_of_whole()}
                 await self._send(e.status, (), headers, error_bytes(e), self.outcome)
                 return sent(self.request)
             await response.write(sse.error_event(e) if self.stream else error_bytes(e))

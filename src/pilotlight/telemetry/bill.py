@@ -135,6 +135,10 @@ class LiveBill:
             self._answered[request] = model
             self._of(model).began(self._clock.now())
 
+    def share(self, request: str) -> float:
+        """USD of its share of the replicas that have had it, of one that is not over; 0.0 of any other."""
+        return self._ledger.share(request, self._clock.now())
+
     def told(self, record: RequestRecord) -> None:
         """A request is over."""
         now = self._clock.now()

@@ -19,7 +19,7 @@ SERVES = (State.READY, State.SUSPECT, State.DRAINING)
 
 Step = tuple[float, int, int]
 """Seconds until it, what, and a number that chooses of whom."""
-steps = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 6), st.integers(0, 50)), max_size=80)
+steps = st.lists(st.tuples(st.floats(0, 5), st.integers(0, 7), st.integers(0, 50)), max_size=80)
 
 
 class Play:
@@ -36,9 +36,11 @@ class Play:
         self.rented: list[tuple[float, int]] = []
         self.inside: dict[str, list[str]] = {}
         self.shares: dict[str, float] = {}
+        self.told = 0.0
+        """USD that requests that are over were told as theirs."""
         self.count = 0
         self.ops: list[Callable[[int], None]] = [
-            self.order, self.move, self.move, self.begin, self.begin, self.end, self.rent,
+            self.order, self.move, self.move, self.begin, self.begin, self.end, self.rent, self.again,
         ]  # fmt: skip
 
     def play(self, script: list[Step]) -> None:
@@ -68,6 +70,7 @@ class Play:
             self.ledger.moved(Moved(self.now, name, "m", was, to, None, "", small))
             self.state[name] = (to, small)
             if to is State.GONE:
+                self.told += sum(self.ledger.share(request, self.now) for request in self.inside[name])
                 self.spans[small].append((self.since[name], self.now))
                 del self.state[name], self.inside[name]
 
@@ -80,11 +83,25 @@ class Play:
             self.inside[name].append(request)
             self.ledger.began(request, name, self.now, request[0], "standard")
 
+    def again(self, n: int) -> None:
+        """Another replica has it, or none for now."""
+        busy = sorted(name for name, requests in self.inside.items() if requests)
+        up = sorted(name for name, (state, _) in self.state.items() if state in SERVES)
+        if busy and up:
+            was, now = busy[n % len(busy)], up[n % len(up)]
+            request = self.inside[was].pop()
+            if n % 2:
+                self.ledger.began(request, "", self.now)
+            self.ledger.began(request, now, self.now, request[0], "standard")
+            self.inside[now].append(request)
+
     def end(self, n: int) -> None:
         busy = sorted(name for name, requests in self.inside.items() if requests)
         if busy:
             request = self.inside[busy[n % len(busy)]].pop(n % len(self.inside[busy[n % len(busy)]]))
+            self.told += self.ledger.share(request, self.now)
             self.ledger.ended(request, self.now)
+            assert self.ledger.share(request, self.now) == 0.0
         elif n % 3 == 0:
             self.take()
 
@@ -135,6 +152,17 @@ def test_each_of_k_requests_in_a_replica_has_a_kth_of_its_seconds(script: list[S
     for key in "abc":
         found = rows.get(Row("m", key, "standard", SERVING))
         assert (found.seconds if found else 0.0) == pytest.approx(play.shares.get(key, 0.0), abs=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(script=steps)
+def test_what_requests_are_told_of_adds_up_to_what_serving_cost(script: list[Step]) -> None:
+    play = Play()
+    play.play(script)
+    ledger = play.ledger
+    open_yet = sum(ledger.share(request, play.now) for inside in play.inside.values() for request in inside)
+    serving = sum(amount.usd for row, amount in play.take().items() if row.rung == SERVING)
+    assert play.told + open_yet == pytest.approx(serving, abs=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
