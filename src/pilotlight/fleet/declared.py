@@ -100,7 +100,8 @@ def provider(name: str, said: spec.Provider) -> Provider:
     price, limits = said.price, said.budget
     return Provider(
         id=name,
-        fingerprint=_endpoint(said),
+        fingerprint=_hash((said.base_url, said.key_env, said.models, said.headers)),
+        declaration=_hash(said),
         tariff=Tariff(
             price.second_usd,
             price.request_usd,
@@ -118,10 +119,9 @@ def provider(name: str, said: spec.Provider) -> Provider:
     )
 
 
-def _endpoint(said: spec.Provider) -> str:
-    """A hash, for headers may hold what is secret."""
-    of = msgspec.json.encode((said.base_url, said.key_env, said.models, said.headers), order="sorted")
-    return hashlib.sha256(of).hexdigest()[:16]
+def _hash(said: object) -> str:
+    """For headers may hold what is secret."""
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
 
 
 def _keep_warm(said: spec.Provider) -> KeepWarm | None:

@@ -57,6 +57,8 @@ class Provider(msgspec.Struct, frozen=True):
     keep_warm: KeepWarm | None = None
     fingerprint: str = ""
     """Changes when it is another endpoint, of which nothing is known."""
+    declaration: str = ""
+    """Changes with anything that is said of it."""
 
 
 class Burst(msgspec.Struct, frozen=True):

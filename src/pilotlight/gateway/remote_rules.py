@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 from pilotlight.http import sse
 from pilotlight.http.headers import Raw
+from pilotlight.policy.breaker import MOST_ASKED
 
-LONGEST_PAUSE = 3600.0
-"""Seconds that a provider's Retry-After counts for at most [G]."""
 CLIENTS_FAULT = frozenset({400, 413, 415, 422})
 """Statuses that another target would answer, too: they are the client's to read, and are passed on as they are."""
 
@@ -87,7 +86,7 @@ def retry_after(text: str | None, wall: float) -> float | None:
             return None
     if math.isnan(seconds):
         return None
-    return min(max(0.0, seconds), LONGEST_PAUSE)
+    return min(max(0.0, seconds), MOST_ASKED)
 
 
 def _host(location: str | None) -> str:

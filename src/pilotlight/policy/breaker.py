@@ -29,8 +29,9 @@ DENIED, DENIED_LONGEST = 300.0, 3600.0
 PAUSE, PAUSE_LONGEST = 1.0, 60.0
 """Seconds that it is left alone for where it asks to be and does not say how long; doubled each time [G]."""
 
-MOST_ASKED = 600.0
-"""Seconds that it is left alone for at most, whatever it says [G]."""
+MOST_ASKED = 3600.0
+"""Seconds that it is left alone for at most, whatever it says [G]: a Retry-After of a year is a slip of somebody's, and
+after an hour one more request tells."""
 
 BUSY, IS_DENIED = "busy", "denied"
 
@@ -112,7 +113,9 @@ def _pause(b: Breaker, now: float, retry_after: float | None) -> None:
     b.paused_until = max(b.paused_until, now + seconds)
 
 
-def try_now(b: Breaker, now: float) -> None:
-    """It was declared anew: whoever did may have mended it."""
+def declared(b: Breaker, now: float, *, changed: bool) -> None:
+    """A reload: whoever asked for it may have mended what was wrong, so that one request tries it. What it asked for
+    itself holds, unless something of its own declaration has `changed`."""
     b.until = min(b.until, now)
-    b.paused_until = min(b.paused_until, now)
+    if changed:
+        b.paused_until = min(b.paused_until, now)

@@ -64,8 +64,8 @@ def declared(fleet: Fleet, e: Configured) -> None:
             p = fleet.providers[spec.id] = ProviderState(spec)
         elif p.spec.fingerprint != spec.fingerprint:
             _forget(p)
+        breaker.declared(p.breaker, e.at, changed=p.removed or p.spec != spec)
         p.spec, p.removed = spec, False
-        breaker.try_now(p.breaker, e.at)
     for p in fleet.providers.values():
         pings.declared(fleet, p, e.at)
 

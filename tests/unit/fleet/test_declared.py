@@ -41,6 +41,14 @@ def test_another_endpoint_has_another_fingerprint_and_another_price_does_not():
     assert "secret" not in mark(headers={"x": "secret"})
 
 
+def test_whatever_is_said_of_a_provider_changes_its_declaration():
+    found = {
+        provider("p", msgspec.structs.replace(SAID, **changed)).declaration
+        for changed in ({}, {"key_env": "OTHER"}, {"connect_timeout": 7.0}, {"max_requests": 9})
+    }
+    assert len(found) == 4
+
+
 def test_all_that_are_declared():
     assert [p.id for p in providers(Config(providers={"a": SAID, "b": SAID}))] == ["a", "b"]
 

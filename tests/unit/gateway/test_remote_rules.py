@@ -2,7 +2,8 @@
 
 import pytest
 
-from pilotlight.gateway.remote_rules import LONGEST_PAUSE, Refused, judge, retry_after, same_model, word
+from pilotlight.gateway.remote_rules import Refused, judge, retry_after, same_model, word
+from pilotlight.policy.breaker import MOST_ASKED
 
 JSON = (b"Content-Type", b"application/json; charset=utf-8")
 EVENTS = (b"content-type", b"text/event-stream")
@@ -53,9 +54,9 @@ def test_a_packed_answer_is_none():
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("7", 7.0), ("1.5", 1.5), ("0", 0.0), ("-3", 0.0), ("1e9", LONGEST_PAUSE), ("inf", LONGEST_PAUSE),
+    [("7", 7.0), ("1.5", 1.5), ("0", 0.0), ("-3", 0.0), ("1e9", MOST_ASKED), ("inf", MOST_ASKED),
      ("Thu, 01 Jan 1970 00:17:00 GMT", 20.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
-     ("Thu, 01 Jan 2099 00:00:00 GMT", LONGEST_PAUSE), ("nan", None), ("soon", None), ("", None), (None, None)],
+     ("Thu, 01 Jan 2099 00:00:00 GMT", MOST_ASKED), ("nan", None), ("soon", None), ("", None), (None, None)],
 )  # fmt: skip
 def test_retry_after_is_seconds_or_a_date_and_has_an_end(said: str | None, seconds: float | None):
     assert retry_after(said, wall=1000.0) == seconds

@@ -108,7 +108,7 @@ def test_a_key_that_is_no_good_keeps_it_open_for_longer():
     b = Breaker()
     breaker.failed(b, "r", "denied", 10.0)
     assert b.until == 10.0 + breaker.DENIED
-    breaker.try_now(b, 20.0)
+    breaker.declared(b, 20.0, changed=False)
     assert breaker.may(b, 20.0), "whoever declares it anew may have mended it"
 
 
@@ -122,6 +122,14 @@ def test_one_that_asks_to_be_left_alone_is_not_ill(asked: float | None, paused: 
     assert b.paused_until == 100.0 + paused
     assert breaker.may(b, 100.0 + paused)
     assert b.failures == 0
+
+
+@pytest.mark.parametrize(("changed", "left"), [(False, 1680.0), (True, 0.0)])
+def test_what_it_asked_for_outlasts_a_reload_that_says_nothing_of_it(changed: bool, left: float):
+    b = Breaker()
+    breaker.failed(b, "r", "busy", 0.0, 1800.0)
+    breaker.declared(b, 120.0, changed=changed)
+    assert breaker.again(b, 120.0) - 120.0 == left
 
 
 def test_pauses_that_are_not_said_grow_up_to_a_bound():

@@ -1,6 +1,7 @@
 """Providers as they are declared, and what is told of them."""
 
 import msgspec
+import pytest
 
 from pilotlight.fleet.provider import Budget, Provider, Remote, Tariff
 from pilotlight.policy import providers
@@ -71,6 +72,25 @@ def test_another_endpoint_of_the_same_name_is_met_afresh():
     p.configure(spec)
     assert (known(p).first_token_s, known(p).cold_rate) == (0.2, None)
     assert known(p).spent.day == 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [({}, "paused"), ({"declaration": "b"}, "closed"), ({"fingerprint": "b"}, "closed"), (None, "closed")],
+)
+def test_a_reload_ends_a_pause_only_where_it_says_something_else_of_that_provider(
+    change: dict[str, str] | None, state: str
+):
+    p = bursting(P)
+    p.ask("r1", remote=REMOTE)
+    p.declined("r1", "busy", retry_after=1800.0)
+    spec = p.fleet.deployments["m"].spec
+    if change is None:  # taken out, and put back
+        p.providers = ()
+        p.configure(spec)
+    p.providers = (msgspec.structs.replace(P, **(change or {})),)
+    p.configure(spec)
+    assert known(p).breaker == state
 
 
 def test_explain_tells_of_those_that_a_model_may_use():
