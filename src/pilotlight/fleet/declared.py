@@ -87,8 +87,7 @@ def _burst(model: Model) -> Burst | None:
         return None
     said = model.burst
     names = (said.provider,) if isinstance(said.provider, str) else said.provider
-    most = math.inf if said.max_request_usd is None else said.max_request_usd
-    return Burst(tuple(dict.fromkeys(names)), said.when == "cold", most)
+    return Burst(tuple(dict.fromkeys(names)), said.when == "cold", said.max_request_usd)
 
 
 def providers(config: Config) -> tuple[Provider, ...]:

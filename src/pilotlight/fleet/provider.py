@@ -65,11 +65,11 @@ class Burst(msgspec.Struct, frozen=True):
     """Where a deployment's requests may go that exceed its replicas."""
 
     providers: tuple[str, ...]
-    """In the order in which they are tried where they promise the same."""
+    """Those that are preferred first."""
     only_cold: bool = False
     """Only while no replica is up."""
-    max_request_usd: float = math.inf
-    """That one request may be expected to cost."""
+    max_request_usd: float | None = None
+    """That one request may be expected to cost; None where that is left to what a cold request costs."""
 
 
 class Remote(msgspec.Struct, frozen=True, gc=False):

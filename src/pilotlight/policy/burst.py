@@ -12,7 +12,7 @@ from math import inf
 
 from pilotlight.fleet.actions import Action, Send
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Sent
-from pilotlight.fleet.provider import Provider, Remote
+from pilotlight.fleet.provider import Burst, Provider, Remote
 from pilotlight.fleet.remotes import Bursting, ProviderState
 from pilotlight.fleet.states import State
 from pilotlight.policy import breaker, budget, first_token, local_promise, rental
@@ -47,7 +47,7 @@ def takes(fleet: Fleet, d: DeploymentState, h: Held, now: float, out: list[Actio
 
     `full`: it cannot be held, so any provider is the earlier one.
     """
-    found = best(fleet, d, h, now)
+    found = best(fleet, d, h, now, refused=full)
     if found is None:
         return False
     if not full and local_promise.served_within(d, found[0], now) >= len(d.held) + 1:
@@ -77,7 +77,7 @@ def release(
         waits += 1
         if waits <= first or h.remote is None or h.id in fleet.sent:
             continue
-        found = best(fleet, d, h, now)
+        found = best(fleet, d, h, now, refused=refused)
         if found is None:
             in_vain += not h.tried  # one that they have declined says nothing of those behind it
             if in_vain == IN_VAIN and not refused:
@@ -108,23 +108,43 @@ def no_longer_held(fleet: Fleet, d: DeploymentState, request: str) -> None:
     d.urgent.pop(request, None)
 
 
-def best(fleet: Fleet, d: DeploymentState, h: Held, now: float) -> Found | None:
-    """Who promises the earliest first token of those that may have it; of equals, the one that was named first."""
+def best(fleet: Fleet, d: DeploymentState, h: Held, now: float, *, refused: bool = False) -> Found | None:
+    """Of those that may have it the first, as they are listed, that promises its first token within the objective's
+    wait; where none does, whoever is the earliest. A list says whom to prefer, not whom to wait for.
+
+    `refused`: it would be told that it cannot be served, which is worse than any wait.
+    """
     burst, remote, found = d.spec.burst, h.remote, None
     if burst is None or remote is None or d.bursting is None or fleet.closing:
         return None
     if burst.only_cold and any(r.state is State.READY for r in d.every):
         return None
+    most = acceptable(fleet, d, burst, refused=refused)
     for name in burst.providers:
         p = fleet.providers.get(name)
         if p is None or name in h.tried or not _is_open(fleet, p, remote, now):
             continue
-        if burst.max_request_usd < inf and by_size(d.bursting, p.spec, remote) > burst.max_request_usd:
+        if most < inf and by_size(d.bursting, p.spec, remote) > most:
             continue
         seconds = first_token.promise(p, now)
+        if len(burst.providers) > 1 and first_token.is_idle(p, now):
+            seconds = min(seconds, first_token.declared(p))  # else who was late once is never asked again
         if found is None or seconds < found[0]:
             found = seconds, p, expected(d.bursting, p.spec, remote)
+        if seconds <= fleet.goal.wait:
+            break
     return found
+
+
+def acceptable(fleet: Fleet, d: DeploymentState, burst: Burst, *, refused: bool = False) -> float:
+    """USD that a request may be expected to cost. What is said of its model; else, where it is said what a cold request
+    costs, so much more than its share of a full replica here. That does not hold for one that waits for nothing."""
+    if burst.max_request_usd is not None:
+        return burst.max_request_usd
+    cold = fleet.goal.cold_usd
+    if cold is None or refused:
+        return inf
+    return cold + rental.second(fleet, d) * local_promise.service(d) / d.spec.target_requests
 
 
 def _is_open(fleet: Fleet, p: ProviderState, remote: Remote, now: float) -> bool:

@@ -43,6 +43,11 @@ def promise(p: ProviderState, now: float) -> float:
     return seconds + f.cold_used * cold(p)
 
 
+def declared(p: ProviderState) -> float:
+    """The same of one that may have gone cold, whatever was learned."""
+    return p.spec.first_token + p.spec.cold_start
+
+
 def sent(p: ProviderState, s: Sent) -> None:
     """Before it is counted."""
     if s.idle:
@@ -59,6 +64,8 @@ def learn(p: ProviderState, s: Sent, now: float) -> None:
         f.warm = _mean(f.warm, took)
     if s.idle:
         f.cold_idle += WEIGHT * (was_cold - f.cold_idle)
+        if not was_cold:
+            f.cold_used = 0.0  # whatever made it late has passed
     elif p.waking_since > now:  # else it waited with another one
         f.cold_used += WEIGHT * (was_cold - f.cold_used)
     p.waking_since = NOT

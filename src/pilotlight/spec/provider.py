@@ -100,7 +100,10 @@ class Burst(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     provider: Annotated[
         Name | tuple[Name, ...],
-        _doc("A provider, or several: the earliest promise is asked first; of equals the one named first."),
+        _doc(
+            "A provider, or several: the first is asked that can take the request and promises its first token within "
+            "`objective.wait`; where none does, the one that promises the earliest."
+        ),
     ]
     when: Annotated[
         Literal["overflow", "cold"],
@@ -112,6 +115,8 @@ class Burst(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_request_usd: Annotated[
         Usd | None,
         _doc(
-            "The most that one request may be expected to cost there, in US dollars. Default: what the budget allows."
+            "The most that one request may be expected to cost there, in US dollars. Default: "
+            "`objective.cold_request_cost_usd`, where that is set, and what the request would cost here; else no limit "
+            "but the budget."
         ),
     ] = None

@@ -45,7 +45,10 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     cold_request_cost_usd: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        _doc("What one cold request costs you, for `ttl: auto`. Default: what the band implies."),
+        _doc(
+            "What one cold request costs you, for `ttl: auto` and for what a provider may cost. Default: what the band "
+            "implies."
+        ),
     ] = None
 
 

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilotlight.fleet import events as ev
 from pilotlight.fleet.classes import BATCH
+from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.provider import Budget, Burst, Provider, Remote, Tariff
 from pilotlight.policy import budget
 from pilotlight.policy.burst import IN_VAIN
@@ -71,10 +74,68 @@ def test_a_short_queue_is_waited_for_and_a_long_one_is_not():
     assert p.ask("r2", remote=REMOTE) == ["send r2 to p"]
 
 
-def test_the_earliest_of_the_providers_and_of_equals_the_first():
-    slow, quick = Provider("slow", first_token=2.0), Provider("quick", first_token=1.0)
-    p = bursting(slow, quick, Provider("same", first_token=1.0))
+def test_providers_are_asked_as_they_are_listed():
+    p = bursting(Provider("p", first_token=1.9, max_requests=1), Provider("q", first_token=0.1))
+    assert p.ask("r1", remote=REMOTE) == ["send r1 to p"]
+    assert p.ask("r2", remote=REMOTE) == ["send r2 to q"], "the first one is full"
+    p.answered("r1")
+    p.charged("r1")
+    assert p.ask("r3", remote=REMOTE) == ["send r3 to p"]
+    assert p.declined("r3") == ["send r3 to q"]
+
+
+def test_one_that_would_be_late_is_passed_over_for_one_that_is_not():
+    p = bursting(Provider("p", first_token=0.5, cold_start=30.0), Provider("q", first_token=0.3))
+    assert p.ask("r1", remote=REMOTE) == ["send r1 to q"]
+
+
+def test_where_all_are_late_the_earliest_is_asked_and_of_equals_the_first():
+    slow, quick = Provider("slow", first_token=4.0), Provider("quick", first_token=3.0)
+    p = bursting(slow, quick, Provider("same", first_token=3.0))
     assert p.ask("r1", remote=REMOTE) == ["send r1 to quick"]
+
+
+def test_one_that_was_late_once_is_asked_again_by_one_request():
+    """Nobody would learn otherwise that it is quick again: the others answer all."""
+    p = bursting(Provider("p", first_token=0.5), Provider("q", first_token=0.5))
+    for request, seconds in (("a", 0.5), ("b", 20.0)):
+        assert p.ask(request, remote=REMOTE) == [f"send {request} to p"]
+        p.wait(seconds)
+        p.answered(request)
+        p.charged(request)
+    assert p.ask("c", remote=REMOTE) == ["send c to q"]
+    p.wait(300.0)
+    assert p.ask("d", remote=REMOTE) == ["send d to p"]
+    assert p.ask("e", remote=REMOTE) == ["send e to q"], "one is enough to tell"
+    p.wait(0.5)
+    p.answered("d")
+    assert p.ask("f", remote=REMOTE) == ["send f to p"]
+
+
+LISTED = st.lists(
+    st.tuples(
+        st.sampled_from([0.1, 1.0, 2.0, 2.5, 30.0]), st.sampled_from(["well", "full", "dear", "paused"])
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(LISTED)
+def test_whoever_is_asked_is_the_first_in_time_or_else_the_earliest(listed: list[tuple[float, str]]):
+    specs = [
+        Provider(
+            f"p{i}", Tariff(request=9.0 if how == "dear" else 0.0), max_requests=how != "full", first_token=s
+        )
+        for i, (s, how) in enumerate(listed)
+    ]
+    p = bursting(*specs, burst=Burst(tuple(spec.id for spec in specs), max_request_usd=1.0))
+    for i, (_, how) in enumerate(listed):
+        if how == "paused":
+            p.fleet.providers[f"p{i}"].breaker.paused_until = p.now + 1.0
+    able = [(s > p.goal.wait and s, i) for i, (s, how) in enumerate(listed) if how == "well"]
+    wanted = f"send r to p{min(able)[1]}" if able else "hold r"
+    assert p.ask("r", remote=REMOTE)[0] == wanted
 
 
 def test_only_cold_asks_while_no_replica_is_up():
@@ -272,6 +333,35 @@ def test_what_a_request_may_cost_is_asked_of_its_own_size():
         p.done(f"s{i}")
     assert p.ask("l1", remote=large) == ["send l1 to p"], "a fifth of 5 USD"
     assert p.ask("l2", remote=Remote(4 * 5100, output_tokens=1)) == ["hold l2"]
+
+
+def costing(cold_usd: float | None, usd: float, **fields: Any) -> Play:
+    """A request costs `usd` at `p`, and here a USD a second, of which four at once share one, for 5 s."""
+    p = bursting(Provider("p", Tariff(request=usd), first_token=0.5), target_requests=4, slots=4, **fields)
+    p.goal = Goal(cold_usd=cold_usd, on_demand=1.0)
+    p.configure(p.fleet.deployments["m"].spec)
+    return p
+
+
+@pytest.mark.parametrize(
+    ("cold_usd", "usd", "leaves"),
+    [(None, 100.0, True), (2.0, 3.24, True), (2.0, 3.26, False), (0.0, 1.3, False)],
+)
+def test_a_provider_is_too_dear_beyond_what_a_cold_request_costs(
+    cold_usd: float | None, usd: float, leaves: bool
+):
+    assert costing(cold_usd, usd).ask("r", remote=REMOTE)[0] == ("send r to p" if leaves else "hold r")
+
+
+def test_what_is_said_of_the_model_goes_before_what_a_cold_request_costs():
+    p = costing(0.0, 5.0, burst=Burst(("p",), max_request_usd=6.0))
+    assert p.ask("r", remote=REMOTE) == ["send r to p"]
+
+
+def test_a_request_that_would_be_refused_is_worth_more_than_a_cold_one():
+    p = costing(0.0, 5.0, max_pending_requests=1)
+    assert p.ask("r1", remote=REMOTE) == ["hold r1", "start m-1"]
+    assert p.ask("r2", remote=REMOTE) == ["send r2 to p"]
 
 
 def test_thousands_who_wait_while_the_money_is_gone_are_not_all_looked_at(monkeypatch: pytest.MonkeyPatch):
