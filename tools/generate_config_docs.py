@@ -27,6 +27,7 @@ from pilotlight.spec.model import (
 )
 from pilotlight.spec.provider import Burst, KeepWarm, Provider, Rates, Spending
 from pilotlight.spec.schema import as_written, default_of, schema
+from pilotlight.spec.simulation import Outage, RemoteTroubles
 from pilotlight.spec.wants import Want, required, unwrap
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -154,6 +155,8 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "prices": Prices,
     "simulation": Simulation,
     "simulation.hosts": Hosts,
+    "simulation.providers, by the name of each": RemoteTroubles,
+    "simulation.providers: outages": Outage,
     "providers, by the name of each": Provider,
     "providers: price": Rates,
     "providers: budget": Spending,
@@ -252,6 +255,7 @@ _PLURAL = {
     "technique": "techniques",
     "window": "windows",
     "key": "keys",
+    "outage": "outages",
     "whole number or {id, memory}": "numbers or {id, memory}",
 }
 
@@ -276,6 +280,7 @@ def _words(want: Want) -> str:
                 "EngineSettings": "settings",
                 "Gpu": "{id, memory}",
                 "KeepWarm": "keep_warm",
+                "RemoteTroubles": "troubles",
                 "Model": "keys of a model",
                 "Rates": "price",
                 "Spending": "budget",

@@ -14,6 +14,7 @@ from pilotlight.policy.step import step, wake
 from pilotlight.sim import loop
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.world import SimulatedWorld
+from pilotlight.spec.simulation import RemoteTroubles, Simulation
 
 AFTER = 900.0
 """Seconds after the last request at which both stop looking."""
@@ -27,13 +28,16 @@ class Scene(msgspec.Struct, frozen=True):
     """Each with the seconds that it runs; in order."""
     starts: StartTimes
     seed: int
+    troubles: dict[str, RemoteTroubles] = {}
+    """Of providers."""
 
     @property
     def end(self) -> float:
         return (self.arrivals[-1][0].at if self.arrivals else self.configured.at) + AFTER
 
     def world(self) -> SimulatedWorld:
-        return SimulatedWorld(self.configured, self.starts, self.seed, Asked(self), per_token=0.03)
+        given = Simulation(first_token=0.0, per_token=0.03, providers=self.troubles)
+        return SimulatedWorld(self.configured, self.starts, self.seed, Asked(self), given)
 
 
 class Asked:
@@ -93,12 +97,12 @@ def simulated(scene: Scene) -> list[ac.Action]:
 
 
 def _waits(log: Sequence[tuple[float, ac.Action]]) -> dict[str, float]:
-    """Seconds of those that were held."""
+    """Seconds of those that were held, or that a provider declined before."""
     since: dict[str, float] = {}
     found: dict[str, float] = {}
     for now, action in log:
-        if isinstance(action, ac.Hold):
-            since[action.request] = now
+        if isinstance(action, ac.Hold | ac.Send):
+            since.setdefault(action.request, now)
         elif isinstance(action, ac.Assign) and action.request in since:
             found[action.request] = now - since.pop(action.request)
     return found

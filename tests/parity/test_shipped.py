@@ -10,6 +10,7 @@ from pilotlight.fleet import events as ev
 from pilotlight.fleet.deployment import Deployment, Goal, Host, Warmer
 from pilotlight.fleet.provider import Remote
 from pilotlight.sim.starts import StartTimes
+from pilotlight.spec.simulation import Outage, RemoteTroubles
 
 from .shipped import Scene, live, simulated
 from .traffic import events
@@ -39,12 +40,18 @@ def scene(seed: int, length: int) -> Scene:
     starts = rng.choice(
         [StartTimes(constant=5.0), StartTimes(drawn=(0.5, 3.0, 40.0)), StartTimes(constant=0.5)]
     )
-    return Scene(configured, arrivals, starts, seed)
+    troubles = {
+        p.id: RemoteTroubles(
+            rng.choice([0.0, 0.3, 1.0]), rng.choice([None, 0.05]), rng.choice([(), (Outage(20.0, 60.0),)])
+        )
+        for p in configured.providers
+    }
+    return Scene(configured, arrivals, starts, seed, troubles if rng.random() < 0.5 else {})
 
 
 def _moved(e: ev.Arrived, even: bool) -> ev.Arrived:
     at = float(round(e.at)) if even else e.at
-    # A trace does not say which requests are hedged.
+    # The server's own effects would have to say who is the first of a hedge.
     remote = None if e.remote is None else Remote(e.remote.input_tokens, e.remote.output_tokens)
     return ev.Arrived(at, e.request, e.deployment, e.keep_alive, e.rank, e.stand_in, remote)
 

@@ -59,6 +59,9 @@ ROWS: tuple[Row, ...] = (
     ("starts", lambda r: float(r.starts), count, 0),
     ("answered by providers", lambda r: r.burst_requests or None, count, 0),
     ("never served", lambda r: float(r.unserved), count, -1),
+    ("  declined by them", lambda r: r.burst_declined or None, count, 0),
+    ("asked of both at once", lambda r: r.burst_hedged or None, count, 0),
+    ("  and answered by a replica", lambda r: r.burst_cut or None, count, 0),
     ("requests a CPU second", lambda r: r.requests_per_s, count, 0),
 )
 

@@ -63,8 +63,14 @@ class Ledger:
             if c.at >= since:
                 p = found.get(c.provider, Paid())
                 burst, ping = (0.0, c.usd) if c.is_ping else (c.usd, 0.0)
+                asked = not c.is_ping
                 found[c.provider] = Paid(
-                    p.burst_requests + (not c.is_ping), p.burst_usd + burst, p.ping_usd + ping
+                    p.burst_requests + (asked and not c.declined and not c.cut),
+                    p.burst_usd + burst,
+                    p.ping_usd + ping,
+                    p.declined + (asked and c.declined),
+                    p.hedged + c.hedged,
+                    p.cut + c.cut,
                 )
         return found
 

@@ -22,7 +22,7 @@ from pilotlight.fleet.actions import (
     Wake,
     WakeAt,
 )
-from pilotlight.fleet.events import Arrived, Configured, Event, Finished, Tick
+from pilotlight.fleet.events import Answered, Arrived, Configured, Declined, Event, Finished, Tick
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.policy.requests import arrived, finished
 from pilotlight.policy.step import step, wake
@@ -43,11 +43,31 @@ class World(Protocol):
         """Events to come of it. `at` of each is not before `now`."""
         ...
 
+    @property
+    def first_token(self) -> float:
+        """Seconds that a replica takes to it."""
+        ...
+
+    def cut(self, request: str, at: float) -> Event:
+        """Of a hedged request a replica gives the first token then: what becomes of the provider's part."""
+        ...
+
 
 class _Course:
     """What is to come, and what follows from what the kernel orders."""
 
-    __slots__ = ("asked", "heap", "held", "order", "placed", "told", "waited", "world")
+    __slots__ = (
+        "asked",
+        "away",
+        "beside",
+        "heap",
+        "held",
+        "order",
+        "placed",
+        "told",
+        "waited",
+        "world",
+    )
 
     def __init__(
         self,
@@ -61,6 +81,10 @@ class _Course:
         self.order = 0
         self.held: dict[str, tuple[float, float]] = {}
         """Since when, and seconds that it will run."""
+        self.away: dict[str, tuple[float, float]] = {}
+        """The same of those that a provider will decline."""
+        self.beside: dict[str, Event] = {}
+        """The first that a provider will do with a hedged request."""
         self.asked: Tick | None = None
         """The latest; those that were asked for before it do not count any more."""
 
@@ -77,24 +101,43 @@ class _Course:
             if type(action) is Assign:
                 self._runs(action, now, service)
             elif type(action) is Hold:
-                self.held[action.request] = (now, service)
+                self.held[action.request] = self.away.pop(action.request, None) or (now, service)
             elif type(action) is WakeAt:
                 self.asked = Tick(action.at)
                 self.comes(action.at, self.asked)
             else:
-                self._follows(action, now)  # type: ignore[arg-type]  (what is left is an Effect)
+                self._follows(action, now, service)  # type: ignore[arg-type]  (what is left is an Effect)
 
-    def _follows(self, action: Effect, now: float) -> None:
-        if type(action) is Send:
-            self.held.pop(action.request, None)
+    def _follows(self, action: Effect, now: float, service: float) -> None:
         self.told(action, now)
-        for event in self.world.follows(action, now):
+        events = self.world.follows(action, now)
+        for event in events:
             self.comes(event.at, event)
+        if type(action) is not Send:
+            return
+        request = action.request
+        if action.hedged:
+            self.beside[request] = events[0]
+            return
+        waits = self.held.pop(request, None) or self.away.pop(request, None) or (now, service)
+        if type(events[0]) is Declined:
+            self.away[request] = waits
+
+    def _is_beaten(self, request: str, now: float) -> bool:
+        """Whether the provider that was asked beside the replica gives the first token. Else it is cut; the kernel
+        knows nothing of it from then on, and leaves what it would have done."""
+        first, at = self.beside.pop(request), now + self.world.first_token
+        if first.at <= at:
+            return type(first) is Answered
+        self.comes(at, self.world.cut(request, at))
+        return False
 
     def _runs(self, action: Assign, now: float, service: float) -> None:
         request = action.request
         if request in self.held:
             since, service = self.held.pop(request)
+            if request in self.beside and self._is_beaten(request, now):
+                return
             self.waited(request, now - since)
         if self.placed is not None:
             self.placed[request] = action.replica

@@ -15,13 +15,15 @@ from pilotlight.fleet.events import Arrived, Finished
 from pilotlight.fleet.provider import Remote
 from pilotlight.sim.loop import APART, Entry, ends
 from pilotlight.sim.trace import Floats, Trace
+from pilotlight.sim.troubles import drawn
 
 BLOCK = 4096
 """Requests that are there as Python's numbers at once."""
 
 
 class Replayed:
-    """`deployments`: of each of the trace's models. `bursting`: those whose requests may go to providers."""
+    """`deployments`: of each of the trace's models. `bursting`: those whose requests may go to providers, of which a
+    share is `hedged`, drawn by the `seed`."""
 
     def __init__(
         self,
@@ -30,11 +32,14 @@ class Replayed:
         first_token: float,
         per_token: float,
         bursting: Collection[str] = (),
+        hedged: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self.wait: Floats = np.zeros(len(trace))
         """Seconds from arrival to a replica; what none has taken is for others to mark."""
         self._names = tuple(deployments)
         self._bursting = bursting
+        self._hedged, self._seed = hedged, seed
         self._first_token = first_token
         self._prompts: Any = trace.prompt_tokens.data
         self._outputs: Any = trace.output_tokens.data
@@ -66,8 +71,11 @@ class Replayed:
         allowed = [name in self._bursting for name in self._names]
         names, prompts = self._names, self._prompts
         for i, (at, model, seconds) in enumerate(zip(self._t, self._model, self._service, strict=True)):
-            remote = Remote(prompts[i]) if allowed[model] else None
+            remote = Remote(prompts[i], hedge=self._is_hedged(i)) if allowed[model] else None
             yield Arrived(at, str(i), names[model], remote=remote), seconds
+
+    def _is_hedged(self, i: int) -> bool:
+        return self._hedged > 0.0 and drawn(self._seed, "hedged", str(i)) < self._hedged
 
     def size(self, request: str) -> tuple[str, int, int]:
         """Its deployment, and the tokens of its prompt and of its answer."""

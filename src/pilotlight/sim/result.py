@@ -45,8 +45,15 @@ class Paid(msgspec.Struct, frozen=True):
     """To a provider, for requests that were sent after the warm-up."""
 
     burst_requests: int = 0
+    """That it answered."""
     burst_usd: float = 0.0
     ping_usd: float = 0.0
+    declined: int = 0
+    """Requests that it did not answer."""
+    hedged: int = 0
+    """Of all, those that were sent beside a replica."""
+    cut: int = 0
+    """Of those, the ones of which a replica gave the first token."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -97,6 +104,12 @@ class Result(msgspec.Struct, frozen=True):
     """That providers answered; what they cost, and pings, is in `cost_usd` too."""
     burst_usd: float
     ping_usd: float
+    burst_declined: int
+    """Times that a provider did not answer a request, which may then have gone to another one."""
+    burst_hedged: int
+    """That were sent beside a replica, as they were asked to."""
+    burst_cut: int
+    """Of these, those of which a replica gave the first token; `burst_usd` has what they cost."""
     by_provider: dict[str, Paid]
     seed: int
     faults: int

@@ -67,7 +67,7 @@ def simulate(
     names = [declared.deployment_of(config, model) for model in trace.models]
     models = declared.models(config, trace.models)
     bursting = {n for n, model in models.items() if model.burst is not None and model.leave_house}
-    requests = Replayed(trace, names, given.first_token, given.per_token, bursting)
+    requests = Replayed(trace, names, given.first_token, given.per_token, bursting, given.hedged, seed)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
     played.placed = {} if bill else None
@@ -81,8 +81,7 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
         return 0.0, 0.0
     at = float(p.trace.t[0])
     configured = declared.configured(p.config, p.trace.models, p.starts, at, p.trace.epoch or 0.0)
-    per_token = p.config.simulation.per_token
-    world = SimulatedWorld(configured, p.starts, seed, p.requests, per_token)
+    world = SimulatedWorld(configured, p.starts, seed, p.requests, p.config.simulation)
     p.ledger.charges = world.providers.charges
     cpu, wall = time.process_time(), time.perf_counter()
     collecting = gc.isenabled()
@@ -144,6 +143,9 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         burst_requests=sum(each.burst_requests for each in paid.values()),
         burst_usd=sum(each.burst_usd for each in paid.values()),
         ping_usd=sum(each.ping_usd for each in paid.values()),
+        burst_declined=sum(each.declined for each in paid.values()),
+        burst_hedged=sum(each.hedged for each in paid.values()),
+        burst_cut=sum(each.cut for each in paid.values()),
         by_provider=paid,
         seed=seed,
         faults=trace.skipped,

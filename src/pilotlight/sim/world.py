@@ -6,10 +6,15 @@ from pilotlight.fleet.events import Configured, Event, Overhead, Ready, Recovere
 from pilotlight.sim.loop import Effect
 from pilotlight.sim.providers import Asked, Nobody, SimulatedProviders
 from pilotlight.sim.starts import WAKE, StartTimes
+from pilotlight.sim.troubles import Troubles
+from pilotlight.spec.simulation import Simulation
+
+PLAIN = Simulation(first_token=0.0, per_token=0.0)
+"""Where nothing is said of providers."""
 
 
 class SimulatedWorld:
-    """Nothing fails, and nothing is measured to be other than it was declared."""
+    """Nothing fails but what is said of providers, and nothing is measured to be other than it was declared."""
 
     def __init__(
         self,
@@ -17,14 +22,18 @@ class SimulatedWorld:
         starts: StartTimes,
         seed: int,
         asked: Asked | None = None,
-        per_token: float = 0.0,
+        given: Simulation = PLAIN,
     ) -> None:
-        """`asked` and `per_token`: for what goes to providers."""
+        """`asked` and `given`: for what goes to providers."""
         self._specs = {d.id: d for d in configured.deployments}
         self._sizes = {h.id: {d.id: d.memory for d in h.devices} for h in configured.hosts}
         self._starts = starts
         self._seed = seed
-        self.providers = SimulatedProviders(configured.providers, asked or Nobody(), per_token)
+        self.first_token = given.first_token
+        troubles = {n: Troubles(n, said, configured.at, seed) for n, said in given.providers.items()}
+        self.providers = SimulatedProviders(
+            configured.providers, asked or Nobody(), given.per_token, troubles
+        )
         self._started: dict[str, Start] = {}
         """Of replicas that are not gone."""
 
@@ -50,6 +59,9 @@ class SimulatedWorld:
                 return (Overhead(now, host, 0),)
             case _:
                 return ()
+
+    def cut(self, request: str, at: float) -> Event:
+        return self.providers.cut(request, at)
 
     def _spec(self, replica: str) -> Deployment:
         return self._specs[self._started[replica].deployment]

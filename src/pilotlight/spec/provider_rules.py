@@ -145,6 +145,13 @@ def budgets_can_be_spent(file: File) -> Faults:
                 break
 
 
+def simulated_providers_are_declared(file: File) -> Faults:
+    known = file.config.providers
+    yield from _named(
+        ((("simulation", "providers", name), name) for name in file.config.simulation.providers), known
+    )
+
+
 def provider_keys_are_set(file: File) -> Faults:
     for where, provider in _each(file):
         name = provider.key_env
@@ -174,6 +181,7 @@ RULES: _Rules = (
     (idle_pings_come_in_time, (("providers",),)),
     (bursts_name_providers, (("providers",),)),
     (budgets_can_be_spent, (("providers",),)),
+    (simulated_providers_are_declared, (("providers",), ("simulation",))),
 )
 
 RUNNING: _Rules = ((provider_keys_are_set, (("providers",),)),)

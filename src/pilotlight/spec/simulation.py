@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from pilotlight.spec.types import Duration, FilePath, Fraction, Memory, Positive, PositiveDuration
+from pilotlight.spec.types import Duration, FilePath, Fraction, Memory, Name, Positive, PositiveDuration, Rate
 from pilotlight.spec.types import doc as _doc
 
 MOST_GPUS = 10_000
@@ -47,6 +47,31 @@ class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Outage(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"begins": "from", "lasts": "for"}
+):
+    """A time in which a provider cannot be reached."""
+
+    begins: Annotated[Duration, _doc("When it begins, from the first request of the trace on.")]
+    lasts: Annotated[PositiveDuration, _doc("How long it lasts.")]
+
+
+class RemoteTroubles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What goes wrong at a simulated provider."""
+
+    fails: Annotated[Fraction, _doc("Share of its requests that get an error in place of a first token.")] = (
+        0.0
+    )
+    rate: Annotated[
+        Rate | None,
+        _doc(
+            "Requests that it takes in a minute, like `100/m`; more are answered with 429 and a `Retry-After`. "
+            "Default: no limit."
+        ),
+    ] = None
+    outages: Annotated[tuple[Outage, ...], _doc("When it cannot be reached.")] = ()
+
+
 class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `pilotlight simulate` assumes where it has not been measured."""
 
@@ -65,3 +90,11 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Hosts | None,
         _doc("A pool that all models share. Default: dedicated replicas, as many as are asked for."),
     ] = None
+    hedged: Annotated[
+        Fraction,
+        _doc("Share of the requests that may leave that ask a provider and a replica at once."),
+    ] = 0.0
+    providers: Annotated[
+        dict[Name, RemoteTroubles],
+        _doc("What goes wrong at providers of this file, by their names. Default: nothing."),
+    ] = {}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pilotlight.errors import ConfigError
-from pilotlight.spec.load import load
+from pilotlight.spec.load import load, parse
 from pilotlight.spec.model import Config
 
 ENV = {"KEY": "sk-1"}
@@ -117,3 +117,19 @@ def test_a_burst_names_each_of_its_providers_once(tmp_path: Path, provider: Any,
 def test_pings_for_what_may_not_leave_are_a_slip(tmp_path: Path):
     (fault,) = faults(tmp_path, {"keep_warm": {"model": "chat"}}, leave_house=False)
     assert "leave_house: false" in fault
+
+
+def test_troubles_are_of_providers_of_the_file():
+    text = "providers: {far: {base_url: 'https://far.example/v1'}}\nsimulation: {providers: {fra: {fails: 2%}}}\n"
+    with pytest.raises(ConfigError, match=r"'fra' is not a provider of this file; did you mean .?far"):
+        parse(text, "test", {}, simulated=True)
+    found = parse(text.replace("fra", "far"), "test", {}, simulated=True).simulation
+    assert found.providers["far"].fails == 0.02
+
+
+def test_an_outage_says_from_when_and_for_how_long():
+    text = "providers: {far: {base_url: 'https://far.example/v1'}}\nsimulation: {providers: {far: {outages: [%s]}}}\n"
+    found = parse(text % "{from: 1h, for: 10m}", "test", {}, simulated=True).simulation.providers["far"]
+    assert (found.outages[0].begins, found.outages[0].lasts) == (3600.0, 600.0)
+    with pytest.raises(ConfigError, match="`for` is missing"):
+        parse(text % "{from: 1h}", "test", {}, simulated=True)
