@@ -1,10 +1,11 @@
 #!/bin/sh
-# Installs what the tests need beside Python: a C compiler and Node.js, from Debian's packages when root or sudo is
-# there. What cannot be installed is said; the tests that need it skip loudly, and fail when CI=true.
+# Installs what the tests need beside Python: a C compiler, Node.js and openssl, from Debian's packages when root or
+# sudo is there. What cannot be installed is said; the tests that need it skip loudly, and fail when CI=true.
 missing=""
 command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
+command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 [ -n "$missing" ] || exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     echo "NOT INSTALLED:$missing (no apt-get here); the tests that need them will skip" >&2

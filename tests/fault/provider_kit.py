@@ -58,8 +58,13 @@ class Provider:
         self.gone = 0
         """Connections that were cut while an answer was on its way."""
         self.scheme, self.port = scheme, port
-        self.bytes_in = 0
+        self.wire = bytearray()
+        """Whatever came, understood or not."""
         self.connections = 0
+
+    @property
+    def bytes_in(self) -> int:
+        return len(self.wire)
 
     @property
     def url(self) -> str:
@@ -76,7 +81,6 @@ class Provider:
                 line, *rest = head.decode("latin-1").strip().split("\r\n")
                 headers = {k.lower(): v for k, v in (h.split(": ", 1) for h in rest)}
                 body = await reader.readexactly(int(headers["content-length"]))
-                self.bytes_in += len(head) + len(body)
                 seen = Seen(head + body, line.split(" ")[1], headers, json.loads(body))
                 self.seen.append(seen)
                 await self._answer(seen, reader, writer)
@@ -97,10 +101,26 @@ class Provider:
             raise ConnectionError
 
 
+class _Counted(asyncio.StreamReader):
+    def __init__(self, wire: bytearray) -> None:
+        super().__init__(limit=2**26)
+        self._wire = wire
+
+    def feed_data(self, data: bytes) -> None:
+        self._wire += data
+        super().feed_data(data)
+
+
 @contextlib.asynccontextmanager
 async def provider(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Provider]:
     it = Provider(script, "http" if tls is None else "https", 0)
-    server = await asyncio.start_server(it.serve, "127.0.0.1", 0, ssl=tls, backlog=1000, limit=2**26)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: asyncio.StreamReaderProtocol(_Counted(it.wire), it.serve),
+        "127.0.0.1",
+        0,
+        ssl=tls,
+        backlog=1000,
+    )
     it.port = server.sockets[0].getsockname()[1]
     try:
         yield it
@@ -108,21 +128,35 @@ async def provider(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIt
         server.close()
 
 
-def certificate(folder: Path, name: str = "IP:127.0.0.1") -> tuple[ssl.SSLContext, Path]:
+CA = """
+[ca]
+default_ca = it
+[it]
+database = {0}/index
+new_certs_dir = {0}
+rand_serial = yes
+default_md = sha256
+copy_extensions = copy
+policy = any
+[any]
+commonName = supplied
+"""
+
+
+def certificate(
+    folder: Path, name: str = "IP:127.0.0.1", until: str = "20991231235959Z"
+) -> tuple[ssl.SSLContext, Path]:
     """A server's context with a certificate that only itself vouches for, and the file to trust it by."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-    ]
-    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=provider"]
-    subprocess.run([*command, "-addext", f"subjectAltName={name}"], check=True, capture_output=True)
+    cert, key, asked, ca = (folder / n for n in ("cert.pem", "key.pem", "asked.pem", "ca.cnf"))
+    ca.write_text(CA.format(folder))
+    (folder / "index").touch()
+    ask = f"req -new -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=provider -out {asked}"
+    sign = f"ca -config {ca} -batch -selfsign -notext -startdate 20200101000000Z -enddate {until} -in {asked}"
+    for command in (
+        f"{ask} -keyout {key} -addext subjectAltName={name}",
+        f"{sign} -keyfile {key} -out {cert}",
+    ):
+        subprocess.run(["openssl", *command.split()], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
     return context, cert

@@ -4,33 +4,17 @@ import asyncio
 import random
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from fault.provider_kit import KEY_ENV, provider, well
-from integration.kit import Client, Server, StandIn, client_of, eventually
+from fault.provider_ground import kill, of, up
+from fault.provider_kit import provider, well
+from integration.kit import Server, StandIn, eventually
 
 PRICE = {"request_usd": 1.0, "million_output_usd": 1e6}
 MOST, DEAREST, TRUE = 10, 11.0, 3.0
 """Tokens of an answer; USD that one costs at its dearest, and in truth."""
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2}
-
-
-def of(client: Client, name: str = "far") -> dict[str, Any]:
-    return next(p for p in client.server.get("/providers")["providers"] if p["id"] == name)
-
-
-async def started(folder: Path, config: dict[str, Any]) -> Server:
-    server = Server(folder, config, env=KEY_ENV, patience=(60, 60, 60))
-    await asyncio.to_thread(server.__enter__)
-    return server
-
-
-async def kill(server: Server) -> None:
-    server.process.kill()
-    await asyncio.to_thread(server.process.wait)
-    server.no_traceback()
 
 
 def leases(server: Server) -> list[tuple[str, float]]:
@@ -48,8 +32,7 @@ async def test_no_budget_is_exceeded_by_a_server_that_is_killed_over_and_over(tm
         declared = far.declared(price=PRICE, budget={"month_usd": budget}, max_requests=16)
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
         for _ in range(5):
-            server = await started(tmp_path / "s", config)
-            async with client_of(server) as client:
+            async with up(tmp_path / "s", config) as client:
                 counted = of(client)["spent"]["month"]
                 assert TRUE * len(far.seen) <= counted <= budget, (
                     "what was sent is known, and no more than could be"
@@ -59,17 +42,15 @@ async def test_no_budget_is_exceeded_by_a_server_that_is_killed_over_and_over(tm
                     for i in range(60)
                 ]
                 await asyncio.sleep(dice.uniform(0.1, 0.4))
-                await kill(server)
+                await kill(client)
                 await asyncio.gather(*asked, return_exceptions=True)
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+        async with up(tmp_path / "s", config) as client:
             counted = of(client)["spent"]["month"]
             assert TRUE * len(far.seen) <= counted <= budget
             rungs = {line["name"]: line["usd"] for line in client.server.get("/cost?by=rung")["lines"]}
             assert rungs["unsettled"] > 0
             assert rungs["unsettled"] + rungs.get("burst", 0.0) == pytest.approx(counted)
-            assert "the server was killed while requests were at far" in server.log()
-        await asyncio.to_thread(server.__exit__, None)
+            assert "the server was killed while requests were at far" in client.server.log()
 
 
 async def test_a_server_that_ends_well_leaves_no_lease_and_nothing_is_counted_twice(tmp_path: Path):
@@ -77,20 +58,16 @@ async def test_a_server_that_ends_well_leaves_no_lease_and_nothing_is_counted_tw
         model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
         declared = far.declared(price=PRICE, budget={"day_usd": 500.0})
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+        async with up(tmp_path / "s", config) as client:
             asked = [asyncio.ensure_future(client.answer("chat", max_tokens=MOST)) for _ in range(20)]
             await eventually(lambda: len(far.seen) == 20)
-            assert sum(usd for _, usd in leases(server)) >= 20 * DEAREST, (
+            assert sum(usd for _, usd in leases(client.server)) >= 20 * DEAREST, (
                 "they were on the disk before they went"
             )
             await asyncio.gather(*asked)
-        await asyncio.to_thread(server.__exit__, None)
-        assert not leases(server)
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+        assert not leases(client.server)
+        async with up(tmp_path / "s", config) as client:
             assert of(client)["spent"]["day"] == TRUE * len(far.seen) == 60.0
-        await asyncio.to_thread(server.__exit__, None)
 
 
 async def test_a_lease_that_is_used_no_more_is_given_back_without_an_end(tmp_path: Path):
@@ -99,15 +76,12 @@ async def test_a_lease_that_is_used_no_more_is_given_back_without_an_end(tmp_pat
         model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
         declared = far.declared(price=PRICE, budget={"day_usd": 500.0})
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+        async with up(tmp_path / "s", config) as client:
             await asyncio.gather(*(client.answer("chat", max_tokens=MOST) for _ in range(20)))
-            await eventually(lambda: not leases(server))
-            await kill(server)
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+            await eventually(lambda: not leases(client.server))
+            await kill(client)
+        async with up(tmp_path / "s", config) as client:
             assert of(client)["spent"]["day"] == 60.0
-        await asyncio.to_thread(server.__exit__, None)
 
 
 async def test_a_bill_that_cannot_be_written_is_said_once_and_keeps_nobody(tmp_path: Path):
@@ -116,10 +90,8 @@ async def test_a_bill_that_cannot_be_written_is_said_once_and_keeps_nobody(tmp_p
         declared = far.declared(price=PRICE, budget={"day_usd": 500.0})
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
         (tmp_path / "s" / "state" / "bill.sqlite").mkdir(parents=True)
-        server = await started(tmp_path / "s", config)
-        async with client_of(server) as client:
+        async with up(tmp_path / "s", config) as client:
             found = await asyncio.gather(*(client.answer("chat", max_tokens=MOST) for _ in range(20)))
             assert {headers["x-pilotlight-served-by"] for _, headers, _ in found} == {"far"}
             assert of(client)["spent"]["day"] == 60.0
-        await asyncio.to_thread(server.__exit__, None)
-        assert server.log().count("bill.sqlite cannot be used") == 1
+        assert client.server.log().count("bill.sqlite cannot be used") == 1

@@ -1,79 +1,19 @@
 """Providers that do everything wrong, over real HTTP: what the client gets, what is charged, what the kernel knows."""
 
 import asyncio
-import contextlib
-import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fault import provider_kit as kit
-from fault.provider_kit import KEY, KEY_ENV, Provider, Script, provider, well
-from integration.kit import Client, Server, StandIn, client_of, events, eventually
-
-PRICE = {"request_usd": 1.0}
-FEE = 1.0
-
-
-class Ground(Client):
-    """A cold model `chat` that may burst to `far`, then to `spare`."""
-
-    far: Provider
-    spare: Provider
-    model: StandIn
-
-    def of(self, name: str = "far") -> dict[str, Any]:
-        return next(p for p in self.server.get("/providers")["providers"] if p["id"] == name)
-
-    def ended(self, outcome: str, provider: str = "far") -> float:
-        return (
-            self.server.metric("pilotlight_provider_requests_total", provider=provider, outcome=outcome) or 0
-        )
-
-
-@contextlib.asynccontextmanager
-async def ground(
-    folder: Path,
-    script: Script,
-    *,
-    declared: dict[str, Any] | None = None,
-    spare: bool = True,
-    other_script: Script | None = None,
-    tls: ssl.SSLContext | None = None,
-    env: dict[str, str] | None = None,
-    patience: tuple[float, float, float] = (60, 60, 60),
-    **model: Any,
-) -> AsyncIterator[Ground]:
-    async with provider(script, tls) as far, provider(other_script or well()) as other:
-        stand_in = StandIn(folder, "chat", gated=True)
-        model = {"burst": {"provider": ["far", "spare"] if spare else "far"}, **model}
-        config = {
-            "models": {"chat": {**stand_in.model, **model}},
-            "providers": {
-                "far": far.declared(**{"price": PRICE, **(declared or {})}),
-                "spare": other.declared(first_token="1s"),
-            },
-            "objective": {"wait": "400ms"},
-        }
-        running = Server(folder / "server", config, env={**KEY_ENV, **(env or {})}, patience=patience)
-        await asyncio.to_thread(running.__enter__)
-        try:
-            async with client_of(running) as client:
-                it = Ground(running, client.session)
-                it.far, it.spare, it.model = far, other, stand_in
-                yield it
-                await eventually(lambda: it.of()["in_flight"] == 0 and it.of()["reserved_usd"] == 0)
-                assert KEY not in running.log()
-        finally:
-            await asyncio.to_thread(running.__exit__, None)
-
+from fault.provider_ground import FEE, ground
+from fault.provider_kit import KEY, well
+from integration.kit import events, eventually
 
 # -- before the first byte: another target has it ------------------------------------------------------------------
 
 LIMITS = {"first_byte_timeout": "300ms", "connect_timeout": "300ms"}
-ELSEWHERE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 async def stream_of_an_error(wire: kit.Wire, seen: kit.Seen) -> None:
@@ -98,7 +38,6 @@ DECLINED = {
     "has no more money": (kit.answers(402), "denied"),
     "fails": (kit.answers(500), "error"),
     "has no such model": (kit.answers(404), "error"),
-    "redirects": (kit.answers(307, b"", "Location: http://127.0.0.1:1/v1/steal"), "error"),
     "sends a page": (kit.answers(200, b"<html>", type="text/html"), "error"),
     "zips": (kit.answers(200, b"zip", "Content-Encoding: gzip", type="text/event-stream"), "error"),
     "errs in its stream": (stream_of_an_error, "error"),
@@ -126,6 +65,27 @@ async def test_one_that_gives_no_answer_leaves_it_to_the_next(tmp_path: Path, fa
             assert it.of()["pause_left_s"] <= 3600
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+async def test_a_redirect_is_not_followed(tmp_path: Path, stream: bool):
+    """Wherever it leads hears nothing: no key, no prompt, not even a connection."""
+    async with kit.provider(well()) as thief:
+        places = [thief.url + "/chat/completions", f"//127.0.0.1:{thief.port}/v1/steal"]
+        turns = iter([(status, place) for status in (301, 302, 303, 307, 308) for place in places])
+
+        async def redirects(wire: kit.Wire, seen: kit.Seen) -> None:
+            status, place = next(turns)
+            await wire.whole(status, b"", "text/html", f"Location: {place}")
+
+        async with ground(tmp_path, redirects, declared={"first_token": "0.01ms"}) as it:
+            for _ in range(10):
+                status, headers, _ = await it.answer("chat", stream=stream)
+                assert (status, headers["x-pilotlight-served-by"]) == (200, "spare")
+                await asyncio.to_thread(it.server.post, "/reload")  # which has its breaker let one in again
+            assert len(it.far.seen) == it.ended("error") == 10
+            assert "redirects are not followed" in it.of()["last_reason"]
+            assert (thief.connections, thief.wire) == (0, b"")
+
+
 async def test_a_name_that_is_gone_is_unreachable(tmp_path: Path):
     async with ground(tmp_path, well(), declared={"base_url": "https://provider.invalid/v1"}) as it:
         _, headers, _ = await it.answer("chat")
@@ -133,32 +93,6 @@ async def test_a_name_that_is_gone_is_unreachable(tmp_path: Path):
         assert it.ended("unreachable") == 1
         assert "provider.invalid cannot be resolved" in it.of()["last_reason"]
         assert it.far.connections == 0
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path):
-    context, _ = await asyncio.to_thread(kit.certificate, tmp_path)
-    async with ground(tmp_path, well(), tls=context) as it:
-        _, headers, _ = await it.answer("chat")
-        assert headers["x-pilotlight-served-by"] == "spare"
-        assert it.ended("unreachable") == 1
-        assert "certificate" in it.of()["last_reason"]
-        assert it.far.bytes_in == 0
-
-
-async def test_a_certificate_of_another_name_is_not_trusted(tmp_path: Path):
-    context, cert = await asyncio.to_thread(kit.certificate, tmp_path, "DNS:elsewhere.example")
-    async with ground(tmp_path, well(), tls=context, env={"SSL_CERT_FILE": str(cert)}) as it:
-        _, headers, _ = await it.answer("chat")
-        assert headers["x-pilotlight-served-by"] == "spare"
-        assert it.far.bytes_in == 0
-
-
-async def test_tls_with_a_good_certificate_works(tmp_path: Path):
-    context, cert = await asyncio.to_thread(kit.certificate, tmp_path)
-    async with ground(tmp_path, well(), tls=context, env={"SSL_CERT_FILE": str(cert)}) as it:
-        for stream in (True, False):
-            _, headers, _ = await it.answer("chat", stream=stream)
-            assert headers["x-pilotlight-served-by"] == "far"
 
 
 # -- after it ------------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from fault import provider_kit as kit
-from fault.provider_kit import KEY, KEY_ENV, Provider, Script, Seen, Wire, completion, event, provider
-from integration.kit import Client, Server, StandIn, client_of, eventually
+from fault.provider_ground import of, up
+from fault.provider_kit import KEY, Provider, Script, Seen, Wire, completion, event, provider
+from integration.kit import Client, StandIn, eventually
 
 JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 MEGABYTE = b"y" * 2**20
@@ -21,22 +22,13 @@ MEGABYTE = b"y" * 2**20
 TOKEN = "t0ken-of-a-header-of-its-own"
 
 
-def of(client: Client) -> dict[str, Any]:
-    return client.server.get("/providers")["providers"][0]
-
-
 @contextlib.asynccontextmanager
 async def ground(folder: Path, script: Script, **more: Any) -> AsyncIterator[tuple[Client, Provider]]:
     async with provider(script) as far:
         model = StandIn(folder, "chat", gated=True, burst={"provider": "far"})
         config = {"models": {"chat": model.model}, "providers": {"far": far.declared(**more)}}
-        server = Server(folder / "s", config, env=KEY_ENV | {"FAR_TOKEN": TOKEN}, patience=(60, 60, 60))
-        await asyncio.to_thread(server.__enter__)
-        try:
-            async with client_of(server) as client:
-                yield client, far
-        finally:
-            await asyncio.to_thread(server.__exit__, None)
+        async with up(folder / "s", config, env={"FAR_TOKEN": TOKEN}) as client:
+            yield client, far
 
 
 async def declined(client: Client, stream: bool) -> str:

@@ -3,31 +3,15 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fault import provider_kit as kit
-from fault.provider_kit import KEY_ENV, Seen, Wire, provider, well
-from integration.kit import Client, Server, StandIn, client_of, eventually
-
-
-@contextlib.asynccontextmanager
-async def up(folder: Path, config: dict[str, Any]) -> AsyncIterator[Client]:
-    running = Server(folder, config, env=KEY_ENV, patience=(60, 60, 60))
-    await asyncio.to_thread(running.__enter__)
-    try:
-        async with client_of(running) as client:
-            yield client
-    finally:
-        await asyncio.to_thread(running.__exit__, None)
-
-
-def of(client: Client, name: str = "far") -> dict[str, Any]:
-    return next(p for p in client.server.get("/providers")["providers"] if p["id"] == name)
-
+from fault.provider_ground import of, up
+from fault.provider_kit import Seen, Wire, provider, well
+from integration.kit import StandIn, eventually
 
 PRICE = {"request_usd": 1.0, "million_output_usd": 1e6}
 MOST = 10
@@ -169,24 +153,19 @@ async def test_a_key_that_may_not_leave_does_not(tmp_path: Path):
             ],
         }
         keys = {"IN_KEY": "sk-in-0123456789", "OUT_KEY": "sk-out-0123456789"}
-        running = Server(tmp_path / "s", config, env={**KEY_ENV, **keys})
-        await asyncio.to_thread(running.__enter__)
-        try:
-            async with client_of(running) as client:
-                stays = {"Authorization": f"Bearer {keys['IN_KEY']}", "x-pilotlight-leave-house": "allow"}
-                inside = asyncio.ensure_future(client.answer("chat", headers=stays))
-                await eventually(lambda: running.held("chat") == 1)
-                _, headers, _ = await client.answer(
-                    "chat", headers={"Authorization": f"Bearer {keys['OUT_KEY']}"}
-                )
-                assert headers["x-pilotlight-served-by"] == "far"
-                model.open()
-                status, headers, _ = await inside
-                assert (status, headers["x-pilotlight-start"]) == (200, "cold")
-                assert len(far.seen) == 1
-                assert not any(secret in far.seen[0].raw.decode() for secret in keys.values())
-        finally:
-            await asyncio.to_thread(running.__exit__, None)
+        async with up(tmp_path / "s", config, env=keys) as client:
+            stays = {"Authorization": f"Bearer {keys['IN_KEY']}", "x-pilotlight-leave-house": "allow"}
+            inside = asyncio.ensure_future(client.answer("chat", headers=stays))
+            await eventually(lambda: client.server.held("chat") == 1)
+            _, headers, _ = await client.answer(
+                "chat", headers={"Authorization": f"Bearer {keys['OUT_KEY']}"}
+            )
+            assert headers["x-pilotlight-served-by"] == "far"
+            model.open()
+            status, headers, _ = await inside
+            assert (status, headers["x-pilotlight-start"]) == (200, "cold")
+            assert len(far.seen) == 1
+            assert not any(secret.encode() in far.wire for secret in keys.values())
 
 
 async def test_a_provider_that_a_reload_removes_ends_what_it_has(tmp_path: Path):

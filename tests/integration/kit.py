@@ -1,6 +1,7 @@
 """A real server process on a free port, in folders of its own, and what tests ask of it."""
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -44,8 +45,10 @@ class Server:
         env: dict[str, str] | None = None,
         patience: tuple[float, float, float] = (0.2, 0.3, 0.2),
         args: tuple[str, ...] = (),
+        first: str = "",
     ) -> None:
-        """`patience`: seconds to the first comment, to the first blank, and between further ones."""
+        """`patience`: seconds to the first comment, to the first blank, and between further ones. `first`: Python that
+        the process runs first."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "run").mkdir(exist_ok=True)
@@ -54,7 +57,7 @@ class Server:
         self.write(config)
         self.stderr = folder / "stderr.log"
         self._command = [
-            sys.executable, "-c", _SERVE.format(patience=patience),
+            sys.executable, "-c", first + _SERVE.format(patience=patience),
             "serve", str(self.config_path), "--port", "0", *args,
         ]  # fmt: skip
         self.env = {**os.environ, "XDG_RUNTIME_DIR": str(folder / "run"), **(env or {})}
@@ -80,6 +83,7 @@ class Server:
             self.process = subprocess.Popen(
                 self._command, env=self.env, stderr=stderr, stdin=subprocess.DEVNULL
             )
+        atexit.register(self.process.kill)  # a test that is given up by a time-out ends nothing itself
         try:
             self._wait_up()
         except BaseException:
