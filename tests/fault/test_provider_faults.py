@@ -95,6 +95,20 @@ async def test_a_name_that_is_gone_is_unreachable(tmp_path: Path):
         assert it.far.connections == 0
 
 
+async def test_a_name_that_nobody_waits_for_any_more_leaves_no_word(tmp_path: Path):
+    """Its look-up fails when the request is long elsewhere: the log, which is looked at in the end, is not told."""
+    declared = {
+        "base_url": "https://provider.invalid/v1",
+        "connect_timeout": "0.1ms",
+        "first_token": "0.01ms",
+    }
+    async with ground(tmp_path, well(), declared=declared) as it:
+        for _ in range(5):
+            _, headers, _ = await it.answer("chat")
+            assert headers["x-pilotlight-served-by"] == "spare"
+        assert it.ended("unreachable") == 5
+
+
 # -- after it ------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,8 @@ class Origin:
         self.path = url.path.rstrip("/")
         """What its paths begin with: nothing, mostly."""
         self.host = host
+        self.is_address = ":" in host or host.replace(".", "").isdecimal()
+        """And no name, which has to be looked up."""
         self.port = port
         self.tls = tls_context() if scheme == "https" else None
         self.free: list[Connection] = []

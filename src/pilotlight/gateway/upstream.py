@@ -160,17 +160,44 @@ class Upstream:
 
 
 async def _connect(origin: Origin, seconds: float) -> Connection:
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds):
-            _, connection = await loop.create_connection(
-                lambda: Connection(origin), origin.host, origin.port, ssl=origin.tls
-            )
+            return await _reach(origin)
     except TimeoutError:
         raise Unreached(f"connecting took more than {seconds:g} s") from None
     except (OSError, ValueError) as e:  # ValueError: a host that is no name
         raise Unreached(why(e, origin.host)) from None
-    return connection
+
+
+async def _reach(origin: Origin) -> Connection:
+    """At the first of its addresses that takes a connection.
+
+    A name is looked up here: once nobody waits for it any more, the failure of a look-up that uvloop's
+    create_connection has begun is logged as an exception that was never retrieved.
+    """
+    loop = asyncio.get_running_loop()
+    error: OSError = OSError("its name has no address")
+    for address in await _addresses(origin):
+        try:
+            _, connection = await loop.create_connection(
+                lambda: Connection(origin),
+                address,
+                origin.port,
+                ssl=origin.tls,
+                server_hostname=origin.host if origin.tls else None,
+            )
+        except OSError as e:
+            error = e
+        else:
+            return connection
+    raise error
+
+
+async def _addresses(origin: Origin) -> list[str]:
+    if origin.is_address:
+        return [origin.host]
+    found = await asyncio.get_running_loop().getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
+    return [str(where[0]) for *_, where in found]
 
 
 def why(error: Exception, host: str) -> str:
