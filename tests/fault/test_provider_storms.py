@@ -1,8 +1,6 @@
 """Many requests, little money, providers that come and go, and a server that is restarted: over real HTTP."""
 
 import asyncio
-import contextlib
-import random
 from pathlib import Path
 from typing import Any
 
@@ -100,72 +98,6 @@ async def test_a_provider_that_is_ill_by_turns_loses_no_request(tmp_path: Path):
             assert of(client)["failures"] == sum(1 for i in range(len(far.seen)) if (i + 1) // 7 % 2 == 1)
             assert spare.seen
             assert (of(client)["in_flight"], of(client, "spare")["in_flight"]) == (0, 0)
-
-
-async def test_what_may_not_leave_does_not_whatever_goes_wrong(tmp_path: Path):
-    """Engines that die, starts that fail, queues that are full, clients that leave, a reload, a hedge that is asked
-    for: all at once, and not one byte reaches a provider."""
-    dice = random.Random(7)
-    async with provider(well()) as far:
-        never = {"burst": {"provider": "far"}, "leave_house": False, "max_pending_requests": 20}
-        dies = StandIn(tmp_path, "dies", **never)
-        fails = StandIn(tmp_path, "fails", **never)
-        fails.fail.touch()
-        cold = StandIn(tmp_path, "cold", gated=True, **never)
-        free = StandIn(tmp_path, "free", gated=True, burst={"provider": "far"})
-        models = {m.name: m.model for m in (dies, fails, cold, free)}
-        config = {"models": models, "providers": {"far": far.declared(first_token="1ms")}}
-        async with up(tmp_path / "s", config) as client:
-
-            async def ask(i: int) -> None:
-                name = ("dies", "fails", "cold", "free")[i % 4]
-                headers = {"x-pilotlight-hedge": "allow"}
-                if name == "free":
-                    headers["x-pilotlight-leave-house"] = "deny"
-                elif i % 3 == 0:
-                    headers["x-pilotlight-leave-house"] = "allow"
-                do = {"die": dice.choice(["now", "middle", "head"])} if name == "dies" and i % 8 else None
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(dice.uniform(0.05, 1.0)):
-                        await client.answer(name, stream=bool(i % 2), do=do, headers=headers)
-
-            for wave in range(4):
-                await asyncio.gather(*(ask(i) for i in range(40)), return_exceptions=True)
-                client.server.write({**config, "memory": f"{8 + wave}GiB"})
-                await asyncio.to_thread(client.server.post, "/reload")
-            assert (far.connections, far.bytes_in) == (0, 0)
-            assert of(client)["requests"] == 0
-            # and the way there is open: only what may not leave stays
-            _, headers, _ = await client.answer("free")
-            assert headers["x-pilotlight-served-by"] == "far"
-            client.server.may_trace = True
-
-
-async def test_a_key_that_may_not_leave_does_not(tmp_path: Path):
-    async with provider(well()) as far:
-        model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
-        config = {
-            "models": {"chat": model.model},
-            "providers": {"far": far.declared()},
-            "api_keys": [
-                {"name": "in", "key_env": "IN_KEY", "leave_house": False},
-                {"name": "out", "key_env": "OUT_KEY"},
-            ],
-        }
-        keys = {"IN_KEY": "sk-in-0123456789", "OUT_KEY": "sk-out-0123456789"}
-        async with up(tmp_path / "s", config, env=keys) as client:
-            stays = {"Authorization": f"Bearer {keys['IN_KEY']}", "x-pilotlight-leave-house": "allow"}
-            inside = asyncio.ensure_future(client.answer("chat", headers=stays))
-            await eventually(lambda: client.server.held("chat") == 1)
-            _, headers, _ = await client.answer(
-                "chat", headers={"Authorization": f"Bearer {keys['OUT_KEY']}"}
-            )
-            assert headers["x-pilotlight-served-by"] == "far"
-            model.open()
-            status, headers, _ = await inside
-            assert (status, headers["x-pilotlight-start"]) == (200, "cold")
-            assert len(far.seen) == 1
-            assert not any(secret.encode() in far.wire for secret in keys.values())
 
 
 async def test_a_provider_that_a_reload_removes_ends_what_it_has(tmp_path: Path):
