@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fault.provider_kit import KEY_ENV, provider, well
-from integration.kit import Server, StandIn, client_of
+from integration.kit import Server, StandIn, client_of, eventually
 
 PRICE = {"request_usd": 0.001}
 
@@ -51,8 +51,8 @@ async def test_what_was_spent_is_billed_once_and_remembered(tmp_path: Path):
             assert (await bill(server, "class"))["provider_usd"] == pytest.approx(0.001)
             assert "standard" in usd(await bill(server, "class"))
         async with served(tmp_path / "server", config) as server, client_of(server) as client:
-            with pytest.raises(asyncio.TimeoutError):
-                async with asyncio.timeout(1.5):  # nothing is left of the month: it waits for a replica
-                    await client.answer("chat")
+            asked = asyncio.ensure_future(client.answer("chat"))
+            await eventually(lambda: server.held("chat") == 1, "nothing is left of the month: it waits")
             assert len(far.seen) == 1
+            asked.cancel()
             assert usd(await bill(server, "provider"))["far"] == pytest.approx(0.001)
