@@ -24,6 +24,7 @@ import warmer
 import waste
 from claim import Claim
 
+from pilotlight.cost.declared import EXAMPLES_OF
 from pilotlight.errors import PilotlightError
 from pilotlight.sim.load import load
 
@@ -31,7 +32,7 @@ HEAD = """\
 # Claims, checked
 
 What articles, vendors and papers of 2025 and 2026 say about cold starts and their cost, and what comes of it here.
-Made by `python benchmarks/claims` ({where}, {date}); prices are examples of the price book
+Made by `python benchmarks/claims` ({where}, {date}); prices are examples of {EXAMPLES_OF}
 ([cost](cost.md)). *Reproduced*: the figure comes out. *Refined*: it comes out under conditions that the claim leaves
 out. *Refuted*: it does not come out. *Simulated* figures are of the policies that run in a server, on traffic that the
 script makes or is given; *measured* ones are of llama.cpp on that machine.
@@ -57,7 +58,9 @@ def main() -> int:
     except PilotlightError as e:
         print(f"claims: {e}", file=sys.stderr)
         return 1
-    page = HEAD.format(where=args.where, date=datetime.now(UTC).date()) + "".join(map(row, found))
+    page = HEAD.format(where=args.where, date=datetime.now(UTC).date(), EXAMPLES_OF=EXAMPLES_OF) + "".join(
+        map(row, found)
+    )
     if args.into is None:
         print(page)
     else:

@@ -7,8 +7,10 @@ from rows import HOLDS, Cell, Row
 from speed import Speed
 from tables import HEAD, about, cells_of
 
+from pilotlight.cost import declared
 from pilotlight.report.frontier import Dot, Kind, frontier, legend
 from pilotlight.report.page import page, paragraph, points, section, table
+from pilotlight.sim.defaults import default_config
 
 FAR = 20.0
 """Times the default policies: what is dearer is left out of a plot, and stands in the table."""
@@ -33,6 +35,7 @@ EXPLAINED = (
     "requests. The best keep-alive and the size of the pool are chosen with hindsight.",
     "Run by pilotlight: through the code that decides in a server. Run by a loop of its own: Knative and the hybrid "
     "histogram, which pilotlight has not, with the same replicas, traffic and bill.",
+    f"US dollars: {declared.said(declared.told(default_config().prices).examples)}.",
 )
 
 

@@ -20,8 +20,12 @@ class PricesFrom(msgspec.Struct, frozen=True):
     date: str
     examples: bool
     """They are not the operator's own."""
+    which: tuple[str, ...] = ()
+    """The examples among the two, in words."""
     used: tuple[str, ...] = ()
     """Entries of the price book that were used, each with its source."""
+    own: tuple[str, ...] = ()
+    """Those of them that are the operator's."""
 
 
 class Advice(msgspec.Struct, frozen=True):

@@ -41,6 +41,8 @@ class Asked(msgspec.Struct, frozen=True):
     starts: StartTimes
     book: Book
     prices: PricesFrom
+    own: frozenset[tuple[str, str]] = frozenset()
+    """Section and name of each of the book's entries that is the operator's."""
     wake: float | None = candidates.WAKE
     """Seconds of a wake in a pool; None where models cannot be put to sleep."""
     api: str | None = None
@@ -272,15 +274,19 @@ class _Work:
         return tuple(sorted((here, *rest)))
 
     def _prices(self, found: Sequence[Played]) -> PricesFrom:
-        if not self.remote:
-            api = self.asked.api
-            if api is None:
-                return self.asked.prices
-            entry = self.asked.book.tokens[api]
-            said = f"tokens.{api}, {self.asked.book.date_of(entry)}: {entry.source}"
-            return msgspec.structs.replace(self.asked.prices, used=(said,))
-        used = remote.used(self.asked.book, {p.candidate.tariff or "" for p in found})
-        return msgspec.structs.replace(self.asked.prices, used=used)
+        """Of CPUs nothing but the book's entries counts."""
+        api, book, prices = self.asked.api, self.asked.book, self.asked.prices
+        names = [("tokens", api)] if api is not None and not self.remote else []
+        if self.remote:
+            names = remote.used(book, {p.candidate.tariff or "" for p in found})
+        texts = {of: remote.entry(book, *of) for of in names}
+        own = tuple(text for of, text in texts.items() if of in self.asked.own)
+        prices = msgspec.structs.replace(prices, used=tuple(texts.values()), own=own)
+        if self.remote:
+            examples = len(own) < len(texts)
+            date = (book.date or "no date") if examples else "the price book"
+            prices = msgspec.structs.replace(prices, examples=examples, date=date, which=())
+        return prices
 
 
 def provider_of(book: Book, name: str) -> Tree:

@@ -6,6 +6,7 @@ from html import escape
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.even import Even
 from pilotlight.advise.played import Played, best
+from pilotlight.advise.words import from_where
 from pilotlight.advise.written import number, part, time, usd
 from pilotlight.report.curves import Curve, curves
 from pilotlight.report.frontier import Dot, Kind, frontier, legend
@@ -176,8 +177,7 @@ def _explained(a: Advice) -> str:
         f"{time(a.start_time)} "
         f"({a.start_time_from}).",
         f"A month has 730 hours. A GPU costs {usd(p.gpu_month_usd)} a month, on demand {p.premium:g} "
-        "times that; prices "
-        f"of {p.date}{', examples' if p.examples else ''}.",
+        f"times that; {from_where(a)}.",
         "Intervals: of the cost by a block bootstrap over days or hours, of the cold rate by "
         "Wilson's formula, for as many "
         "requests as their spread over the blocks is worth.",

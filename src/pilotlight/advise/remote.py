@@ -167,10 +167,13 @@ SECTION = {"function": "functions", "active_cpu": "active_cpu", "provisioned": "
 """Of the price book, by tariff."""
 
 
-def used(book: Book, of: set[str]) -> tuple[str, ...]:
-    """The entries by which these tariffs were reckoned, with their date and source."""
-    found: list[str] = []
-    for section in dict.fromkeys(SECTION[t] for t in sorted(of & SECTION.keys())):
-        name, entry = next(iter(book.sections()[section].items()))
-        found.append(f"{section}.{name}, {book.date_of(entry)}: {entry.source}")
-    return tuple(found)
+def used(book: Book, of: set[str]) -> list[tuple[str, str]]:
+    """Section and name of the entries by which these tariffs were reckoned."""
+    sections = dict.fromkeys(SECTION[t] for t in sorted(of & SECTION.keys()))
+    return [(section, next(iter(book.sections()[section]))) for section in sections]
+
+
+def entry(book: Book, section: str, name: str) -> str:
+    """With its date and source."""
+    found = book.sections()[section][name]
+    return f"{section}.{name}, {book.date_of(found)}: {found.source}"

@@ -185,13 +185,7 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
             f"The cold rate holds as simulated, but {part(first.cold.high)} cannot be excluded with this "
             "much data."
         )
-    if a.prices.examples:
-        yield (
-            f"Prices are examples of {a.prices.date}: set your own before you act on this (`prices` in "
-            "the config)."
-        )
-    for entry in a.prices.used:
-        yield f"An example price is used: {entry}."
+    yield from _prices(a)
     if a.start_time_from == "default":
         yield (
             f"A start is taken to last {time(a.start_time)}, which is a guess: measure yours (`pilotlight "
@@ -212,15 +206,38 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
     yield from trace.notes
 
 
+def _prices(a: Advice) -> Iterator[str]:
+    which = f" ({', '.join(a.prices.which)})" if a.prices.which else ""
+    if a.prices.examples:
+        where = (
+            "`prices` in the config" if a.needs.inference is Inference.HERE else "`prices.book` in the config"
+        )
+        yield f"Prices are examples of {a.prices.date}{which}: set your own before you act on this ({where})."
+    for entry in a.prices.used:
+        if entry not in a.prices.own:
+            yield f"An example price is used: {entry}."
+
+
+def from_where(a: Advice) -> str:
+    """What a text with one figure of money says."""
+    return (
+        f"prices are examples of {a.prices.date}"
+        if a.prices.examples
+        else f"prices are those of {a.prices.date}"
+    )
+
+
 def header(a: Advice, own: bool) -> str:
     """Comments over the config."""
     lines = [
         f"{a.recommended.candidate.tier}: {a.recommended.candidate.words}",
         f"simulated on {a.trace}: {figures(a.recommended)}",
-        f"at {usd(a.prices.gpu_month_usd)} a GPU month and {a.prices.premium:g} times that on demand"
+        f"at {usd(a.prices.gpu_month_usd)} a GPU month and {a.prices.premium:g} times that on demand; {from_where(a)}"
         if a.needs.inference is Inference.HERE
         else "it was simulated as a pilotlight config; on a platform of functions set the same there",
     ]
+    if a.needs.inference is Inference.REMOTE:
+        lines.append(from_where(a))
     if not own:
         lines.append("put your own `source` (or `cmd`) in: what stands there is a placeholder")
     return "".join(f"# {row}\n" for line in lines for row in wrap(line, 100))

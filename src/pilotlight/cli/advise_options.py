@@ -8,11 +8,11 @@ from pilotlight.advise.advise import Asked
 from pilotlight.advise.candidates import WAKE
 from pilotlight.advise.needs import COLD, CPU_SECONDS, MEMORY, WAIT, Inference, Latency, Needs
 from pilotlight.cli import price_book, simulate_starts
+from pilotlight.cost import declared
 from pilotlight.cost.book import Book
 from pilotlight.errors import PilotlightError
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config
-from pilotlight.spec.simulation import Prices
 from pilotlight.units import parse_duration, parse_fraction, parse_size
 
 LONGEST = 30 * 86400.0
@@ -26,7 +26,7 @@ NO_SLEEP = frozenset({"command"})
 
 def asked(args: argparse.Namespace, config: Config, trace: Trace) -> Asked:
     """Raises PilotlightError, with what is allowed, for a value that cannot be."""
-    prices = price_book.priced(config.prices.book).book
+    priced = price_book.priced(config.prices.book)
     start = args.start_time
     starts = (
         simulate_starts.given(start)
@@ -41,10 +41,11 @@ def asked(args: argparse.Namespace, config: Config, trace: Trace) -> Asked:
         file="the config that is tried" if args.config is None else str(args.config),
         env=os.environ,
         starts=starts,
-        book=prices,
-        prices=_prices(config, prices),
+        book=priced.book,
+        own=priced.own,
+        prices=_prices(config),
         wake=_wake(args, config),
-        api=_api(args.api, prices),
+        api=_api(args.api, priced.book),
         seed=args.seed,
     )
 
@@ -128,17 +129,11 @@ def _api(name: str | None, prices: Book) -> str | None:
     return name
 
 
-def _prices(config: Config, prices: Book) -> PricesFrom:
+def _prices(config: Config) -> PricesFrom:
     """Examples, as long as the config says nothing else."""
-    given = config.prices
-    kept = Prices()
-    examples = (
-        given.gpu_month_usd == kept.gpu_month_usd or given.serverless_premium == kept.serverless_premium
-    )
-    date = prices.date or "no date"
-    return PricesFrom(
-        given.gpu_month_usd, given.serverless_premium, date if examples else "the config", examples
-    )
+    told, which = declared.told(config.prices), declared.examples(config.prices)
+    date = told.date or "the config"
+    return PricesFrom(told.gpu_month_usd, told.serverless_premium, date, bool(which), which)
 
 
 def _wake(args: argparse.Namespace, config: Config) -> float | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pilotlight.clock import Clock
 from pilotlight.cost import declared
 from pilotlight.cost.history import HOUR
@@ -95,6 +97,10 @@ class Billing:
                 seconds=max(0.0, self._clock.now() - errand.sent_at),
             )
         self.bill.settled(errand.request, errand.provider, usd)
+
+    def prices(self) -> dict[str, Any]:
+        """What GET /cost says of them."""
+        return msgspec.to_builtins(declared.told(self._config.prices))
 
     async def answer(self, since: float, by: str, rows: bool) -> dict[str, Any]:
         """What GET /cost says, from this Unix time on; with every row of every hour, if wanted."""

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     answer = _answer(args, since)
     if args.csv:
-        cost_view.csv_rows(answer["rows"], sys.stdout)
+        cost_view.csv_rows(answer, sys.stdout)
     elif args.json:
         print(json.dumps(answer))
     else:

@@ -6,10 +6,13 @@ from decimal import Decimal
 from typing import Any, TextIO
 
 from pilotlight.cli.ps_verb import table
-from pilotlight.cost.rows import RUNGS
+from pilotlight.cost.declared import said
+from pilotlight.cost.rows import OF_REPLICAS, RENTED, RUNGS
 from pilotlight.units import format_duration
 
 COLUMNS = ("hour", "model", "key", "class", "rung", "provider", "seconds", "usd")
+PRICES = "prices"
+"""A column after those, so that readers of CSV need not know of comments: whether a row's dollars are of examples."""
 
 
 def show(answer: dict[str, Any]) -> None:
@@ -25,8 +28,7 @@ def show(answer: dict[str, Any]) -> None:
     print()
     otherwise(answer)
     _waiting(answer)
-    if answer["prices"]["examples"]:
-        print(answer["prices"]["examples"])
+    print(said(answer["prices"]["examples"]))
 
 
 def lines(answer: dict[str, Any]) -> None:
@@ -89,8 +91,12 @@ def _day(unix: float) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def csv_rows(rows: list[dict[str, Any]], out: TextIO) -> None:
+def csv_rows(answer: dict[str, Any], out: TextIO) -> None:
+    """What a provider charged, or could have, is at prices that somebody declared."""
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([hour(row["hour"]), *(row[name] for name in COLUMNS[1:])])
+    writer.writerow([*COLUMNS, PRICES])
+    date = answer["prices"]["date"]
+    of = {True: "own", False: f"examples of {date}" if date else "own"}
+    for row in answer["rows"]:
+        cells = [hour(row["hour"]), *(row[name] for name in COLUMNS[1:])]
+        writer.writerow([*cells, of[row["rung"] not in (*OF_REPLICAS, RENTED)]])

@@ -8,6 +8,7 @@ from typing import Any
 from pilotlight.cli import client, providers_verb
 from pilotlight.cli.cost_view import usd
 from pilotlight.cli.ps_verb import table
+from pilotlight.cost.declared import said
 from pilotlight.units import format_duration
 
 
@@ -79,6 +80,7 @@ def _prices(answer: dict[str, Any]) -> None:
         table(["REPLICA", "ON DEMAND", "DEDICATED", "ALWAYS UP"], rows)
     cold = answer["cold_request"]
     print(f"\na cold request counts for {usd(cold['usd'])}: {cold['because']}")
+    print(said(answer["prices"]["examples"]))
 
 
 def _yes(so: bool) -> str:

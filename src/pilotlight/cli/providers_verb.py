@@ -42,6 +42,7 @@ def show(providers: list[dict[str, Any]]) -> None:
     table(HEADS, [_row(p) for p in providers])
     print("\nof this calendar hour, day and month (UTC), and what the budget leaves:")
     table(["PROVIDER", *(w.upper() for w in WINDOWS)], [_money(p) for p in providers])
+    print("prices are your own, those that `providers` declares")
     for p in providers:
         if p["last_reason"]:
             print(f"{p['id']}, last failure: {p['last_reason']}")

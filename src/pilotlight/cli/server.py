@@ -183,6 +183,7 @@ class Server:
             traces=self.traces,
             decisions=self._decisions.of,
             cost=self._billing.answer,
+            prices=self._billing.prices,
             reload=self.reload,
             version=__version__,
         )

@@ -82,6 +82,7 @@ def _run(args: argparse.Namespace) -> None:
 
     simulate_view.show(results)
     simulate_view.show_bills(results)
+    simulate_view.tell_prices(results)
 
 
 def _sweep(args: argparse.Namespace, named: tuple[str, Config]) -> None:
@@ -111,6 +112,7 @@ def _sweep(args: argparse.Namespace, named: tuple[str, Config]) -> None:
         return
     for found in swept:
         simulate_view.show_sweep(wanted.key, found, limit)
+    simulate_view.tell_prices([p.result for found in swept for p in found])
 
 
 def _figures(key: str, p: Point) -> dict[str, Any]:

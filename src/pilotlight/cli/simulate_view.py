@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pilotlight.cli import cost_view
 from pilotlight.sim.defaults import NAME, TEXT
-from pilotlight.sim.report import advice, said
+from pilotlight.sim.report import advice, prices, said
 from pilotlight.sim.result import Result
 from pilotlight.sim.sweep import Point
 from pilotlight.sim.trace import Trace
@@ -154,6 +154,11 @@ def show_bills(results: Sequence[Result]) -> None:
             print(
                 f"waiting: {waiting['cold']:,} cold requests count as {cost_view.usd(waiting['usd'])}{each}"
             )
+
+
+def tell_prices(results: Sequence[Result]) -> None:
+    for line in prices(results):
+        print(line)
 
 
 def show_sweep(key: str, found: Sequence[Point], limit: float, console: Console | None = None) -> None:

@@ -1,9 +1,11 @@
 """What an operator's configuration says of money, in the ledger's terms."""
 
+import msgspec
+
 from pilotlight.cost.capacity import Devices, Price
 from pilotlight.fleet.declared import goal
 from pilotlight.spec.model import Config, Model
-from pilotlight.spec.simulation import Prices
+from pilotlight.spec.simulation import Example, Prices
 
 EXAMPLES_OF = "2026-06-30"
 """The day of the examples that stand where no price is set; the shipped book's."""
@@ -25,19 +27,41 @@ def slots(model: Model) -> int:
     return model.slots or model.target_requests
 
 
-def examples(prices: Prices) -> tuple[str, ...]:
-    """The prices that are still as shipped, in words."""
-    plain = Prices()
-    said = (
-        ("gpu_month_usd", f"gpu_month_usd ${prices.gpu_month_usd:,.0f}"),
-        ("serverless_premium", f"serverless_premium {prices.serverless_premium:g}"),
-    )
-    return tuple(text for key, text in said if getattr(prices, key) == getattr(plain, key))
+class Told(msgspec.Struct, frozen=True):
+    """What every output with money in it says of its prices."""
+
+    gpu_month_usd: float
+    serverless_premium: float
+    date: str | None
+    """The day of the examples among them; None where all are the operator's own."""
+    examples: str
+    """In a sentence; empty where there is none."""
 
 
-def said(prices: Prices) -> str:
-    """What every output with money in it says; empty where all prices are the operator's own."""
+def told(prices: Prices) -> Told:
     found = examples(prices)
-    if not found:
-        return ""
-    return f"prices are examples of {EXAMPLES_OF} until you set your own under `prices`: {', '.join(found)}"
+    return Told(
+        float(prices.gpu_month_usd),
+        float(prices.serverless_premium),
+        EXAMPLES_OF if found else None,
+        f"prices are examples of {EXAMPLES_OF} until you set your own under `prices`: {', '.join(found)}"
+        if found
+        else "",
+    )
+
+
+def examples(prices: Prices) -> tuple[str, ...]:
+    """The prices that nobody has set, in words."""
+    every = (
+        (prices.gpu_month_usd, f"gpu_month_usd ${prices.gpu_month_usd:,.0f}"),
+        (prices.serverless_premium, f"serverless_premium {prices.serverless_premium:g}"),
+    )
+    return tuple(text for price, text in every if isinstance(price, Example))
+
+
+OWN = "prices are your own"
+
+
+def said(examples: str) -> str:
+    """The same for people, who are told either way."""
+    return examples or OWN

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from pilotlight.cost.declared import said
+from pilotlight.cost.declared import told
 from pilotlight.cost.history import HOUR, History, Traffic
 from pilotlight.cost.rows import OF_REPLICAS, PINGS, Amount, Row
 from pilotlight.spec.simulation import Prices
@@ -164,10 +164,6 @@ def billed(
         "until": until,
         **report(history, by).told(),
         "cold_request": cold,
-        "prices": {
-            "gpu_month_usd": prices.gpu_month_usd,
-            "serverless_premium": prices.serverless_premium,
-            "examples": said(prices),
-        },
+        "prices": msgspec.to_builtins(told(prices)),
     }
     return answer | ({"rows": rows(history)} if every_row else {})

@@ -43,6 +43,7 @@ class Admin:
         traces: Traces,
         decisions: Callable[[str], list[dict[str, Any]]],
         cost: Callable[[float, str, bool], Awaitable[dict[str, Any]]],
+        prices: Callable[[], dict[str, Any]],
         reload: Callable[[], list[str]],
         version: str,
     ) -> None:
@@ -58,6 +59,7 @@ class Admin:
         self._traces = traces
         self._decisions = decisions
         self._cost = cost
+        self._prices = prices
         self._reload = reload
         self._version = version
 
@@ -191,6 +193,7 @@ class Admin:
                 **msgspec.to_builtins(explained),
                 "replicas": view.states(fleet, model),
                 "decisions": self._decisions(model),
+                "prices": self._prices(),
             }
         )
 

@@ -14,7 +14,7 @@ defaults:
   max_pending_requests: 1000000000
   startup_timeout: 365d
 objective: {wait: 2s, cold_rate: [2%, 5%]}
-prices: {gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}
+# prices: {gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}   # examples: set what you pay
 simulation: {first_token: 50ms, per_token: 30ms, warm_up: 10%}
 """
 

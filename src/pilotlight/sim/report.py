@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pilotlight.cost.declared import said as prices_said
 from pilotlight.report.frontier import Dot, Kind, frontier, legend
 from pilotlight.report.page import page, paragraph, points, section, table
 from pilotlight.report.series import Line, key_of, lines
@@ -17,13 +18,24 @@ HEAD = (
 def html(results: Sequence[Result]) -> str:
     """Of simulations without a sweep."""
     body = [_of_trace(found) for found in _by_trace(results)]
-    return page("Simulated traffic", *body, _explained())
+    return page("Simulated traffic", points(prices(results)), *body, _explained())
 
 
 def sweep_html(key: str, swept: Sequence[tuple[Sequence[Point], float]]) -> str:
     """Of each trace its points, and the upper edge of the band."""
     body = [_of_sweep(key, found, limit) for found, limit in swept]
-    return page(f"What {key} buys", *body, _explained())
+    said_of = prices([p.result for found, _ in swept for p in found])
+    return page(f"What {key} buys", points(said_of), *body, _explained())
+
+
+def prices(results: Sequence[Result]) -> list[str]:
+    """What is to be known of the prices; of each config, where they differ."""
+    found: dict[str, dict[str, None]] = {}
+    for r in results:
+        found.setdefault(prices_said(r.prices.examples), {})[r.config] = None
+    if len(found) == 1:
+        return list(found)
+    return [f"{', '.join(configs)}: {text}" for text, configs in found.items()]
 
 
 def usd(x: float) -> str:

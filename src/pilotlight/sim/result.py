@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from pilotlight.cost.declared import Told
 from pilotlight.cost.report import Report
 from pilotlight.sim.trace import Floats, Ints
 
@@ -120,6 +121,8 @@ class Result(msgspec.Struct, frozen=True):
     cpu_s: float
     requests_per_s: float | None
     series: Series
+    prices: Told
+    """That all US dollars here were reckoned with."""
     bill: Report | None = None
     """By what replicas did, and what the same traffic would have cost otherwise; where it was asked for."""
 

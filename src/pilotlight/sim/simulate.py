@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from pilotlight.cost.capacity import Bill, in_use
-from pilotlight.cost.declared import devices, price
+from pilotlight.cost.declared import devices, price, told
 from pilotlight.cost.report import Report
 from pilotlight.fleet.declared import MONTH, goal
 from pilotlight.policy import cold_rate
@@ -154,6 +154,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         cpu_s=cpu_s,
         requests_per_s=len(trace) / cpu_s if cpu_s else None,
         series=_series(p, ttft > objective.wait),
+        prices=told(p.config.prices),
         bill=_by_rung(p, ttft) if p.placed is not None and len(trace) else None,
     )
 

@@ -60,7 +60,7 @@ def as_written(want: Want, value: Any) -> Any:
         return _duration_text(value)
     if want.kind == "size" and isinstance(value, int):
         return _size_text(value)
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, enc_hook=float)  # an example price is a float of its own type
 
 
 def default_of(field: mi.Field) -> Any:

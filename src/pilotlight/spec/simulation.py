@@ -12,17 +12,23 @@ MOST_GPUS = 10_000
 """Of a pool; each is looked at for each start, so that more take a simulation for ever."""
 
 
+class Example(float):
+    """A price that nobody has set: by its type it is told from the same figure that an operator pays."""
+
+    __slots__ = ()
+
+
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What capacity costs. The defaults are examples; set what you pay."""
 
     gpu_month_usd: Annotated[
         Annotated[float, Meta(gt=0)],
         _doc("US dollars for one dedicated GPU for a month; an example until you set it."),
-    ] = 2500.0
+    ] = Example(2500.0)
     serverless_premium: Annotated[
         Annotated[float, Meta(ge=1)],
         _doc("How many times the dedicated price on-demand capacity costs; an example until you set it."),
-    ] = 2.5
+    ] = Example(2.5)
     commitment: Annotated[
         PositiveDuration,
         _doc("The shortest time that dedicated capacity is rented for; an example until you set it."),

@@ -187,3 +187,46 @@ def test_a_config_that_is_wrong_is_told_with_its_line(trace: str, tmp_path: Path
     path.write_text("models:\n  m: {ttl: soon}\n")
     assert main(["advise", trace, "--config", str(path)]) == 2
     assert "bad.yaml:2" in capsys.readouterr().err
+
+
+def test_it_says_of_which_day_the_example_prices_are_and_never_of_ones_own(
+    trace: str, tmp_path: Path, capsys: Output
+) -> None:
+    page, config = tmp_path / "page.html", tmp_path / "own.yaml"
+    (examples,) = asked(capsys, trace, "--report", str(page))
+    for text in (" ".join(examples["warnings"]), examples["config"].replace("\n#", ""), page.read_text()):
+        assert "examples of 2026-06-30" in text
+    config.write_text("prices: {gpu_month_usd: 2500, serverless_premium: 2.5}\n")
+    (own,) = asked(capsys, trace, "--config", str(config), "--report", str(page))
+    assert not own["prices"]["examples"] and "example" not in " ".join(own["warnings"])
+    assert "prices are those of the config" in own["config"].replace("\n#", "")
+    assert "example" not in page.read_text()
+    config.write_text("prices: {gpu_month_usd: 2000}\n")
+    (half,) = asked(capsys, trace, "--config", str(config))
+    assert "(serverless_premium 2.5)" in " ".join(half["warnings"])
+
+
+def test_prices_of_ones_own_book_are_no_examples(trace: str, tmp_path: Path, capsys: Output) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("prices: {book: book.yaml}\n")
+    names = {p["kind"]: p["name"] for p in reversed(json.loads(_prices(capsys))["prices"])}
+    mine = {
+        "functions": {"gb_second_usd": 1e-5}, "active_cpu": {"vcpu_hour_usd": 0.1, "gb_hour_usd": 0.01},
+        "provisioned": {"gb_second_usd": 1e-5, "gb_second_provisioned_usd": 4e-6},
+        "managed": {"hour_usd": 0.1, "surcharge": 0.1},
+    }  # fmt: skip
+    book = {kind: {names[kind]: {**price, "source": "ours"}} for kind, price in mine.items()}
+    words = [trace, "--inference", "remote", "--config", str(config)]
+    (tmp_path / "book.yaml").write_text(json.dumps({"date": "2026-11-01", **book}))
+    (own,) = asked(capsys, *words)
+    assert not own["prices"]["examples"] and "example" not in " ".join(own["warnings"])
+    assert own["prices"]["used"] == own["prices"]["own"] and "2026-11-01: ours" in own["prices"]["used"][0]
+    (tmp_path / "book.yaml").write_text(json.dumps({"functions": book["functions"]}))
+    (some,) = asked(capsys, *words)
+    told = [line for line in some["warnings"] if line.startswith("An example price is used")]
+    assert some["prices"]["examples"] and told and not any("functions." in line for line in told)
+
+
+def _prices(capsys: Output) -> str:
+    assert main(["prices", "--json"]) == 0
+    return capsys.readouterr().out

@@ -32,6 +32,7 @@ def test_one_that_is_well(capsys: pytest.CaptureFixture[str]):
     assert "$0.10  " in money
     assert "$1.00, $4.00 left" in money
     assert "$12.50, $87.50 left" in money
+    assert "prices are your own, those that `providers` declares" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "far, last failure: it answered 500" in text
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ def fixed(tmp_path: Path) -> str:
     return str(path)
 
 
-def asked(capsys: Output, *words: str) -> list[dict[str, object]]:
+def asked(capsys: Output, *words: str) -> list[dict[str, Any]]:
     assert main(["simulate", *words, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
@@ -83,7 +84,7 @@ def test_a_difference_too_small_to_be_shown_is_neither_better_nor_worse(
     one, two = str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")
     assert main(["simulate", trace, "--config", one, "--compare", two, "--start-time", "5s"]) == 0
     out = capsys.readouterr().out
-    assert "0.0%" not in out and "worse" not in out
+    assert not re.search(r"[+-]0\.0%", out) and "worse" not in out
 
 
 def test_start_times_are_given_drawn_or_the_configs(trace: str, tmp_path: Path, capsys: Output) -> None:
@@ -130,6 +131,44 @@ def test_a_report_stands_by_itself(trace: str, fixed: str, tmp_path: Path, capsy
     asked(capsys, trace, TRAFFIC, "--compare", fixed, "--report", str(page))
     check_page(page)
     assert page.read_text().count("<svg") == 8, "requests and replicas, of two traces with two configs"
+
+
+SAID = "prices are examples of 2026-06-30"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """The examples' figures, which somebody has made his own."""
+    path = tmp_path / "own.yaml"
+    path.write_text(f"{FIXED}prices: {{gpu_month_usd: 2500, serverless_premium: 2.5}}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("words", [[], ["--bill"], ["--sweep", "ttl=1m,10m"], ["--compare", "FIXED"]])
+def test_every_output_says_of_which_day_the_example_prices_are(
+    words: list[str], trace: str, fixed: str, own: str, tmp_path: Path, capsys: Output
+) -> None:
+    words = [fixed if word == "FIXED" else word for word in words]
+    page = tmp_path / "page.html"
+    assert main(["simulate", trace, *words, "--report", str(page)]) == 0
+    assert capsys.readouterr().out.count(SAID) == page.read_text().count(SAID) == 1
+    for found in asked(capsys, trace, *words):
+        assert (found["prices"]["date"], found["prices"]["examples"].startswith(SAID)) == ("2026-06-30", True)
+    if "--compare" in words:
+        return
+    assert main(["simulate", trace, *words, "--config", own, "--report", str(page)]) == 0
+    for text in (capsys.readouterr().out, page.read_text()):
+        assert "prices are your own" in text and "examples of" not in text
+    for found in asked(capsys, trace, *words, "--config", own):
+        assert (found["prices"]["date"], found["prices"]["examples"]) == (None, "")
+
+
+def test_of_two_configs_each_says_whose_its_prices_are(
+    trace: str, fixed: str, own: str, capsys: Output
+) -> None:
+    assert main(["simulate", trace, "--config", fixed, "--compare", own]) == 0
+    out = capsys.readouterr().out
+    assert f"{fixed}: {SAID}" in out and f"{own}: prices are your own" in out
 
 
 def check_page(page: Path) -> None:

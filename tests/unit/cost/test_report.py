@@ -1,12 +1,14 @@
+import csv
 import io
 
 import pytest
 
-from pilotlight.cli import cost_view
-from pilotlight.cost.declared import EXAMPLES_OF, said
+from pilotlight.cli import cost_view, price_book
+from pilotlight.cost.declared import EXAMPLES_OF, examples, told
 from pilotlight.cost.history import HOUR, History, Traffic
 from pilotlight.cost.report import BY, billed, report
 from pilotlight.cost.rows import Amount, Row
+from pilotlight.spec.load import parse
 from pilotlight.spec.simulation import Prices
 
 
@@ -57,11 +59,24 @@ def test_nothing_costs_nothing():
 
 def test_csv_has_every_row_of_every_hour(history: History):
     out = io.StringIO()
-    cost_view.csv_rows(billed(history, 0.0, 1.0, "model", Prices(), every_row=True)["rows"], out)
+    cost_view.csv_rows(billed(history, 0.0, 1.0, "model", Prices(), every_row=True), out)
     lines = out.getvalue().splitlines()
-    assert lines[0] == "hour,model,key,class,rung,provider,seconds,usd"
-    assert lines[1] == "1970-01-01T10:00Z,a,alice,standard,serving,,100,2.0"
+    assert lines[0] == "hour,model,key,class,rung,provider,seconds,usd,prices"
+    assert lines[1] == f"1970-01-01T10:00Z,a,alice,standard,serving,,100,2.0,examples of {EXAMPLES_OF}"
     assert len(lines) == 1 + 6
+
+
+def test_csv_calls_no_price_an_example_that_somebody_has_set(history: History):
+    def of(prices: Prices) -> dict[str, str]:
+        out = io.StringIO()
+        cost_view.csv_rows(billed(history, 0.0, 1.0, "model", prices, every_row=True), out)
+        return {row["rung"]: row["prices"] for row in csv.DictReader(io.StringIO(out.getvalue()))}
+
+    examples = f"examples of {EXAMPLES_OF}"
+    assert of(Prices()) == {
+        "serving": examples, "idle": examples, "rented": examples, "burst": "own", "pings": "own",
+    }  # fmt: skip
+    assert set(of(Prices(2500.0, 2.5)).values()) == {"own"}
 
 
 @pytest.mark.parametrize("by", list(BY))
@@ -77,6 +92,31 @@ def test_what_people_see_names_the_examples(
     assert f"examples of {EXAMPLES_OF} until you set your own under `prices`: serverless_premium 2.5" in out
 
 
-def test_who_has_set_all_prices_hears_no_more_of_examples():
-    assert said(Prices(gpu_month_usd=2000, serverless_premium=2.0)) == ""
-    assert "gpu_month_usd $2,500" in said(Prices())
+def test_who_has_set_all_prices_hears_no_more_of_examples(
+    history: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = told(Prices(gpu_month_usd=2000, serverless_premium=2.0))
+    assert (own.date, own.examples) == (None, "")
+    assert told(Prices()).date == EXAMPLES_OF and "gpu_month_usd $2,500" in told(Prices()).examples
+    cost_view.show(billed(history, 10 * HOUR, 12 * HOUR, "model", Prices(2000, 2.0)))
+    out = capsys.readouterr().out
+    assert "prices are your own" in out and "examples" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", ["gpu_month_usd $2,500", "serverless_premium 2.5"]),
+        ("{prices: {gpu_month_usd: 2500}}", ["serverless_premium 2.5"]),
+        ("{prices: {serverless_premium: 2.5}}", ["gpu_month_usd $2,500"]),
+        ("{prices: {gpu_month_usd: 2500, serverless_premium: 2.5}}", []),
+    ],
+)
+def test_a_price_that_somebody_set_to_what_the_example_is_is_theirs(text: str, found: list[str]):
+    prices = parse(text, "c.yaml", {}, simulated=True).prices
+    assert list(examples(prices)) == found
+    assert float(prices.gpu_month_usd) == 2500.0 and prices.serverless_premium == 2.5
+
+
+def test_the_examples_are_of_the_shipped_books_day():
+    assert price_book.shipped().date == EXAMPLES_OF
