@@ -13,6 +13,8 @@ from prometheus_client import generate_latest
 
 from pilotlight.cli.main import VERBS
 from pilotlight.clock import VirtualClock
+from pilotlight.cost.declared import told
+from pilotlight.cost.history import History
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.plan import Stage
 from pilotlight.fleet.states import State
@@ -20,6 +22,7 @@ from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.front import Directory, Front
 from pilotlight.http.keys import KeyRing
 from pilotlight.spec.load import load
+from pilotlight.spec.simulation import Prices
 from pilotlight.spec.starter import starter
 from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.cold_rate import ColdRate
@@ -125,7 +128,7 @@ def test_http_has_every_error_code_with_its_status_and_no_other() -> None:
 def test_http_has_every_metric_and_no_other() -> None:
     clock = VirtualClock()
     text = Metrics(clock, Fleet, ColdRate(2.0, 3600.0)).text().decode()
-    text += generate_latest(cast(Any, BillMetrics(dict))).decode()
+    text += generate_latest(cast(Any, BillMetrics(History, lambda: told(Prices())))).decode()
     text += generate_latest(cast(Any, ProviderCounts(clock, Fleet))).decode()
     names = set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
     assert names == set(re.findall(r"^\| `(pilotlight_\w+)` \|", HTTP.read_text(), re.MULTILINE))

@@ -50,7 +50,7 @@ class Billing:
             lambda: cold_rate.usd(fleet()),
             self._spare,
         )
-        self.metrics = BillMetrics(self.bill.totals)
+        self.metrics = BillMetrics(self.bill.totals, lambda: declared.told(self._config.prices))
 
     def declare(self, config: Config) -> None:
         self._config = config

@@ -25,6 +25,11 @@ class Traffic(msgspec.Struct):
     scale_to_zero_usd: float = 0.0
     """What the hour had cost with nothing kept between two busy spells."""
 
+    @property
+    def always_on_usd(self) -> float:
+        """As many dedicated replicas as the busiest moment needed, all the time."""
+        return self.peak * self.one_usd
+
     def plus(self, other: "Traffic") -> None:
         self.requests += other.requests
         self.cold += other.cold

@@ -116,7 +116,7 @@ def _by_model(history: History) -> dict[str, Traffic]:
 def _otherwise(history: History) -> Otherwise:
     models = _by_model(history).values()
     return Otherwise(
-        math.fsum(t.peak * t.one_usd for t in models), math.fsum(t.scale_to_zero_usd for t in models)
+        math.fsum(t.always_on_usd for t in models), math.fsum(t.scale_to_zero_usd for t in models)
     )
 
 

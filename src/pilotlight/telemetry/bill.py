@@ -15,7 +15,7 @@ from pilotlight.cost.capacity import Devices, Price
 from pilotlight.cost.history import HOUR, History, Traffic
 from pilotlight.cost.ledger import Ledger
 from pilotlight.cost.levels import Levels, scale_to_zero
-from pilotlight.cost.rows import BURST, PINGS, Amount, Row
+from pilotlight.cost.rows import BURST, PINGS
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.telemetry.bill_store import BillStore
@@ -65,7 +65,7 @@ class LiveBill:
         self._ledger = Ledger(terms.price, self._devices)
         self._levels: dict[str, Levels] = {}
         self._traffic: dict[str, Traffic] = {}
-        """Of requests that are over, since it was collected."""
+        """Since it was collected."""
         self._answered: dict[str, str] = {}
         """The model of each request that is being answered."""
         self._pending = History()
@@ -78,7 +78,7 @@ class LiveBill:
         self._lock = asyncio.Lock()
         self.leases = Leases(clock, lambda leases: store.write(History(), leases), spare, self._lock)
         self._is_open = False
-        self._totals: dict[tuple[str, str], Amount] = {}
+        self._totals = History()
 
     # -- up and down -------------------------------------------------------------------------------------------------
 
@@ -148,9 +148,7 @@ class LiveBill:
             self._levels[model].ended(now)
         if record.outcome == "refused":
             return
-        traffic = self._traffic.get(record.model)
-        if traffic is None:
-            traffic = self._traffic[record.model] = Traffic()
+        traffic = self._traffic.setdefault(record.model, Traffic())
         traffic.requests += 1
         if record.request_class == "batch" or record.start_wait <= 0.0:
             return  # it has asked to wait, or did not
@@ -201,25 +199,26 @@ class LiveBill:
         self.leases.collect()
         for row, amount in self._ledger.take().items():
             self._pending.use(hour, row, amount)
-            self._count(row, amount)
+            self._totals.use(0, row, amount)
+        for name in {*self._terms.models, *self._levels}:
+            self._collect_traffic(name, now, now - since)
         for name, traffic in self._traffic.items():
             self._pending.of(hour, name).plus(traffic)
+            self._totals.of(0, name).plus(traffic)
         self._traffic.clear()
-        for name in {*self._terms.models, *self._levels}:
-            self._collect_traffic(name, hour, now, now - since)
         self._levels = {
             name: levels
             for name, levels in self._levels.items()
             if levels.answered or name in self._terms.models
         }
 
-    def _collect_traffic(self, name: str, hour: int, now: float, seconds: float) -> None:
+    def _collect_traffic(self, name: str, now: float, seconds: float) -> None:
         price, devices = self._terms.price, self._devices(name).full
         one = seconds * price.dedicated * devices if name in self._terms.models else 0.0
         levels = self._levels.get(name)
         if one <= 0.0 and levels is None:
             return
-        traffic = self._pending.of(hour, name)
+        traffic = self._traffic.setdefault(name, Traffic())
         traffic.one_usd += one
         if levels is not None:
             spells = levels.take(now)
@@ -227,13 +226,8 @@ class LiveBill:
             start = self._start_seconds(name) if spells.spells else 0.0
             traffic.scale_to_zero_usd += scale_to_zero(spells, start, price.on_demand, devices)
 
-    def _count(self, row: Row, amount: Amount) -> None:
-        total = self._totals.setdefault((row.model, row.rung), Amount())
-        total.seconds += amount.seconds
-        total.usd += amount.usd
-
-    def totals(self) -> dict[tuple[str, str], Amount]:
-        """Since this server began, by model and rung."""
+    def totals(self) -> History:
+        """Since this server began, as if it were one hour, the first."""
         self.collect()
         return self._totals
 

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pilotlight.clock import VirtualClock
 from pilotlight.cost.capacity import Devices, Price
+from pilotlight.cost.declared import Told, told
 from pilotlight.cost.history import HOUR, History
+from pilotlight.cost.report import report
 from pilotlight.cost.rows import Row, replica_seconds
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.fleet.states import State
+from pilotlight.spec.simulation import Prices
 from pilotlight.telemetry.bill import FLUSH, LiveBill, Sold, Terms
+from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.bill_store import BillStore
 
 BASE = 1000 * HOUR
@@ -206,7 +211,57 @@ async def test_what_was_not_written_is_there_all_the_same(tmp_path: Path, clock:
     up(bill, clock)
     clock.run_until(BASE + 30)
     assert sum(all_rows(await bill.history(0)).values()) == pytest.approx(30)
-    assert bill.totals()["m", "idle"].usd == pytest.approx(30)
+    assert bill.totals().used[0][Row("m", rung="idle")].usd == pytest.approx(30)
+    await bill.close()
+
+
+def sample(prices: Told, bill: LiveBill) -> dict[str, float]:
+    """What a scrape has, by name and labels."""
+    registry = CollectorRegistry()
+    registry.register(BillMetrics(bill.totals, lambda: prices))
+    lines = [line for line in generate_latest(registry).decode().splitlines() if line[0] != "#"]
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+
+async def test_metrics_have_all_that_the_bill_has_since_the_server_began(tmp_path: Path, clock: Clock):
+    bill = made(tmp_path, clock)
+    up(bill, clock)
+    for n, key in enumerate(("alice", "bob", "bob")):
+        bill.began(f"r{n}", "m-1", "m", key, "batch" if key == "alice" else "standard")
+    bill.charged("far", "m", 0.5, key="bob", request_class="standard")
+    bill.charged("far", "m", 0.25, ping=True)
+    clock.run_until(BASE + 3 * HOUR)
+    for n in range(3):
+        bill.told(record(f"r{n}", clock, wait=9.0 if n == 2 else 0.0))
+    found = sample(told(Prices(serverless_premium=2.5)), bill)
+    seconds = 3 * HOUR
+    assert found['pilotlight_cost_usd_total{model="m",rung="serving"}'] == pytest.approx(2.5 * seconds)
+    assert found['pilotlight_cost_usd_total{model="m",rung="pings"}'] == 0.25
+    assert found['pilotlight_key_cost_usd_total{class="batch",key="alice"}'] == pytest.approx(
+        2.5 * seconds / 3
+    )
+    assert found['pilotlight_key_cost_usd_total{class="standard",key="bob"}'] == pytest.approx(
+        0.5 + 2.5 * seconds * 2 / 3
+    )
+    assert found['pilotlight_key_cost_usd_total{class="",key=""}'] == 0.25
+    used, by_key = (sum(v for k, v in found.items() if k.startswith(f"pilotlight_{name}_usd"))
+                    for name in ("cost", "key_cost"))  # fmt: skip
+    assert used == pytest.approx(by_key)
+    # Three requests at once with two slots each: two replicas, each of them a spell with a start of 40 s.
+    assert found['pilotlight_otherwise_usd_total{model="m",way="always_on"}'] == pytest.approx(2 * seconds)
+    assert found['pilotlight_otherwise_usd_total{model="m",way="scale_to_zero"}'] == pytest.approx(
+        2.5 * (2 * seconds + 2 * 40)
+    )
+    assert found['pilotlight_waiting_usd_total{model="m"}'] == pytest.approx(0.01)
+    info = 'pilotlight_prices_info{date="2026-06-30",examples="true",gpu_month_usd="2500",serverless_premium="2.5"}'
+    assert found[info] == 1.0
+    own = sample(told(Prices(3000.0, 2.0)), bill)
+    assert (
+        'pilotlight_prices_info{date="",examples="false",gpu_month_usd="3000",serverless_premium="2"}' in own
+    )
+    billed = report(await bill.history(0))
+    assert used == pytest.approx(billed.usd), "the same as GET /cost"
+    assert billed.otherwise.always_on_usd == pytest.approx(2 * seconds)
     await bill.close()
 
 
