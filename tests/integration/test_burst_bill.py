@@ -1,6 +1,9 @@
 """What a provider charged is on the bill, under who asked, and counts against the month's budget after a restart."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 import pytest
 
 from fault.provider_kit import KEY_ENV, provider, well
-from integration.kit import Server, StandIn, client_of, eventually
+from integration.kit import DEADLINE, Server, StandIn, client_of, eventually
 
 PRICE = {"request_usd": 0.001}
 
@@ -56,3 +59,46 @@ async def test_what_was_spent_is_billed_once_and_remembered(tmp_path: Path):
             assert len(far.seen) == 1
             asked.cancel()
             assert usd(await bill(server, "provider"))["far"] == pytest.approx(0.001)
+
+
+async def test_a_ping_is_billed_under_its_rung_to_the_model_that_it_asks_for_and_to_nobody(tmp_path: Path):
+    async with provider(well()) as far:
+        cold = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
+        keep = {"model": "chat", "requests": 2, "every": "10m"}
+        config = {
+            "models": {"chat": cold.model},
+            "providers": {
+                "far": far.declared(price=PRICE, cold_start="1s", idle_timeout="15m", keep_warm=keep)
+            },
+        }
+        async with served(tmp_path / "server", config) as server, client_of(server) as client:
+            await eventually(lambda: len(far.seen) == 2)  # nobody has asked it yet, so it is pinged at once
+            assert {seen.body["max_tokens"] for seen in far.seen} == {1}
+            async with asyncio.timeout(DEADLINE):
+                while (rungs := usd(await bill(server, "rung"))).get("pings", 0.0) < 0.0015:
+                    await asyncio.sleep(0.01)
+            assert rungs == {"pings": pytest.approx(0.002)}
+            assert (await client.answer("chat"))[0] == 200
+            answer = await bill(server, "rung")
+            assert usd(answer) == {"pings": pytest.approx(0.002), "burst": pytest.approx(0.001)}
+            assert (answer["pings_usd"], answer["provider_usd"]) == (
+                pytest.approx(0.002),
+                pytest.approx(0.003),
+            )
+            assert answer["replica_seconds"] == 0
+            assert usd(await bill(server, "model")) == {"chat": pytest.approx(0.003)}
+            assert usd(await bill(server, "class")) == {
+                "": pytest.approx(0.002),
+                "standard": pytest.approx(0.001),
+            }
+            told = await asyncio.to_thread(server.metric, "pilotlight_cost_usd_total", rung="pings")
+            assert told == pytest.approx(0.002)
+            said = await asyncio.to_thread(command, server, "--by", "rung")
+            assert re.search(r"^pings +\$0.002 ", said, re.MULTILINE), said
+            assert len(far.seen) == 3, "the next pings are due in ten minutes"
+
+
+def command(server: Server, *words: str) -> str:
+    """What `pilotlight cost` prints to somebody beside the server."""
+    line = [str(Path(sys.executable).with_name("pilotlight")), "cost", "--since", "1h", *words]
+    return subprocess.run(line, env=server.env, check=True, capture_output=True, text=True).stdout
