@@ -1,5 +1,6 @@
 """The bill of a real server: what it says it ran is what ran, through restarts, kills and damage."""
 
+import asyncio
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from fault.guardian_kit import linux_only
+from fault.provider_kit import KEY_ENV, Provider, provider, well
 from fault.server_kit import Server, Stub, until
 from integration.test_cli import Shell
 
@@ -78,6 +80,88 @@ def test_the_ledger_of_a_served_model_sums_to_the_seconds_that_its_replicas_ran(
         found = re.findall(r'^pilotlight_rung_seconds_total\{model="demo",.*\} (\S+)$', metrics, re.MULTILINE)
         assert sum(map(float, found)) == pytest.approx(total, rel=0.001)
         assert 'pilotlight_cost_usd_total{model="demo",rung="serving"}' in metrics
+
+
+STATES = {
+    "starting": {"starting", "waking"},
+    "asleep": {"going_to_sleep", "asleep"},
+    "stopping": {"failing", "stopping"},
+    "serving and idle": {"ready", "suspect", "draining"},
+}
+"""Of /metrics, which counts by itself, by what the bill calls them."""
+
+
+def by_state(server: Server) -> dict[tuple[str, str], float]:
+    """Seconds of replicas, by model and rung, as the states in /metrics have it."""
+    text = server.ask("/metrics").text
+    found: dict[tuple[str, str], float] = {}
+    for labels, value in re.findall(r"^pilotlight_replica_seconds_total\{(.*)\} (\S+)$", text, re.MULTILINE):
+        of = dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        rung = next(rung for rung, states in STATES.items() if of["state"] in states)
+        found[of["model"], rung] = found.get((of["model"], rung), 0.0) + float(value)
+    return {of: seconds for of, seconds in found.items() if seconds}
+
+
+def by_rung(server: Server) -> dict[tuple[str, str], float]:
+    """The same, as the bill's rows have it."""
+    found: dict[tuple[str, str], float] = {}
+    for row in server.ask("/cost?rows=1").json["rows"]:
+        rung = "serving and idle" if row["rung"] in ("serving", "idle") else row["rung"]
+        if row["rung"] not in ("burst", "pings"):
+            found[row["model"], rung] = found.get((row["model"], rung), 0.0) + row["seconds"]
+    return {of: seconds for of, seconds in found.items() if seconds}
+
+
+async def test_the_ledger_sums_with_several_models_one_that_sleeps_and_one_that_bursts(tmp_path: Path):
+    async with provider(well(after=0.05)) as far:
+        await asyncio.to_thread(_several, tmp_path, far)
+
+
+def _several(tmp_path: Path, far: Provider):
+    models = {
+        "naps": DEMO,
+        "bursts": {**DEMO, "max_requests": 1, "burst": {"provider": "far"}},
+        "scales": {**DEMO, "max_requests": 1, "max_replicas": 2},
+    }
+    providers = {"far": far.declared(price={"request_usd": 0.125})}
+    with Server(tmp_path, models=models, providers=providers, env=KEY_ENV) as server:
+        began = time.monotonic()
+        assert server.post("/models/bursts/warm").status == 202
+        until(lambda: server.states("bursts") == ["ready"], "it is up")
+        assert all(a.status == 200 for a in server.chats(4, "bursts", max_tokens=32))
+        for _ in range(2):
+            assert server.chat("naps", max_tokens=8).status == 200
+            assert server.post("/models/naps/sleep").status == 202
+            server.until_states("asleep", model="naps")
+            until(lambda: by_name(cost(server)).get("asleep"), "sleep is on the bill")
+            assert server.chat("naps", max_tokens=8).status == 200
+        assert all(a.status == 200 for a in server.chats(4, "scales", max_tokens=16))
+        for name in models:
+            assert server.post(f"/models/{name}/stop").status == 202
+        until(lambda: not server.ask("/running").json["replicas"], "all are gone")
+        lasted = time.monotonic() - began
+
+        sent = len(far.seen)
+        assert sent > 0, "some of what came at once had to leave"
+        assert by_rung(server) == pytest.approx(by_state(server), rel=0.001), "each model and rung"
+        assert {("naps", "asleep"), ("naps", "starting"), ("bursts", "serving and idle")} <= set(
+            by_rung(server)
+        )
+        total = seconds(server)
+        assert total == pytest.approx(states_in_metrics(server), rel=0.001)
+        assert 0 < total <= lasted * 4, "of no more replicas than there may be"
+        usd = total * 2.5 * 2500 / (730 * 3600) + sent * 0.125
+        for by in ("model", "key", "class", "rung", "provider", "hour"):
+            answer = cost(server, by)
+            assert answer["usd"] == pytest.approx(usd, rel=0.001)
+            assert sum(line["usd"] for line in answer["lines"]) == pytest.approx(answer["usd"])
+            assert sum(line["replica_seconds"] for line in answer["lines"]) == pytest.approx(total)
+        assert by_name(cost(server))["burst"]["usd"] == pytest.approx(sent * 0.125)
+        assert by_name(cost(server, "model"))["bursts"]["by_rung"]["burst"] == pytest.approx(sent * 0.125)
+        text = server.ask("/metrics").text
+        for name in ("cost", "key_cost"):
+            found = re.findall(rf"^pilotlight_{name}_usd_total\{{.*\}} (\S+)$", text, re.MULTILINE)
+            assert sum(map(float, found)) == pytest.approx(usd, rel=0.001)
 
 
 def test_a_restart_in_the_middle_of_a_month_goes_on_with_the_bill(tmp_path: Path):
