@@ -8,6 +8,7 @@ from pilotlight.advise import candidates, even, fitting, pools, refining, remote
 from pilotlight.advise.advice import Advice, PricesFrom, by_id, simulated_on
 from pilotlight.advise.candidates import Candidate, Maker, Tier
 from pilotlight.advise.draft import Draft, Tree, draft
+from pilotlight.advise.leaving import Leaving, leaving
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.advise.played import Played, best, chosen, judged, played
 from pilotlight.advise.playing import Job, Play, Told, player, portable
@@ -143,9 +144,9 @@ class _Work:
             days = self.trace.span / 86400
             premium = self.config.prices.serverless_premium
             yield from candidates.here(self.maker, premium, days)
-            names, declared = self._providers()
-            if names:
-                yield from candidates.elsewhere(self.maker, names, declared, premium)
+            away = self._leaving()
+            if away is not None:
+                yield from candidates.elsewhere(self.maker, away, premium)
             return
         for c in remote.candidates(self._with_slots, self.kind):
             if c.tier is not Tier.FUNCTION or not self._by_session:
@@ -153,18 +154,12 @@ class _Work:
             elif c.tariff != "provisioned":  # whose instances are nobody's in particular
                 yield msgspec.structs.replace(c, trace=SESSIONS)
 
-    def _providers(self) -> tuple[list[str], Tree]:
-        """Those that today's config gives a model that names none (its `defaults`, else all that it has), and the one
-        that is asked for, which is declared in the draft. None where nothing may leave the house."""
-        models = [self.config.models.get(m, self.config.default_model) for m in self.trace.models]
-        if not any(m.leave_house for m in models):
-            return [], {}
-        burst = self.asked.config.default_model.burst
-        own = list(self.asked.config.providers)
-        if burst is not None:
-            own = [burst.provider] if isinstance(burst.provider, str) else list(burst.provider)
+    def _leaving(self) -> Leaving | None:
         api = self.asked.api
-        return ([*own, api], {api: provider_of(self.asked.book, api)}) if api is not None else (own, {})
+        more = {} if api is None else {api: provider_of(self.asked.book, api)}
+        return leaving(
+            self.asked.config, self.config, self.trace.models, list(self.draft.tree["models"]), more
+        )
 
     def _with_slots(self, n: int) -> Maker:
         keys = {"max_requests": n, "target_requests": n, "max_replicas": 2}

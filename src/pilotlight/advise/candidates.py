@@ -1,12 +1,13 @@
 """What is tried where inference is here: every tier, with a few ways to set each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from pilotlight.advise.draft import Draft, Tree, duration, percent
+from pilotlight.advise.leaving import Leaving
 from pilotlight.advise.sizing import Sizes
 from pilotlight.sim.starts import StartTimes
 from pilotlight.spec.model import Config
@@ -138,29 +139,28 @@ class Maker:
             f"hybrid-{'-'.join(names)}", Tier.HYBRID, words, shared, own, band, learns=learns, setting=setting
         )
 
-    def burst(self, base: Mapping[str, int] | str, names: Sequence[str], providers: Tree) -> Candidate:
-        """`names`: of the providers, in the order in which they are asked; `providers` are declared beside."""
+    def burst(self, base: Mapping[str, int] | str, away: Leaving) -> Candidate:
         own = {} if isinstance(base, str) else {m: {"base": n} for m, n in base.items()}
         size = "a base that is learned" if isinstance(base, str) else f"a base of {gpus(sum(base.values()))}"
         shared: Tree = {"ttl": duration(SHORT), "base": base if isinstance(base, str) else 0}
-        shared["burst"] = {"provider": list(names) if len(names) > 1 else names[0]}
         n = "auto" if isinstance(base, str) else str(sum(base.values()))
-        return self.make(
-            f"burst-{n}", Tier.BURST, f"{size}; what exceeds it goes to {' or '.join(names)}, or to a start",
-            shared, own, {"providers": providers} if providers else {}, learns=True,
-        )  # fmt: skip
+        words = f"{size}; what exceeds it goes to {' or '.join(away.names)}, or to a start"
+        return self._away(f"burst-{n}", Tier.BURST, words, shared, own, away)
 
-    def provider(self, names: Sequence[str], providers: Tree) -> Candidate:
-        """All requests go there, as long as it promises the earlier first token."""
-        shared: Tree = {
-            "ttl": 0,
-            "base": 0,
-            "burst": {"provider": list(names) if len(names) > 1 else names[0]},
-        }
-        return self.make(
-            "provider", Tier.PROVIDER, f"no GPU; requests go to {' or '.join(names)}",
-            shared, None, {"providers": providers} if providers else {}, learns=True,
-        )  # fmt: skip
+    def provider(self, away: Leaving) -> Candidate:
+        """All requests that may go there, as long as it promises the earlier first token."""
+        words = f"no GPU; requests go to {' or '.join(away.names)}"
+        if any(away.own.get(m, away.shared) is None for m in self.sizes.peak):
+            words += ", but for those of models that may not: they scale to zero"
+        return self._away("provider", Tier.PROVIDER, words, {"ttl": 0, "base": 0}, {}, away)
+
+    def _away(
+        self, id: str, tier: Tier, words: str, shared: Tree, own: Mapping[str, Tree], away: Leaving
+    ) -> Candidate:
+        """Who may leave is said where it was, so that nobody may who could not."""
+        everywhere = shared if away.shared is None else {**shared, "burst": away.shared}
+        top = {"providers": away.declared} if away.declared else {}
+        return self.make(id, tier, words, everywhere, away.of(own), top, learns=True)
 
     def pool(self, n: int, wake: float) -> Candidate:
         hosts = {**(self._draft.hosts or {"models_per_gpu": PARKED}), "gpus": n}
@@ -175,16 +175,14 @@ class Maker:
 WORDS = {"warmer": "and a warmer that stays", "predictive": "started ahead of what is forecast"}
 
 
-def elsewhere(maker: Maker, names: Sequence[str], providers: Tree, premium: float) -> Iterator[Candidate]:
+def elsewhere(maker: Maker, away: Leaving, premium: float) -> Iterator[Candidate]:
     """With endpoints of others."""
-    yield maker.provider(names, providers)
-    yield maker.burst("auto", names, providers)
+    yield maker.provider(away)
+    yield maker.burst("auto", away)
     base = maker.sizes.above(1 / premium)
     first = {m: min(1, n) for m, n in maker.sizes.peak.items()}
     tried = [n for n in (base, first) if any(n.values())]
-    yield from (
-        maker.burst(n, names, providers) for n in (tried if len(tried) < 2 or base != first else tried[:1])
-    )
+    yield from (maker.burst(n, away) for n in (tried if len(tried) < 2 or base != first else tried[:1]))
 
 
 def gpus(n: int) -> str:

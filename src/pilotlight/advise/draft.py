@@ -14,7 +14,6 @@ from pilotlight.advise.needs import Inference, Needs
 from pilotlight.sim.declared import deployment_of
 from pilotlight.spec.load import parse
 from pilotlight.spec.model import Config
-from pilotlight.spec.provider import Burst
 from pilotlight.spec.scaling import Scaling
 from pilotlight.spec.wants import DEFAULTS, GROUP
 from pilotlight.units import FOREVER
@@ -42,30 +41,17 @@ class Draft(msgspec.Struct, frozen=True):
     """It is an operator's, and no template."""
     hosts: Tree
     """Of the operator's pool, where there is one; it is not in the tree."""
-    bursts: Mapping[str, Burst] = {}
-    """What the operator's models say of providers themselves, by their names; it is not in the tree."""
 
     def written(self, shared: Tree, own: Mapping[str, Tree], top: Tree) -> str:
         """`shared` holds for every model, `own` for one of them, `top` for the file."""
         tree: Tree = {**self.tree, **{k: _joined(self.tree.get(k), v) for k, v in top.items()}}
         tree[DEFAULTS] = {**tree.get(DEFAULTS, {}), **shared}
         tree["models"] = {
-            name: {
-                **{k: v for k, v in m.items() if k not in shared},
-                **self._burst(name, shared, top),
-                **own.get(name, {}),
-            }
+            name: {**{k: v for k, v in m.items() if k not in shared}, **own.get(name, {})}
             for name, m in tree.get("models", {}).items()
         }
         tree = {key: value for key, value in tree.items() if value != {}}
         return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
-
-    def _burst(self, name: str, shared: Tree, top: Tree) -> Tree:
-        """A model that names providers keeps them: others may not have it. `top`'s are asked for, and come last."""
-        if "burst" not in shared or name not in self.bursts:
-            return {}
-        said = burst_of(self.bursts[name], list(top.get("providers", {})))
-        return {"burst": said} if said != shared["burst"] else {}
 
     def parsed(self, text: str) -> Config:
         """Raises ConfigError where the keys do not go with what else is in the file."""
@@ -91,15 +77,7 @@ def draft(
     tree["simulation"] = simulation
     objective = {**(tree.get("objective") or {}), "wait": duration(needs.wait)}
     tree["objective"] = {**objective, "cold_rate": [percent(low), percent(high)]}
-    bursts = {name: m.burst for name, m in config.models.items() if m.burst is not None}
-    return Draft(tree, file, env, text is not None, hosts, bursts)
-
-
-def burst_of(own: Burst, more: Sequence[str] = ()) -> Tree:
-    """The providers of one, with what a request may cost there, but not when they are asked."""
-    names = [*([own.provider] if isinstance(own.provider, str) else own.provider), *more]
-    limit = {} if own.max_request_usd is None else {"max_request_usd": own.max_request_usd}
-    return {"provider": names if len(names) > 1 else names[0], **limit}
+    return Draft(tree, file, env, text is not None, hosts)
 
 
 def _plain(model: Tree) -> Tree:

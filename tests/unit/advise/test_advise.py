@@ -69,18 +69,24 @@ def test_a_model_keeps_the_providers_that_it_names() -> None:
         for name, usd in (("cheap", 0.1), ("dear", 10))
     )
     text += "models:\n  m0: {source: 'demo://50m', gpus: 1, burst: {provider: dear, max_request_usd: 1}}\n"
-    a = advised(traffic(steady(60), models=2), text=text)
+    others = "defaults: {min_replicas: 1, burst: {provider: cheap}}\n"
+    a = advised(traffic(steady(60), models=2), text=others + text)
     assert a.recommended.candidate.tier is Tier.PROVIDER
     config = parse(a.config, "x", {})
     own = config.models["m0"].burst
     assert own is not None and (own.provider, own.max_request_usd) == ("dear", 1)
     other = config.models["m1"].burst
-    assert other is not None and set(other.provider) == {"cheap", "dear"}
+    assert other is not None and other.provider == "cheap"
     paid = a.recommended.result.by_provider
     assert paid["dear"].burst_requests > 0 and paid["cheap"].burst_requests > 0
     assert any("with price of the provider" in line for line in a.why)
-    inherited = advised(traffic(steady(60), models=2), text="defaults: {burst: {provider: dear}}\n" + text)
-    assert "cheap" not in inherited.recommended.result.by_provider
+    alone = advised(traffic(steady(60), models=2), text=text)
+    tried = next(p for p in alone.played if p.candidate.tier is Tier.PROVIDER)
+    assert (
+        tried.candidate.config.models["m1"].burst is None
+        and tried.candidate.config.default_model.burst is None
+    )
+    assert set(tried.result.by_provider) == {"dear"} and tried.result.starts > 0
 
 
 def test_an_endpoint_by_the_token_is_tried_where_it_is_named_and_data_may_leave() -> None:
