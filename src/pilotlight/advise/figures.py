@@ -57,6 +57,8 @@ def _of(p: Played) -> dict[str, Any]:
         "replica_hours": r.replica_hours,
         "burst_requests": r.burst_requests,
         "burst_usd": r.burst_usd,
+        "session_turns": r.session_turns,
+        "session_turns_kept": r.session_turns_kept,
         "holds": p.holds,
         "dominated": p.dominated,
         "config": p.candidate.text,

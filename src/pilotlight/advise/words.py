@@ -20,6 +20,10 @@ def figures(p: Played) -> str:
     )
 
 
+MORE_KEPT = 0.01
+"""By how much more turns another setting keeps before it is worth a word [G]."""
+
+
 def why(a: Advice) -> Iterator[str]:
     yield _traffic(a)
     limit = f"not above {part(a.needs.cold)} (first token after {time(a.needs.wait)})"
@@ -149,11 +153,26 @@ def _sessions(a: Advice) -> Iterator[str]:
             "belongs in a store."
         )
     elif a.needs.inference is Inference.HERE:
+        yield from _kept(a)
         yield (
-            "Sessions lose what a replica has cached of them when it goes; the simulator does not "
-            "reckon that. State that must "
-            "not be lost belongs in a store, not in a replica."
+            "A turn of a session that finds another replica is answered all the same, once its whole prompt is read "
+            "again: that time is not reckoned here, and decides nothing. Requests are routed without regard to "
+            "sessions. State that must not be lost belongs in a store, not in a replica."
         )
+
+
+def _kept(a: Advice) -> Iterator[str]:
+    share, turns = a.recommended.result.turns_kept, a.recommended.result.session_turns
+    if share is None or turns is None:
+        return
+    yield (
+        f"Of {turns:,} turns that go on with a session {part(share)} reach the replica of the turn before, awake ever "
+        "since: only there can be cached what it computed."
+    )
+    most = max(a.played, key=lambda p: (p.result.turns_kept or 0.0, -p.month_usd))
+    best = most.result.turns_kept or 0.0
+    if best > share + MORE_KEPT:
+        yield f"The most would be {part(best)}, with {most.candidate.words}, for {usd(most.month_usd)} a month."
 
 
 def _stays(a: Advice) -> Iterator[str]:
@@ -191,10 +210,12 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
             f"A start is taken to last {time(a.start_time)}, which is a guess: measure yours (`pilotlight "
             "bench`), or give --start-time."
         )
-    if a.needs.sessions and trace.session is None and a.needs.inference is Inference.REMOTE:
+    if a.needs.sessions and trace.session is None:
         yield (
             "The trace names no sessions, so that functions were simulated as if any of them could take "
             "any request."
+            if a.needs.inference is Inference.REMOTE
+            else "The trace names no sessions: nothing was simulated of which turns find their replica."
         )
     if a.needs.inference is Inference.HERE and not any(p.candidate.tier is Tier.PROVIDER for p in a.played):
         yield (

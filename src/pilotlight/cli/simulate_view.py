@@ -57,6 +57,7 @@ ROWS: tuple[Row, ...] = (
     ("  at the dedicated price", lambda r: r.dedicated_gpu_hours, hours, 0),
     ("replica time", lambda r: r.replica_hours, hours, 0),
     ("starts", lambda r: float(r.starts), count, 0),
+    ("session turns on their replica", lambda r: r.turns_kept, format_fraction, 1),
     ("answered by providers", lambda r: r.burst_requests or None, count, 0),
     ("never served", lambda r: float(r.unserved), count, -1),
     ("  declined by them", lambda r: r.burst_declined or None, count, 0),

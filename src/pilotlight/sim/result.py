@@ -112,6 +112,10 @@ class Result(msgspec.Struct, frozen=True):
     burst_cut: int
     """Of these, those of which a replica gave the first token; `burst_usd` has what they cost."""
     by_provider: dict[str, Paid]
+    session_turns: int | None
+    """Requests that go on with a session; None where the trace names none."""
+    session_turns_kept: int | None
+    """Of these, those that found the replica of the one before, awake ever since."""
     seed: int
     faults: int
     """Rows that could not be read."""
@@ -125,6 +129,11 @@ class Result(msgspec.Struct, frozen=True):
     """That all US dollars here were reckoned with."""
     bill: Report | None = None
     """By what replicas did, and what the same traffic would have cost otherwise; where it was asked for."""
+
+    @property
+    def turns_kept(self) -> float | None:
+        """The share of the turns of sessions; None without any."""
+        return (self.session_turns_kept or 0) / self.session_turns if self.session_turns else None
 
     def figures(self) -> dict[str, Any]:
         """What --json prints."""

@@ -19,6 +19,7 @@ from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import Result, Series, waits
+from pilotlight.sim.sessions import turns
 from pilotlight.sim.starts import DEFAULT, StartTimes
 from pilotlight.sim.trace import Floats, Trace
 from pilotlight.sim.world import SimulatedWorld
@@ -47,7 +48,8 @@ class _Played(msgspec.Struct):
     """What is counted lies between these two moments of the trace."""
     until: float
     placed: dict[str, str] | None = None
-    """The replica of each request, where a bill is wanted."""
+    """The replica of each request, where a bill is wanted, or the trace has sessions."""
+    billed: bool = False
     cold_usd: float = 0.0
     """What a cold request counted for in the end."""
 
@@ -70,7 +72,7 @@ def simulate(
     requests = Replayed(trace, names, given.first_token, given.per_token, bursting, given.hedged, seed)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
-    played.placed = {} if bill else None
+    played.billed, played.placed = bill, {} if bill or trace.session is not None else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
 
@@ -110,6 +112,8 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
     bill, paid = _bill(p), p.ledger.paid(p.since)
     usd = bill.usd + sum(each.burst_usd + each.ping_usd for each in paid.values())
     best, always = _yardsticks(p)
+    begins = trace.t + np.nan_to_num(p.requests.wait)
+    of_sessions = turns(trace, p.names, p.placed or {}, begins, p.ledger.log, p.since)
     return Result(
         trace=trace.name,
         config=name,
@@ -147,6 +151,8 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         burst_hedged=sum(each.hedged for each in paid.values()),
         burst_cut=sum(each.cut for each in paid.values()),
         by_provider=paid,
+        session_turns=None if of_sessions is None else of_sessions.counted,
+        session_turns_kept=None if of_sessions is None else of_sessions.kept,
         seed=seed,
         faults=trace.skipped,
         notes=(*trace.notes, *p.ledger.notes()),
@@ -155,7 +161,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         requests_per_s=len(trace) / cpu_s if cpu_s else None,
         series=_series(p, ttft > objective.wait),
         prices=told(p.config.prices),
-        bill=_by_rung(p, ttft) if p.placed is not None and len(trace) else None,
+        bill=_by_rung(p, ttft) if p.billed and len(trace) else None,
     )
 
 

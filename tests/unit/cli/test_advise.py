@@ -83,6 +83,25 @@ def test_sessions_are_as_the_trace_says_unless_one_says(tmp_path: Path, capsys: 
     assert not asked(capsys, str(path), "--inference", "remote", "--no-sessions")[0]["needs"]["sessions"]
 
 
+def test_of_sessions_it_says_how_many_turns_find_their_replica(
+    trace: str, tmp_path: Path, capsys: Output
+) -> None:
+    path = tmp_path / "s.csv"
+    rows = "".join(f"{i * 997},m,10,20,{i // 5}\n" for i in range(60))
+    path.write_text("t,model,prompt_tokens,output_tokens,session\n" + rows)
+    (found,) = asked(capsys, str(path), "--latency", "batch")
+    kept = {c["id"]: (c["session_turns"], c["session_turns_kept"]) for c in found["candidates"]}
+    # Of 60 requests the first 6 are warm-up, and of the other 54 each fifth begins a session.
+    assert kept["dedicated-peak"] == (44, 44)
+    assert kept["serverless-1m"] == kept[found["recommended"]] == (44, 0), "997 s are between two turns"
+    said = " ".join(found["why"])
+    assert "Of 44 turns that go on with a session" in said and "without regard to sessions" in said
+    assert "The most would be 100%, with 1 GPU always on" in said
+    (untold,) = asked(capsys, trace, "--sessions")
+    assert any("names no sessions" in line for line in untold["warnings"])
+    assert untold["candidates"][0]["session_turns"] is None
+
+
 def test_the_saved_config_is_found_in_order(trace: str, tmp_path: Path, capsys: Output) -> None:
     today = tmp_path / "today.yaml"
     today.write_text('models: {m: {source: "demo://50m", max_replicas: 3}}\n')
