@@ -158,6 +158,10 @@ async def test_a_provider_that_flaps_under_load_is_seen_open_half_open_and_close
                 assert 300 < row["pause_left_s"] <= 600
                 it.mood = well()
                 await asyncio.to_thread(it.client.server.post, "/reload")
+                assert (await it.becomes("paused"))["pause_left_s"] > 300, "that is the provider's own word"
+                providers["far"]["max_requests"] = 50  # somebody has changed something of it
+                it.client.server.write(config)
+                await asyncio.to_thread(it.client.server.post, "/reload")
                 await it.more()
                 await it.becomes("closed")
 
