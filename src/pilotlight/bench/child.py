@@ -84,7 +84,7 @@ class Child:
 
 def _framed(order: Order) -> bytes:
     """MessagePack, for JSON has no infinity and durations do."""
-    data = msgspec.msgpack.encode(order)
+    data = msgspec.msgpack.encode(order, enc_hook=float)  # an example price is a float of its own type
     return len(data).to_bytes(4, "big") + data
 
 
