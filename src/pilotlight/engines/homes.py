@@ -86,10 +86,10 @@ class Home(msgspec.Struct, frozen=True):
 
     @property
     def stamp(self) -> str:
-        """Differs when what is installed differs."""
-        return " ".join(
-            [*(f"{name} {version}" for name, version in self.versions.items()), f"{self.made:.0f}"]
-        )
+        """Differs when what is installed differs, also by hand: pip makes and removes folders among the packages."""
+        packages = (path.stat().st_mtime_ns for path in sorted(self.folder.glob("lib/python*/*-packages")))
+        known = (f"{name} {version}" for name, version in self.versions.items())
+        return " ".join([*known, f"{self.made:.0f}", *map(str, packages)])
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -44,10 +44,13 @@ class Pool:
         settings: Settings,
         measure: Measure,
         post: Callable[[Event], None],
+        again: Callable[[], None],
     ) -> None:
+        """`again` has `want` called anew with what is declared, as engines are installed now."""
         self._substrate = substrate
         self._clock = clock
         self._settings = settings
+        self._again = again
         self._wanted: Wanted = {}
         self._kinds: set[Preload] | None = None
         """All that a start may use; None before anything was declared."""
@@ -86,6 +89,9 @@ class Pool:
 
     def _make_good(self, preload: Preload | None, techniques: Collection[str]) -> None:
         trimmed = self._clock.now() < self._trimmed_until
+        known = preload is None or self._kinds is None or preload in self._kinds
+        if not known and not self._closed:
+            self._again()  # it may have been installed, or changed, since
         declared = self._kinds is None or preload in self._kinds  # a reload may have come since
         if preload is not None and declared and "zygote" in techniques and not trimmed and not self._closed:
             log_file = self._folder("zygotes") / f"{preload.engine}.log"

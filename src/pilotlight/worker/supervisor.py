@@ -51,10 +51,12 @@ class Worker:
     ) -> None:
         """The last four stand in for the file's header, the network and /proc in tests."""
         fetches = Fetches(weights, describe, describe_arriving)
-        self._pool = Pool(substrate, clock, settings, measure, post)
+        self._pool = Pool(substrate, clock, settings, measure, post, self._prime)
         self._context = Context(
             post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings, self._pool, order
         )
+        self._declared: tuple[Collection[Model], Mapping[str, int]] = ((), {})
+        """Models, and how many processes are to be kept primed for each engine."""
         self._replicas: dict[str, Replica] = {}
         self._ended: OrderedDict[str, StartReport] = OrderedDict()
 
@@ -96,6 +98,11 @@ class Worker:
 
     def prime(self, models: Collection[Model], counts: Mapping[str, int]) -> None:
         """Keeps so many processes primed for each engine, for whichever kind most of these models can use."""
+        self._declared = models, counts
+        self._prime()
+
+    def _prime(self) -> None:
+        models, counts = self._declared
         launches = [(model.engine, launch) for model in models if (launch := self._plain_launch(model))]
         of: dict[Preload, Launch] = {}
         kinds: dict[str, Counter[Preload]] = {}

@@ -347,3 +347,17 @@ async def test_a_changed_environment_renews_what_waits(tmp_path: Path) -> None:
     assert old.gone and starts.zygotes.ended == 1
     assert starts.worker.primed() == {"fake": 1}
     await starts.close()
+
+
+async def test_what_is_installed_anew_is_primed_anew(tmp_path: Path) -> None:
+    starts = Starts(tmp_path, VirtualClock())
+    starts.worker.prime([CHAT], {"llamacpp": 1})
+    await settle()
+    (old,) = starts.zygotes.running
+    starts.engine.stamp = "2"
+    assert starts.stages(await starts.up()) == PLAIN, "neither what waits nor a zygote is of that"
+    await starts.pass_time(BEHIND)
+    assert old.gone and starts.zygotes.warmed == 1
+    assert starts.zygotes.kept == [starts.engine.launch(CHAT, 0, (), tmp_path).preload]
+    assert starts.stages(await starts.up()) == TAKEN
+    await starts.close()

@@ -31,6 +31,7 @@ _BACK_OFF = 5.0
 """Seconds after a first failure, doubled with each further one [G]."""
 _BACK_OFF_MOST = 600.0
 _LOG_MAX_SIZE = 1 << 20
+_CHANGED = "what is installed has changed since it was begun"
 MOST = 4
 """Zygotes at a time: environments that differ in one variable each have their own, of 20 MB (llama.cpp) to 560 MB
 (vLLM). Most servers have one or two [G]."""
@@ -141,6 +142,8 @@ class Zygotes:
     async def answering(self, preload: Preload) -> AsyncGenerator[Source]:
         """Something is to be forked from it in here, and soon. Raises ZygoteUnavailable."""
         line = self._lines.get(preload) or _Line(preload.engine)
+        if self._older(preload):
+            raise ZygoteUnavailable(_CHANGED)
         if line.source is None or line.source.lost:
             raise ZygoteUnavailable(line.why)
         try:
@@ -173,9 +176,12 @@ class Zygotes:
 
     def _end_older(self, preload: Preload) -> None:
         """Those for what was installed there before."""
-        for other in list(self._lines):
-            if other != preload and msgspec.structs.replace(other, stamp=preload.stamp) == preload:
-                self._lines.pop(other).let_go("what is installed has changed")
+        for other in self._older(preload):
+            self._lines.pop(other).let_go(_CHANGED)
+
+    def _older(self, preload: Preload) -> list[Preload]:
+        alike = (each for each in self._lines if each != preload)
+        return [each for each in alike if msgspec.structs.replace(each, stamp=preload.stamp) == preload]
 
     # -- one life -----------------------------------------------------------------------------------------------
 
