@@ -6,6 +6,8 @@ One server and one model for all of them, in the order of the file, since a plai
 import importlib.util
 import json
 import os
+import shutil
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from pilotlight.errors import EngineError
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
 PATIENCE = 180.0
 """Seconds for a plain start on a busy machine."""
+LATEST: dict[str, str] = {}
+"""The latest request to each model."""
 TOOL = Path(__file__).parents[2] / "tools" / "make_random_llama.py"
 
 
@@ -56,12 +60,20 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
             "techniques": ["zygote"],
             "engine_args": {**model["engine_args"], "load_format": "runai_streamer"},
         },
+        "pooled": {**model, "techniques": ["warm_pool"]},
         "wrong": {**model, "techniques": ["zygote"], "engine_args": {"max_modle_len": 5}},
     }
-    with Server(tmp_path_factory.mktemp("vllm"), {"models": models}) as server:
+    config = {"models": models, "engines": {"vllm-cpu": {"warm_pool": 1}}}
+    temporary = tempfile.mkdtemp(prefix="vl-")  # short: vLLM's sockets have their names in it
+    with Server(tmp_path_factory.mktemp("vllm"), config, env={"TMPDIR": temporary}) as server:
         yield server
         everything = psutil.Process(server.process.pid).children(recursive=True)
     until(lambda: gone(everything), "all that it started is gone")
+    left = [name for name in os.listdir(temporary) if not name.startswith("torchinductor_")]
+    assert not left, (
+        "temporary files went with their replica; torch makes one folder for all when it is imported"
+    )
+    shutil.rmtree(temporary)
 
 
 def complete(server: Server, model: str) -> str:
@@ -84,12 +96,15 @@ def ask(server: Server, body: dict[str, Any]) -> tuple[int, Any]:
     request = urllib.request.Request(server.url + "/v1/completions", data, kind)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            LATEST[body["model"]] = answer.headers["x-pilotlight-request-id"]
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
 
 
 def trace(server: Server, model: str) -> dict[str, Any]:
+    """Of its latest request, told a moment after the answer."""
+    until(lambda: server.get(f"/traces?model={model}")["request_id"] == LATEST[model], "it is told")
     return server.get(f"/traces?model={model}")
 
 
@@ -112,6 +127,26 @@ def zygotes(server: Server) -> list[dict[str, Any]]:
     return server.get("/running")["primed"]["zygotes"]
 
 
+def image(pid: int) -> tuple[str, ...]:
+    """Where program, stack, arguments and environment lie, which an exec draws anew and a fork keeps: see proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return tuple(fields[number - 3] for number in (26, 28, 48, 50))
+
+
+def parts(processes: list[psutil.Process]) -> dict[str, psutil.Process]:
+    """By what each does; the API server has no name of its own."""
+    names = ("EngineCore", "Worker")
+    titles = {p: " ".join(p.cmdline()) for p in processes}
+    found = {name: p for name in names for p, title in titles.items() if f"VLLM::{name}" in title}
+    return {"server": processes[0], **found}
+
+
+def shared_memory(processes: list[psutil.Process]) -> set[Path]:
+    """Names in /dev/shm that they have mapped and that are there still: somebody has to remove them."""
+    maps = {Path(line.path) for p in processes for line in p.memory_maps()}
+    return {path for path in maps if path.parent == Path("/dev/shm") and path.exists()}
+
+
 def rest(server: Server, model: str) -> None:
     until(lambda: not server.running(model), f"{model} goes back to zero", PATIENCE)
 
@@ -125,9 +160,16 @@ def test_a_plain_start(server: Server) -> None:
     assert complete(server, "plain")
     assert trace(server, "plain")["start"] == "warm"
     started_by_it = family(server, "plain")
-    assert len(started_by_it) >= 3
+    found = parts(started_by_it)
+    assert len(found) == 3, [p.cmdline() for p in started_by_it]
+    assert len({image(p.pid) for p in found.values()}) == 1, (
+        "it imports once, and forks its engine and worker"
+    )
+    left = shared_memory(started_by_it)
+    assert left and all(path.name.startswith("pl-") for path in left), "named so that it is known whose it is"
     rest(server, "plain")
     until(lambda: gone(started_by_it), "its processes are gone")
+    until(lambda: not any(path.exists() for path in left), "and so is what they shared")
 
 
 def test_forked_from_a_zygote_it_answers_the_same(server: Server) -> None:
@@ -143,7 +185,32 @@ def test_forked_from_a_zygote_it_answers_the_same(server: Server) -> None:
     last = trace(server, "forked")
     assert last["techniques"] == ["zygote"] and last["fell_back"] == ""
     assert "fork" in stages(server, "forked") and "import" not in stages(server, "forked")
+    (zygote,) = zygotes(server)
+    found = parts(family(server, "forked"))
+    assert len(found) == 3
+    assert {image(p.pid) for p in found.values()} == {image(zygote["pid"])}, "all of them are forks of it"
     rest(server, "forked")
+
+
+def test_taken_from_the_warm_pool_it_answers_the_same(server: Server) -> None:
+    def waits() -> bool:
+        return server.get("/running")["primed"]["warm_pool"].get("vllm-cpu", 0) == 1
+
+    said = complete(server, "plain")
+    for _ in range(2):  # the second was forked from the zygote, to make good what the first took
+        until(waits, "a process waits for a model", PATIENCE)
+        assert complete(server, "pooled") == said
+        last = trace(server, "pooled")
+        assert last["start"] == "cold"
+        assert last["techniques"] == ["warm_pool"] and last["fell_back"] == ""
+        started = stages(server, "pooled")
+        assert "take" in started and {"spawn", "import", "fork"}.isdisjoint(started), started
+        found = parts(family(server, "pooled"))
+        images = {image(p.pid) for p in found.values()}
+        assert len(found) == 3 and len(images) == 1
+        rest(server, "pooled")
+    (zygote,) = zygotes(server)
+    assert images == {image(zygote["pid"])}
 
 
 def test_weights_that_are_streamed(server: Server) -> None:
