@@ -75,12 +75,13 @@ def a_learned_ttl_stands_alone(here: Here) -> Faults:
 
 def it_sleeps_before_it_goes(here: Here) -> Faults:
     model = here.model
-    if isinstance(model.ttl, str) or not here.given("ttl") or model.sleep_after == FOREVER:
+    if isinstance(model.ttl, str) or model.sleep_after == FOREVER:
         return
     longest = max(model.ttl, model.ttl_for(last=True))
-    if model.sleep_after > longest:
-        text = f"{format_duration(model.sleep_after)} is after a replica is gone, at {format_duration(longest)} (`ttl`)"
-        yield ("sleep_after",), f"{text}; make it shorter, or leave it out"
+    if model.sleep_after >= longest:
+        also = "" if here.given("ttl") else ", its default"
+        text = f"{format_duration(model.sleep_after)} is not before a replica is gone, at {format_duration(longest)}"
+        yield ("sleep_after",), f"{text} (`ttl`{also}); make it shorter, or the `ttl` longer"
 
 
 def techniques_are_named_once(here: Here) -> Faults:

@@ -177,7 +177,12 @@ def test_yaml_that_begins_with_a_star_or_an_at_sign_says_that_it_wants_quotes() 
         ("ttl: auto, ttl_to_zero: 1h", "ttl_to_zero: is given beside `ttl: auto`, which learns when"),
         (
             "ttl: 1m, sleep_after: 10m",
-            "sleep_after: 10m is after a replica is gone, at 1m (`ttl`); make it shorter",
+            "sleep_after: 10m is not before a replica is gone, at 1m (`ttl`); make it shorter",
+        ),
+        ("ttl: 1m, ttl_to_zero: 10m, sleep_after: 10m", "sleep_after: 10m is not before a replica is gone"),
+        (
+            "sleep_after: 1h",
+            "sleep_after: 1h is not before a replica is gone, at 5m (`ttl`, its default); make it shorter",
         ),
         ("techniques: [sleep, zygote, sleep]", "techniques[2]: 'sleep' is listed already"),
         ("base: 2", "base: 2 is more than max_replicas, which is 1 (its default)"),
@@ -236,7 +241,7 @@ def test_what_a_command_cannot(line: str, says: str) -> None:
         "ttl: 1m, ttl_to_zero: 1h, sleep_after: 10m",  # the last one sleeps before it goes
         "ttl: 1m, sleep_after: -1",
         "ttl: -1, sleep_after: 1h",
-        "sleep_after: 1h",
+        "sleep_after: 4m",
         "base: auto",
         "base: 3, max_replicas: 3, min_replicas: 1",
         "gpus: 1, warmer: {gpu_memory: 1GiB}",
