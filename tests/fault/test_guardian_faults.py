@@ -168,6 +168,15 @@ async def test_a_killed_guardian_is_replaced_and_replicas_run_on(
     assert not any(map(alive, pids))
 
 
+async def test_a_pipe_in_the_place_of_its_log_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "state" / "run").mkdir(parents=True)
+    os.mkfifo(tmp_path / "state" / "run" / "guardian.log")
+    substrate = LocalSubstrate(tmp_path / "state")
+    process = await asyncio.wait_for(substrate.spawn(family(tmp_path)), 10)
+    await process.stop(0)
+    await substrate.close()
+
+
 async def test_a_killed_keeper_takes_everything_below_it_along(tmp_path: Path, local: LocalSubstrate) -> None:
     other = await local.spawn(command(tmp_path, "sleep", "1000"))
     names = (*EVASIVE, BEYOND_MARKS)

@@ -121,6 +121,7 @@ def _open_log(run_dir: Path) -> BinaryIO:
     """For a traceback that should never be; where it cannot be kept, it is lost."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
-        return (run_dir / "guardian.log").open("ab")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK  # a pipe there would be waited for
+        return os.fdopen(os.open(run_dir / "guardian.log", flags, 0o600), "ab")
     except OSError:
         return Path(os.devnull).open("ab")
