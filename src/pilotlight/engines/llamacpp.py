@@ -7,7 +7,6 @@ the slots share: less memory and a faster start, and requests that fill it toget
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import platform
 import sys
@@ -201,13 +200,8 @@ def _preload(env: Mapping[str, str]) -> Preload:
         folders,
         module,
         tuple(sorted(env.items())),
-        _version(),
+        f"xllamacpp {Path(_site_folder()).stat().st_mtime_ns}",  # pip makes and removes folders there
     )
-
-
-@functools.cache
-def _version() -> str:
-    return f"xllamacpp {importlib.metadata.version('xllamacpp')}"
 
 
 @functools.cache

@@ -1,11 +1,13 @@
+import os
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from pilotlight.engines import llamacpp
 from pilotlight.engines.llamacpp import GPU_OVERHEAD, OVERHEAD, LlamaCppEngine
 from pilotlight.fleet.deployment import Need
-from pilotlight.ports import WeightsInfo
+from pilotlight.ports import Preload, WeightsInfo
 from pilotlight.spec.model import Model
 
 ENGINE = LlamaCppEngine()
@@ -123,3 +125,18 @@ def test_what_is_left_where_it_is_mapped_may_be_arriving(
 def test_tensors_that_are_not_to_be_rearranged_stream_whatever_their_type() -> None:
     launch = ENGINE.launch(model(no_extra_bufts=True), 0, (), Path("/"))
     assert {0, 2, 8, 12, 39} <= launch.streams
+
+
+def test_its_zygote_is_made_anew_when_pip_has_been_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llamacpp, "_site_folder", lambda: str(tmp_path))
+    os.utime(tmp_path, (1, 1))
+
+    def preload() -> Preload | None:
+        return ENGINE.launch(model(), 0, (), Path("/")).preload
+
+    before = preload()
+    assert before == preload()
+    (tmp_path / "xllamacpp-9.dist-info").mkdir()
+    assert before != preload()
