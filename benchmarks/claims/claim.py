@@ -15,3 +15,5 @@ class Claim(msgspec.Struct, frozen=True):
     verdict: str
     how: str
     """`simulated`, `measured` (on this machine), `computed`, or why it is not testable."""
+    detail: str = ""
+    """What the page has below the table, for one that has more figures than a cell takes."""

@@ -65,11 +65,21 @@ def provisioned(book: Book) -> Claim:
     price = book.provisioned["aws-lambda-x86"]
     idle = tariffs.provisioned(price, memory_gb=GB, instances=10, kept_seconds=MONTH)
     fits = 15.0 / (price.gb_second_provisioned_usd * 10 * GB) / 3600 / (MONTH / 86400)
+
+    def invocations(seconds: float) -> float:
+        """Millions of so many seconds each, for the $15 between the two figures."""
+        one = tariffs.provisioned(
+            price, memory_gb=GB, instances=0, kept_seconds=0, requests=1, seconds=seconds
+        )
+        return 15.0 / one / MILLION
+
     return Claim(
         "provisioned concurrency",
         "10 x 512 MB are about $15 a month idle, about $30 with invocations",
         "article",
-        f"${idle:.2f} a month idle. $15 pays for {fits:.1f} hours a day of it, or for {10 * 15 / idle:.1f} instances.",
+        f"${idle:.2f} a month idle: $15 pays for {fits:.1f} hours a day of it, or for {10 * 15 / idle:.1f} "
+        f"instances, and no number of invocations makes it $30. The $15 between the two are {invocations(0.1):.1f}M "
+        f"invocations of 0.1 s, or {invocations(1.0):.1f}M of 1 s.",
         REFUTED if idle > 30 else REPRODUCED,
         "computed",
     )
