@@ -31,8 +31,8 @@ import warmer
 import waste
 from claim import Claim
 
-from pilotlight.cost.declared import EXAMPLES_OF
 from pilotlight.cli.state import cache_dir
+from pilotlight.cost.declared import EXAMPLES_OF
 from pilotlight.errors import PilotlightError
 from pilotlight.sim.load import load
 from pilotlight.sim.trace import Trace

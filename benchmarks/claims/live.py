@@ -35,8 +35,9 @@ def judged(rows: Mapping[str, Mapping[str, Any]]) -> Iterator[Claim]:
         "18-200 x faster than a reload",
         "engine's blog",
         f"llama.cpp, weights in the page cache: {ready:.2f} s to ready for a start, {woken:.2f} s for a wake, "
-        f"{ready / woken:.1f} x: of a mapped model little is loaded. For engines that copy to a GPU: not tested.",
-        REFUTED if ready / woken < 18 else REPRODUCED,
+        f"{ready / woken:.1f} x: a mapped model has little to reload. For engines that copy to a "
+        "GPU, of which the claim is: not tested.",
+        REFINED if ready / woken < 18 else REPRODUCED,
         "measured, llama.cpp only",
     )
     yield snapshot(rows)

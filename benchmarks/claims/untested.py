@@ -51,7 +51,7 @@ ROWS = (
         "the session id of the first response on every later request, or each one starts cold",
         "vendor",
         "not built yet: `x-session-id` goes to the request log, and a request to any replica with room, so none "
-        "starts cold for want of it; the simulator does not look at sessions",
+        "starts cold for want of it; `simulate` says how many turns find the replica of the one before",
     ),
     (
         "state of agents",

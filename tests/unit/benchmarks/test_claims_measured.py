@@ -35,7 +35,7 @@ def test_starts_are_read_by_their_fastest_and_their_stages(claims: SimpleNamespa
     workers, sleep, snapshot = claims.live.judged(started())
     assert "0.60 s cold, of which 0.10 s are the first token itself: 6.0 x" in workers.found
     assert "0.38 s to ready for a start, 0.19 s for a wake, 2.0 x" in sleep.found
-    assert sleep.verdict == "refuted"
+    assert sleep.verdict == "refined"
     assert "imports 80 ms, a fork 8 ms: 90 % off these, 10 % off the first token" in snapshot.found
     assert snapshot.verdict == "refined"
 
