@@ -53,6 +53,8 @@ class FirstToken(msgspec.Struct, eq=False):
     """Share of requests that find it cold after a time without traffic."""
     cold_used: float = 0.0
     """The same of the others."""
+    goes_cold: bool = False
+    """It was found so after a time without traffic."""
     answers: int = 0
     """Ever, pings left out as below."""
     colds: int = 0

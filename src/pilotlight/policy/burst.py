@@ -126,9 +126,7 @@ def best(fleet: Fleet, d: DeploymentState, h: Held, now: float, *, refused: bool
             continue
         if most < inf and by_size(d.bursting, p.spec, remote) > most:
             continue
-        seconds = first_token.promise(p, now)
-        if len(burst.providers) > 1 and first_token.is_idle(p, now):
-            seconds = min(seconds, first_token.declared(p))  # else who was late once is never asked again
+        seconds = first_token.anew(p, now) if len(burst.providers) > 1 else first_token.promise(p, now)
         if found is None or seconds < found[0]:
             found = seconds, p, expected(d.bursting, p.spec, remote)
         if seconds <= fleet.goal.wait:

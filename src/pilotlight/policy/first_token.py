@@ -13,6 +13,9 @@ WEIGHT = 0.2
 LEAST = 1.0
 """Seconds by which a cold answer is later at least than a warm one, where no cold one is known or declared [G]."""
 
+ANEW = 3600.0
+"""Seconds without traffic after which one that was found cold before may be another one [G]."""
+
 TIMES = 3.0
 """And so many times as late [G]."""
 
@@ -43,9 +46,14 @@ def promise(p: ProviderState, now: float) -> float:
     return seconds + f.cold_used * cold(p)
 
 
-def declared(p: ProviderState) -> float:
-    """The same of one that may have gone cold, whatever was learned."""
-    return p.spec.first_token + p.spec.cold_start
+def anew(p: ProviderState, now: float) -> float:
+    """The same of one to which another is preferred when it is late, so that nothing more is learned of it: after a
+    time without traffic it has what is declared of it, if that is better. Where it was found cold after such a time
+    before, only once in a while."""
+    seconds = promise(p, now)
+    if is_idle(p, now) and (not p.first_token.goes_cold or now - p.used_at >= ANEW):
+        return min(seconds, p.spec.first_token + p.spec.cold_start)
+    return seconds
 
 
 def sent(p: ProviderState, s: Sent) -> None:
@@ -64,6 +72,7 @@ def learn(p: ProviderState, s: Sent, now: float) -> None:
         f.warm = _mean(f.warm, took)
     if s.idle:
         f.cold_idle += WEIGHT * (was_cold - f.cold_idle)
+        f.goes_cold = was_cold
         if not was_cold:
             f.cold_used = 0.0  # whatever made it late has passed
     elif p.waking_since > now:  # else it waited with another one

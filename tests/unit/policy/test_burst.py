@@ -112,6 +112,19 @@ def test_one_that_was_late_once_is_asked_again_by_one_request():
     assert p.ask("f", remote=REMOTE) == ["send f to p"]
 
 
+def test_one_that_was_found_cold_is_asked_again_after_an_hour():
+    p = bursting(Provider("p", first_token=0.5, idle_timeout=300.0), Provider("q", first_token=0.5))
+    assert p.ask("a", remote=REMOTE) == ["send a to p"], "nobody has said that it goes cold"
+    p.wait(30.0)
+    p.answered("a")
+    p.charged("a")
+    p.wait(300.0)
+    assert p.ask("b", remote=REMOTE) == ["send b to q"], "it may have gone cold again"
+    p.wait(3300.0)
+    assert p.ask("c", remote=REMOTE) == ["send c to p"], "it may be another one by now"
+    assert p.ask("d", remote=REMOTE) == ["send d to q"]
+
+
 LISTED = st.lists(
     st.tuples(
         st.sampled_from([0.1, 1.0, 2.0, 2.5, 30.0]), st.sampled_from(["well", "full", "dear", "paused"])
