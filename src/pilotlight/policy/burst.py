@@ -50,8 +50,10 @@ def takes(fleet: Fleet, d: DeploymentState, h: Held, now: float, out: list[Actio
     found = best(fleet, d, h, now, refused=full)
     if found is None:
         return False
-    if not full and local_promise.served_within(d, found[0], now) >= len(d.held) + 1:
-        return False
+    if not full:
+        found, _ = _beating(fleet, d, h, found, len(d.held) + 1, now)
+        if found is None:
+            return False
     send(fleet, d, found, h, now, out)
     return True
 
@@ -85,8 +87,8 @@ def release(
             continue
         in_vain = 0
         if not refused:
-            served = local_promise.served_within(d, found[0], now)
-            if served >= waits:
+            found, served = _beating(fleet, d, h, found, waits, now)
+            if found is None:
                 first = int(served)  # each of these is as well off here
                 continue
         waits -= 1
@@ -108,9 +110,33 @@ def no_longer_held(fleet: Fleet, d: DeploymentState, request: str) -> None:
     d.urgent.pop(request, None)
 
 
-def best(fleet: Fleet, d: DeploymentState, h: Held, now: float, *, refused: bool = False) -> Found | None:
-    """Of those that may have it the first, as they are listed, that promises its first token within the objective's
-    wait; where none does, whoever is the earliest. A list says whom to prefer, not whom to wait for.
+def _beating(
+    fleet: Fleet, d: DeploymentState, h: Held, found: Found, place: int, now: float
+) -> tuple[Found | None, float]:
+    """Who promises it its first token earlier than the deployment's own replicas: the one that was found, or else the
+    earliest of all. With how many requests have a slot of these by then. `place`: its own among those that wait."""
+    served = local_promise.served_within(d, found[0], now)
+    if served < place:
+        return found, served
+    listed = () if d.spec.burst is None else d.spec.burst.providers
+    quickest = best(fleet, d, h, now, within=-inf) if len(listed) > 1 else None
+    if quickest is None or quickest[0] >= found[0]:
+        return None, served
+    served = local_promise.served_within(d, quickest[0], now)
+    return (quickest if served < place else None), served
+
+
+def best(
+    fleet: Fleet,
+    d: DeploymentState,
+    h: Held,
+    now: float,
+    *,
+    refused: bool = False,
+    within: float | None = None,
+) -> Found | None:
+    """Of those that may have it the first, as they are listed, that promises its first token `within` so many seconds
+    (the objective's wait); where none does, whoever is the earliest. A list says whom to prefer, not whom to wait for.
 
     `refused`: it would be told that it cannot be served, which is worse than any wait.
     """
@@ -120,6 +146,7 @@ def best(fleet: Fleet, d: DeploymentState, h: Held, now: float, *, refused: bool
     if burst.only_cold and any(r.state is State.READY for r in d.every):
         return None
     most = acceptable(fleet, d, burst, refused=refused)
+    in_time = fleet.goal.wait if within is None else within
     for name in burst.providers:
         p = fleet.providers.get(name)
         if p is None or name in h.tried or not _is_open(fleet, p, remote, now):
@@ -129,7 +156,7 @@ def best(fleet: Fleet, d: DeploymentState, h: Held, now: float, *, refused: bool
         seconds = first_token.anew(p, now) if len(burst.providers) > 1 else first_token.promise(p, now)
         if found is None or seconds < found[0]:
             found = seconds, p, expected(d.bursting, p.spec, remote)
-        if seconds <= fleet.goal.wait:
+        if seconds <= in_time:
             break
     return found
 

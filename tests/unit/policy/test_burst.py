@@ -95,6 +95,17 @@ def test_where_all_are_late_the_earliest_is_asked_and_of_equals_the_first():
     assert p.ask("r1", remote=REMOTE) == ["send r1 to quick"]
 
 
+def test_where_the_preferred_one_is_later_than_a_start_here_a_quicker_one_is_asked():
+    slow, quick = Provider("slow", first_token=1.9), Provider("quick", first_token=0.1)
+    for listed in ((slow, quick), (quick, slow)):
+        p = bursting(*listed, start_seconds=1.0)
+        assert p.ask("r1", remote=REMOTE) == ["send r1 to quick"]
+    p = bursting(slow, Provider("q", first_token=1.5), start_seconds=1.0)
+    assert p.ask("r1", remote=REMOTE)[0] == "hold r1"
+    p = bursting(slow, quick, start_seconds=30.0)
+    assert p.ask("r1", remote=REMOTE) == ["send r1 to slow"]
+
+
 def test_one_that_was_late_once_is_asked_again_by_one_request():
     """Nobody would learn otherwise that it is quick again: the others answer all."""
     p = bursting(Provider("p", first_token=0.5), Provider("q", first_token=0.5))
