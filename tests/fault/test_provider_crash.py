@@ -89,9 +89,12 @@ async def test_a_bill_that_cannot_be_written_is_said_once_and_keeps_nobody(tmp_p
         model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
         declared = far.declared(price=PRICE, budget={"day_usd": 500.0})
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
-        (tmp_path / "s" / "state" / "bill.sqlite").mkdir(parents=True)
         async with up(tmp_path / "s", config) as client:
+            locked = sqlite3.connect(tmp_path / "s" / "state" / "bill.sqlite")
+            locked.execute("BEGIN EXCLUSIVE")
             found = await asyncio.gather(*(client.answer("chat", max_tokens=MOST) for _ in range(20)))
             assert {headers["x-pilotlight-served-by"] for _, headers, _ in found} == {"far"}
             assert of(client)["spent"]["day"] == 60.0
+            locked.rollback()
+            locked.close()
         assert client.server.log().count("bill.sqlite cannot be used") == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -102,3 +103,34 @@ def command(server: Server, *words: str) -> str:
     """What `pilotlight cost` prints to somebody beside the server."""
     line = [str(Path(sys.executable).with_name("pilotlight")), "cost", "--since", "1h", *words]
     return subprocess.run(line, env=server.env, check=True, capture_output=True, text=True).stdout
+
+
+async def test_what_was_spent_is_not_known_while_the_bill_is_locked_and_nothing_is_spent_until_then(
+    tmp_path: Path,
+):
+    async with provider(well()) as far:
+        cold = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
+        config = {
+            "models": {"chat": cold.model},
+            "providers": {"far": far.declared(price=PRICE, budget={"month_usd": 0.0025})},
+        }
+        async with served(tmp_path / "server", config) as server, client_of(server) as client:
+            assert (await client.answer("chat"))[1]["x-pilotlight-served-by"] == "far"
+            file = server.state / "bill.sqlite"
+        locked = sqlite3.connect(file)
+        locked.execute("BEGIN EXCLUSIVE")
+        async with served(tmp_path / "server", config) as server, client_of(server) as client:
+            asked = asyncio.ensure_future(client.answer("chat"))
+            await eventually(lambda: server.held("chat") == 1, "it waits")
+            row = (await asyncio.to_thread(server.get, "/providers"))["providers"][0]
+            assert row["left"]["month"] == 0 and "cannot be read" in row["last_reason"]
+            assert len(far.seen) == 1
+            locked.rollback()
+            locked.close()
+            assert (await asked)[2]["choices"][0]["message"]["content"] == "from afar"
+            row = (await asyncio.to_thread(server.get, "/providers"))["providers"][0]
+            assert row["spent"]["month"] == pytest.approx(0.002), "with what was spent before"
+            asked = asyncio.ensure_future(client.answer("chat"))
+            await eventually(lambda: server.held("chat") == 1, "nothing is left of the month")
+            asked.cancel()
+            assert len(far.seen) == 2

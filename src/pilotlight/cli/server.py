@@ -28,7 +28,7 @@ from pilotlight.engines.registry import engines
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet import view
 from pilotlight.fleet.actions import Action
-from pilotlight.fleet.events import Configured, Event, ShutDown, Sized, Spent
+from pilotlight.fleet.events import Configured, Event, ShutDown, Sized, SpendKnown, Spent
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.front import Directory, Front
@@ -45,6 +45,7 @@ from pilotlight.spec.diff import RESTART, changes
 from pilotlight.spec.model import Config
 from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
+from pilotlight.telemetry.bill_store import Earlier
 from pilotlight.telemetry.start_times import StartTimes
 from pilotlight.weights.cache import WeightCache
 from pilotlight.worker import scratch
@@ -139,7 +140,7 @@ class Server:
         config = self.config
         self._folder.open()
         self.start_times.load()
-        self._billing.bill.open()
+        spent = self._billing.bill.open(self._spent_before)
         self._sweeping = asyncio.create_task(self._sweep())
         await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
         declared = self._declared(config)
@@ -195,11 +196,23 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
-        for name, hours in self._billing.bill.spent().items():
-            self._post(Spent(self.clock.now(), name, hours))
+        if spent is None:
+            log.warning(
+                "what was spent is not known: providers with a budget are not asked until it can be read"
+            )
+            self._post(SpendKnown(self.clock.now(), known=False))
+        else:
+            self._spent_before(spent)
         self._wall.start()
         if self._reload_due:
             self.reload_and_log()
+
+    def _spent_before(self, spent: Earlier) -> None:
+        """At providers, by earlier servers."""
+        now = self.clock.now()
+        for name, hours in spent.items():
+            self._post(Spent(now, name, hours))
+        self._post(SpendKnown(now, known=True))
 
     async def _sweep(self) -> None:
         """Ends what an earlier server left behind: usually nothing, and else no reason to keep the door shut."""

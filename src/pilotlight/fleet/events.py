@@ -92,6 +92,13 @@ class Spent(msgspec.Struct, frozen=True):
     """Hours since 1970 (UTC), and USD in each, of this month and the last day."""
 
 
+class SpendKnown(msgspec.Struct, frozen=True):
+    """Whether every Spent of earlier servers has been told; so it is taken to be where nothing is said."""
+
+    at: float
+    known: bool
+
+
 class Progressed(msgspec.Struct, frozen=True):
     """A step of a start plan has begun."""
 
@@ -256,6 +263,7 @@ Event = (
     | Declined
     | Charged
     | Spent
+    | SpendKnown
     | Progressed
     | Ready
     | StartFailed

@@ -265,6 +265,8 @@ class Fleet:
     sent: dict[str, Sent] = field(default_factory=dict)
     """Requests and pings that are at providers; a hedged one is held, or assigned, beside."""
     providers: dict[str, ProviderState] = field(default_factory=dict)
+    spend_known: bool = True
+    """What was spent at providers before; while it is not, what has a budget is not asked."""
     holding: dict[str, str] = field(default_factory=dict)
     """The deployment that each held request waits for."""
     hosts: dict[str, HostState] = field(default_factory=dict)

@@ -5,7 +5,7 @@ their dearest, fit within every limit. What it costs in the end is charged to th
 that hour's limit it was counted, so no clock that is set meanwhile can bring an hour above it.
 """
 
-from math import floor, isfinite
+from math import floor, inf, isfinite
 
 from pilotlight.fleet.fleet import Fleet, Sent
 from pilotlight.fleet.provider import Budget, Provider, Remote
@@ -53,6 +53,8 @@ def left(fleet: Fleet, p: ProviderState, now: float) -> float:
     limits, s, h = p.spec.budget, p.spend, hour(fleet, now)
     if limits == UNLIMITED:
         return limits.hour
+    if not fleet.spend_known:
+        return -inf
     spent = (
         limits.hour - s.hours.get(h, 0.0),
         limits.day - s.days.get(h // DAY, 0.0),

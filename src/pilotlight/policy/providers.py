@@ -12,6 +12,8 @@ from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.remotes import FOREVER, FirstToken, ProviderState
 from pilotlight.policy import breaker, budget, burst, first_token, pings
 
+UNKNOWN = "what earlier servers spent there cannot be read (bill.sqlite), so it is not asked"
+
 
 class Amounts(msgspec.Struct, frozen=True):
     """USD of this hour, day and month of the calendar; None without a limit."""
@@ -96,6 +98,9 @@ def known(fleet: Fleet, p: ProviderState, now: float) -> Known:
     hour, day, month = budget.spent(fleet, p, now)
     reserved = p.spend.set_aside
     left = (limits.hour - hour - reserved, limits.day - day - reserved, limits.month - month - reserved)
+    unknown = not fleet.spend_known and limits != budget.UNLIMITED
+    if unknown:
+        left = tuple(min(0.0, usd) if isfinite(usd) else usd for usd in left)
     return Known(
         id=p.spec.id,
         breaker=breaker.state(p.breaker, now),
@@ -112,7 +117,7 @@ def known(fleet: Fleet, p: ProviderState, now: float) -> Known:
         reserved_usd=reserved,
         spent=Amounts(hour, day, month),
         left=Amounts(*(max(0.0, usd) if isfinite(usd) else None for usd in left)),
-        last_reason=p.last_reason,
+        last_reason=UNKNOWN if unknown else p.last_reason,
     )
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from pilotlight.fleet.actions import Action, Hold, Refuse
 from pilotlight.fleet.classes import BATCH
-from pilotlight.fleet.events import Answered, Charged, Declined, Finished, Spent
+from pilotlight.fleet.events import Answered, Charged, Declined, Finished, SpendKnown, Spent
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Sent
 from pilotlight.fleet.provider import Provider
 from pilotlight.fleet.remotes import FOREVER, ProviderState
@@ -187,3 +187,9 @@ def spent(fleet: Fleet, e: Spent, out: list[Action]) -> None:
     for hours, usd in e.hours:
         if isfinite(usd) and usd > 0.0:
             budget.charge(p.spend, hours, usd)
+
+
+def spend_known(fleet: Fleet, e: SpendKnown, out: list[Action]) -> None:
+    fleet.spend_known = e.known
+    if e.known:
+        burst.release_all(fleet, e.at, out)

@@ -16,6 +16,7 @@ HANDLERS: dict[type, Callable[[Fleet, Any, list[Action]], None]] = {
     ev.Declined: remote.declined,
     ev.Charged: remote.charged,
     ev.Spent: remote.spent,
+    ev.SpendKnown: remote.spend_known,
     ev.Progressed: replicas.progressed,
     ev.Ready: replicas.ready,
     ev.StartFailed: replicas.start_failed,

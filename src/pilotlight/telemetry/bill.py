@@ -18,7 +18,7 @@ from pilotlight.cost.levels import Levels, scale_to_zero
 from pilotlight.cost.rows import BURST, PINGS
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
-from pilotlight.telemetry.bill_store import BillStore
+from pilotlight.telemetry.bill_store import BillStore, Earlier
 from pilotlight.telemetry.leases import Leases
 
 FLUSH = 5.0
@@ -78,16 +78,25 @@ class LiveBill:
         self._lock = asyncio.Lock()
         self.leases = Leases(clock, lambda leases: store.write(History(), leases), spare, self._lock)
         self._is_open = False
+        self._heard: Callable[[Earlier], None] | None = None
+        """Who is told what was spent before, once that can be read."""
         self._totals = History()
 
     # -- up and down -------------------------------------------------------------------------------------------------
 
-    def open(self) -> None:
-        """Blocking, before the server takes requests."""
-        self._store.open(self._hour())
+    def open(self, heard: Callable[[Earlier], None]) -> Earlier | None:
+        """Blocking, before the server takes requests. By provider, what was spent in each of the last 31 days' hours;
+        also of one that is not declared: it may be again. None where that cannot be read yet: `heard` is told then."""
         self._is_open = True
         self._since = self._clock.now()
+        earlier = self._begin()
+        self._heard = heard if earlier is None else None
         self._arm()
+        return earlier
+
+    def _begin(self) -> Earlier | None:
+        now = self._hour()
+        return self._store.spent(now - 31 * DAY) if self._store.open(now) else None
 
     async def close(self) -> None:
         """Also right for one that was never opened: another server may have the file."""
@@ -108,11 +117,6 @@ class LiveBill:
         self._ledger.reprice(terms.price, now)
         for name, levels in self._levels.items():
             levels.resize(self._slots(name), now)
-
-    def spent(self) -> dict[str, tuple[tuple[int, float], ...]]:
-        """By provider, hours since 1970 (UTC) and USD in each, of the last 31 days, as far as the disk knows.
-        Also of one that is not declared: it may be again. Blocking."""
-        return self._store.spent(self._hour() - 31 * DAY)
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -246,7 +250,8 @@ class LiveBill:
         """A look after FLUSH seconds while something costs, and one at each full hour."""
         now = self._clock.now()
         hour = HOUR - self._clock.wall() % HOUR + 0.01  # a timer may fire a little early
-        at = now + (hour if self._ledger.quiet and self.leases.quiet else min(FLUSH, hour))
+        quiet = self._ledger.quiet and self.leases.quiet and self._heard is None
+        at = now + (hour if quiet else min(FLUSH, hour))
         if self._timer is not None and at < self._at:
             self._timer.cancel()
             self._timer = None
@@ -266,6 +271,12 @@ class LiveBill:
             await self._write()
 
     async def _write(self) -> None:
+        if self._heard is not None:
+            earlier = await asyncio.to_thread(self._begin)
+            if earlier is None:
+                return
+            heard, self._heard = self._heard, None
+            heard(earlier)
         batch, self._pending = self._pending, History()
         leases = self.leases.due()
         well = not (batch or leases) or await asyncio.to_thread(self._store.write, batch, leases)

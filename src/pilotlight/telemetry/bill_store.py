@@ -70,6 +70,9 @@ GROUP BY provider, hour ORDER BY provider, hour
 """
 
 
+Earlier = Mapping[str, tuple[tuple[int, float], ...]]
+"""By provider, hours since 1970 (UTC) and USD in each."""
+
 NO_LEASES: Mapping[Key, float] = {}
 
 
@@ -83,8 +86,9 @@ class BillStore:
         self._lock = threading.Lock()
         self._failing = False
 
-    def open(self, now_hour: int) -> None:
-        """Forgets hours that are too old; what a killed server had leased is spent. Never raises."""
+    def open(self, now_hour: int) -> bool:
+        """Forgets hours that are too old; what a killed server had leased is spent. False where the file cannot be used
+        now: ask again before anything is written. Never raises."""
         with self._lock:
             try:
                 self._connect()
@@ -94,7 +98,8 @@ class BillStore:
                         self._db.execute(f"DELETE FROM {table} WHERE hour < ?", (now_hour - KEPT,))  # noqa: S608
                     _spend_leases(self._db)
             except sqlite3.Error as e:
-                self._met(e)
+                return self._met(e)
+            return True
 
     def write(self, history: History, leases: Mapping[Key, float] = NO_LEASES) -> bool:
         """Adds it to what is there, and puts the leases in the place of those that are there; all or nothing; whether
@@ -129,8 +134,8 @@ class BillStore:
                 self._met(e)
                 return History()
 
-    def spent(self, since: int) -> dict[str, tuple[tuple[int, float], ...]]:
-        """By provider, hours and USD in each, what was charged since that hour; in order."""
+    def spent(self, since: int) -> Earlier:
+        """What was charged since that hour; in order."""
         found: dict[str, list[tuple[int, float]]] = {}
         with self._lock:
             try:
@@ -167,8 +172,8 @@ class BillStore:
                 self._db.executemany(LEASE, [(*key, usd) for key, usd in leases.items()])
                 self._db.execute("DELETE FROM lease WHERE usd <= 0")
 
-    def _met(self, error: sqlite3.Error) -> None:
-        """A full disk passes; a file that is damaged does not."""
+    def _met(self, error: sqlite3.Error) -> bool:
+        """A full disk passes; a file that is damaged does not, and is set aside: whether it was."""
         self._drop()
         if _is_damage(error):
             self._set_aside(str(error))
@@ -179,6 +184,7 @@ class BillStore:
                 error,
             )
             self._failing = True
+        return _is_damage(error)
 
     def _drop(self) -> None:
         if self._db is not None:

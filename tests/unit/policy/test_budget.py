@@ -160,3 +160,10 @@ def test_two_hundred_at_once_never_exceed_the_budget_at_their_dearest():
         p.ask(f"r{i}", remote=REMOTE)
     assert len(p.fleet.sent) == 20
     assert p.fleet.providers["p"].spend.set_aside == pytest.approx(20.0)
+
+
+def test_what_has_a_budget_is_not_asked_while_what_was_spent_is_not_known():
+    p = bursting(Provider("p", Tariff(request=1.0), budget=Budget(month=9.0), first_token=0.5))
+    p.play(ev.SpendKnown(p.now, known=False))
+    assert p.ask("r1", remote=REMOTE)[0] == "hold r1"
+    assert p.play(ev.SpendKnown(p.now, known=True)) == ["send r1 to p"]
