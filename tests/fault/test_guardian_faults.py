@@ -168,6 +168,44 @@ async def test_a_killed_guardian_is_replaced_and_replicas_run_on(
     assert not any(map(alive, pids))
 
 
+async def test_a_killed_guardian_is_replaced_before_anybody_asks(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotlight.substrate.local.substrate._SOON", 0.0)
+    first = await local.spawn(family(tmp_path, *EVASIVE))
+    guardian = proc.stat(keeper_of(first))
+    assert guardian is not None
+    before = set(children()) - {guardian.parent}
+    os.kill(guardian.parent, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        while not set(children()) - before - {guardian.parent}:
+            await asyncio.sleep(0.01)
+    await first.stop(0)
+
+
+async def test_a_guardian_that_does_not_answer_is_replaced_and_replicas_run_on(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await local.spawn(family(tmp_path, *EVASIVE))
+    pids = members(tmp_path, *EVASIVE)
+    guardian = proc.stat(keeper_of(first))
+    assert guardian is not None
+    monkeypatch.setattr("pilotlight.substrate.local.substrate._ANSWER_LIMIT", 0.5)
+    os.kill(guardian.parent, signal.SIGSTOP)
+    second = await asyncio.wait_for(local.spawn(command(tmp_path, "sleep", "1000")), 10)
+    assert all(map(alive, pids))
+    assert not alive(guardian.parent)
+    assert await second.stop(1) == Exit(signal=signal.SIGTERM)
+    assert await first.stop(0.1) == Exit(signal=signal.SIGKILL)
+    assert not any(map(alive, pids))
+
+
+def children() -> list[int]:
+    """Processes of this one that run."""
+    found = {pid: proc.stat(pid) for pid in proc.descendants(os.getpid())}
+    return [pid for pid, s in found.items() if s is not None and s.alive and s.parent == os.getpid()]
+
+
 async def test_a_pipe_in_the_place_of_its_log_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "state" / "run").mkdir(parents=True)
     os.mkfifo(tmp_path / "state" / "run" / "guardian.log")

@@ -6,7 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
@@ -31,6 +31,8 @@ class Source:
         self._gone: dict[int, asyncio.Event] = {}
         self.lost = False
         """It has ended, or was told to."""
+        self.on_lost: Callable[[], None] | None = None
+        """When it has ended by itself."""
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control.fileno(), self._readable)
 
@@ -71,6 +73,8 @@ class Source:
                     event.set()
             if not data:
                 self.hang_up()
+                if self.on_lost is not None:
+                    self.on_lost()
                 return
 
     def _read(self) -> bytes | None:
@@ -89,6 +93,11 @@ class Guardian(Source):
     def __init__(self, process: subprocess.Popen[bytes], control: socket.socket) -> None:
         super().__init__(f"the guardian (process {process.pid})", control)
         self._process = process
+
+    def kill(self) -> None:
+        """It does not answer. What it keeps has keepers of its own."""
+        self.hang_up()
+        self._process.kill()
 
     def reap(self) -> None:
         """Blocks until the process is gone; kills it when that takes too long."""

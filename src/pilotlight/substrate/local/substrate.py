@@ -29,6 +29,12 @@ _GONE_LIMIT = 5.0
 """Seconds for the guardian to clear up after a lost keeper before the server does it as well as it can."""
 
 
+_ANSWER_LIMIT = 20.0
+"""Seconds for the guardian to make a keeper before it is killed, and another one asked [G]."""
+_SOON = 5.0
+"""Seconds: a guardian that has ended earlier than that is replaced by the next start, not at once."""
+
+
 class LocalSubstrate:
     """See `ports.Substrate`. Every method belongs to one running loop."""
 
@@ -80,7 +86,13 @@ class LocalSubstrate:
     async def _spawn(self, command: Command, zygote: bool = False) -> LocalProcess:
         for _ in range(2):  # the guardian may have been killed since it was last used
             guardian = await self._running_guardian(command)
-            process = await self._spawn_below(guardian, command, zygote)
+            try:
+                async with asyncio.timeout(_ANSWER_LIMIT):
+                    process = await self._spawn_below(guardian, command, zygote)
+            except TimeoutError:
+                log.warning("%s does not answer for %g s, and is killed", guardian.name, _ANSWER_LIMIT)
+                guardian.kill()
+                continue
             if process is not None:
                 return process
             if not guardian.lost:
@@ -163,6 +175,7 @@ class LocalSubstrate:
         task = self._guardian
         if task is not None and task.done() and (task.cancelled() or task.exception() or task.result().lost):
             if not task.cancelled() and task.exception() is None:
+                log.warning("%s has ended; what runs goes on, under another one", task.result().name)
                 self._background(self._in_thread(task.result().reap))
             task = None
         if task is None:
@@ -175,7 +188,15 @@ class LocalSubstrate:
             log.warning(
                 "no child subreaper on this system: what leaves its process group may outlive its owner"
             )
-        return Guardian(*await self._in_thread(start_guardian, str(self._mark), self._run_dir))
+        guardian = Guardian(*await self._in_thread(start_guardian, str(self._mark), self._run_dir))
+        began = asyncio.get_running_loop().time()
+
+        def lost() -> None:
+            if not self._closed and asyncio.get_running_loop().time() - began > _SOON:
+                self._start_guardian()
+
+        guardian.on_lost = lost
+        return guardian
 
     # -- a lost keeper --------------------------------------------------------------------------------------
 
