@@ -1,6 +1,7 @@
 """Requests that a provider answers while the model they ask for is cold: a real server, a real client."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from fault.provider_kit import KEY, KEY_ENV, Provider, provider, well
+from fault.provider_kit import KEY, KEY_ENV, Provider, Script, Seen, Wire, provider, well
 from integration.kit import Client, Server, StandIn, client_of, comments, events, eventually
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
@@ -38,7 +39,10 @@ async def server(tmp_path: Path, far: Provider, cold: StandIn) -> AsyncIterator[
             "far": far.declared(price=PRICE, models={"chat": "org/chat"}, headers={"x-extra": "yes"})
         },
     }
-    running = await asyncio.to_thread(Server(tmp_path / "server", config, env=KEY_ENV).__enter__)
+    quiet = (60, 60, 60)  # no sign of life before an answer's headers
+    running = await asyncio.to_thread(
+        Server(tmp_path / "server", config, env=KEY_ENV, patience=quiet).__enter__
+    )
     try:
         yield running
     finally:
@@ -147,3 +151,40 @@ async def test_a_pilotlight_is_a_provider(tmp_path: Path):
                 status, headers, text = await client.answer("chat", stream=True)
                 assert (status, headers["x-pilotlight-start"]) == (200, "burst")
                 assert len(events(text)) == 4
+
+
+async def _responses(wire: Wire, seen: Seen) -> None:
+    """As OpenAI does it: the whole answer in the last event."""
+    answer = {"model": seen.body["model"], "usage": None}
+    await wire.stream_head()
+    await wire.part(b"event: a\ndata: " + json.dumps({"response": answer}).encode() + b"\n\n")
+    await wire.part(b'event: b\ndata: {"delta":"hi"}\n\n')
+    used = {"input_tokens": 5, "output_tokens": 2, "total_tokens": 7}
+    whole = {"response": {**answer, "usage": used, "output": "hi" * 8192}}
+    await wire.part(b"event: c\ndata: " + json.dumps(whole).encode() + b"\n\n")
+    await wire.part(b"data:[DONE]\n\n")
+    await wire.end()
+
+
+async def _messages(wire: Wire, seen: Seen) -> None:
+    """As Anthropic does it, without the blank after the colon."""
+    start = {"model": seen.body["model"], "usage": {"input_tokens": 5, "output_tokens": 1}}
+    await wire.stream_head()
+    await wire.part(b": hello\n\n")
+    await wire.part(b"event: a\ndata:" + json.dumps({"message": start}).encode() + b"\n\n")
+    await wire.part(b'event: b\ndata:{"delta":"hi"}\n\n')
+    await wire.part(b'event: c\ndata:{"usage":{"output_tokens":2}}\n\n')
+    await wire.part(b'event: d\ndata:{"type":"message_stop"}\n\n')
+    await wire.end()
+
+
+@pytest.mark.parametrize(("path", "script"), [("responses", _responses), ("messages", _messages)])
+async def test_every_paths_stream_is_charged_by_what_it_says_it_used(
+    server: Server, client: Client, far: Provider, path: str, script: Script
+):
+    far.script = script
+    status, headers, text = await client.answer("chat", stream=True, path=f"/v1/{path}")
+    line = await logged(server, headers["x-pilotlight-request-id"])
+    assert (line["prompt_tokens"], line["output_tokens"], line["tokens_from"]) == (5, 2, "usage")
+    assert (status, line["cost_usd"]) == (200, pytest.approx(COST))
+    assert f"x-pilotlight-cost-usd={COST:.9f}" in text.partition("data:[DONE]")[0]

@@ -151,8 +151,8 @@ class Elsewhere(Relay):
             self.tokens = call.meter.tokens()
         return await self._hand_over(call.status, call.headers, call.shown())
 
-    def _count(self, tail: bytes, count: int) -> bool:
-        done = super()._count(tail, count)
+    def _count(self, tail: bytes, count: int, told: bytes, first: bytes) -> bool:
+        done = super()._count(tail, count, told, first)
         if self.call is not None:
             meter = self.call.meter
             meter.told, meter.events = self.tokens, count - done
@@ -164,7 +164,7 @@ class Elsewhere(Relay):
         assert self.call is not None
         self.call.settle()
         said = f"x-pilotlight-served-by={self.provider} x-pilotlight-cost-usd={money(self.cost() or 0.0)}"
-        end = events.rfind(b"\n" + sse.DONE) + 1
+        end = sse.done_at(events) or 0
         return events[:end] + sse.comment(said) + events[end:]
 
     def _cut_short(self, call: Call, e: Broken | Silent) -> RequestError:

@@ -74,15 +74,19 @@ class Relay(Reply):
             response = await self._commit(answer.status, headers)
         self._look_after_reader(answer)
         whole = sse.WholeEvents()
-        tail = b""
+        tail = told = first = b""
         count = 0
         while chunk:
             events = whole.take(chunk)
             if events:
+                if not count:
+                    first = events
+                if b'"usage"' in events:
+                    told = events
                 count += events.count(b"\ndata:") + events.startswith(b"data:")
                 tail = events if len(events) > usage.TAIL else tail[-usage.TAIL :] + events
                 self.bytes_out += len(events)
-                if sse.DONE in events and self._count(tail, count):
+                if b"[DONE]" in events and self._count(tail, count, told, first):
                     # many a client leaves as soon as it has seen this
                     self.outcome, self.answered = "ok", True
                     if self.ends_with_cost:
@@ -91,7 +95,7 @@ class Relay(Reply):
             chunk = await answer.chunk()
         count += whole.rest.startswith(b"data:")
         tail += whole.rest
-        done = self._count(tail, count)
+        done = self._count(tail, count, told, first)
         if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
             raise Broken("its connection closed before the stream was done")
         self.outcome, self.answered = "ok", True
@@ -106,10 +110,11 @@ class Relay(Reply):
         """The end of a provider's stream, with what it cost before it."""
         raise NotImplementedError
 
-    def _count(self, tail: bytes, count: int) -> bool:
-        """The tokens of a stream, from its last events and the number of those with data; whether it is done."""
-        done = tail.startswith(sse.DONE) or b"\n" + sse.DONE in tail
-        self.tokens = usage.of_stream(tail, count - done)
+    def _count(self, tail: bytes, count: int, told: bytes, first: bytes) -> bool:
+        """The tokens of a stream, from its last events and the number of those with data, as usage.of_stream has it;
+        whether it is done."""
+        done = sse.done_at(tail) is not None
+        self.tokens = usage.of_stream(tail, count - done, told, first)
         return done
 
     def _look_after_reader(self, answer: Source, before: int = -1) -> None:

@@ -1,12 +1,22 @@
 """Server-sent events, as far as a proxy needs them."""
 
+import re
+
 import msgspec
 
 from pilotlight.errors import RequestError
 from pilotlight.http.errors import error_object
 
 CONTENT_TYPE = "text/event-stream"
-DONE = b"data: [DONE]"
+_DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
+
+
+def done_at(events: bytes) -> int | None:
+    """Where the last line begins that says that a stream of OpenAI's is over; None without one."""
+    at = None
+    for found in _DONE.finditer(events):
+        at = found.start()
+    return at
 
 
 def comment(text: str) -> bytes:

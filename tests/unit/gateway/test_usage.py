@@ -1,6 +1,6 @@
 import pytest
 
-from pilotlight.gateway.usage import NONE, Tokens, of_answer, of_stream
+from pilotlight.gateway.usage import NONE, TAIL, Tokens, of_answer, of_stream
 
 USAGE = b'{"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}'
 TIMINGS = b'{"choices":[],"timings":{"prompt_n":4,"cache_n":3,"predicted_n":9}}'
@@ -40,6 +40,47 @@ def test_the_last_event_that_says_it():
     assert of_stream(stream, 5) == Tokens(7, 3, "usage")
     assert of_stream(stream.replace(b"\n", b"\r\n"), 5) == Tokens(7, 3, "usage")
     assert of_stream(b"data: " + TIMINGS + b"\n\ndata: " + USAGE + b"\n\n", 5) == Tokens(7, 3, "usage")
+
+
+RESPONSE = (
+    b'{"type":"response.completed","response":{"usage":{"input_tokens":7,"output_tokens":3},"output":"%b"}}'
+)
+
+
+def test_the_answer_in_the_last_event_of_responses():
+    stream = b'event: x\ndata: {"type":"response.created","response":{"usage":null}}\n\ndata: ' + RESPONSE
+    assert of_stream(stream + b"\n\n", 5) == Tokens(7, 3, "usage")
+    assert of_stream(b'data: {"response":"a text","usage":{"prompt_tokens":1}}\n\n', 5) == Tokens(
+        1, 0, "usage"
+    )
+
+
+def test_an_event_that_the_tail_does_not_hold_whole():
+    told = b"data: " + RESPONSE % (b"x" * 2 * TAIL) + b"\n\n"
+    tail = told[-TAIL:] + b"data: [DONE]\n\n"
+    assert of_stream(tail, 5, told) == Tokens(7, 3, "usage")
+    assert of_stream(tail, 5) == Tokens(None, 5, "chunks")
+
+
+START = b'data: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
+
+
+def test_the_first_and_the_last_event_of_messages():
+    last = b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":3}}\n\n'
+    first = b": comment\n\nevent: message_start\n" + START
+    assert of_stream(first + last, 5, last, first) == Tokens(7, 3, "usage")
+    cached = START.replace(
+        b'"output', b'"cache_read_input_tokens":10,"cache_creation_input_tokens":100,"output'
+    )
+    assert of_stream(last, 5, last, cached) == Tokens(117, 3, "usage")
+    assert of_stream(last, 5, last, b"data: {}\n\n") == Tokens(None, 3, "usage")
+    assert of_stream(START, 5, START, START) == Tokens(None, 5, "chunks"), "it was cut: 1 is no count"
+    both = last.replace(b'{"output', b'{"input_tokens":8,"output')
+    assert of_stream(both, 5, both, START) == Tokens(8, 3, "usage")
+
+
+def test_the_blank_after_the_colon_is_not_needed():
+    assert of_stream(b"data:" + USAGE + b"\n\ndata:[DONE]\n\n", 5) == Tokens(7, 3, "usage")
 
 
 def test_a_text_that_speaks_of_usage_is_none():
