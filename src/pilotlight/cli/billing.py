@@ -15,6 +15,7 @@ from pilotlight.fleet.fleet import Fleet
 from pilotlight.gateway.errand import Errand
 from pilotlight.policy import budget, cold_rate
 from pilotlight.spec.model import Config
+from pilotlight.spec.provider import Rates
 from pilotlight.telemetry.bill import LiveBill, Sold, Terms
 from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.bill_store import FILE, BillStore
@@ -33,6 +34,11 @@ def terms(config: Config) -> Terms:
         name: Sold(declared.devices(model), declared.slots(model)) for name, model in config.models.items()
     }
     return Terms(declared.price(config), models, config.objective.wait)
+
+
+def unpriced(config: Config) -> list[str]:
+    """The providers whose requests count as $0, for nobody has said what they charge."""
+    return [name for name, provider in config.providers.items() if provider.price == Rates()]
 
 
 class Billing:
@@ -107,7 +113,8 @@ class Billing:
         history = await self.bill.history(int(since // HOUR))
         fleet = self._fleet()
         cold = {"usd": cold_rate.usd(fleet), "because": cold_rate.because(fleet)}
-        return billed(history, since, self._clock.wall(), by, self._config.prices, cold, rows)
+        found = billed(history, since, self._clock.wall(), by, self._config.prices, cold, rows)
+        return {**found, "unpriced": unpriced(self._config)}
 
     def _start_seconds(self, name: str) -> float:
         d = self._fleet().deployments.get(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pilotlight.cli import client, cost_view
+from pilotlight.cli.billing import unpriced
 from pilotlight.cli.runtime import servers
 from pilotlight.cli.state import state_dir
 from pilotlight.cost.history import HOUR
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(answer))
     else:
         cost_view.show(answer)
+        cost_view.without_price(answer["unpriced"])
     return 0
 
 
@@ -60,7 +62,8 @@ def _answer(args: argparse.Namespace, since: float) -> dict[str, Any]:
         path = f"/cost?since={since:.0f}&by={args.by}{rows}"
         return client.Client(args).get(path, "usd", "lines", *(["rows"] if args.csv else []))
     history = read_file(state_dir(config) / FILE, int(since // HOUR))
-    return billed(history, since, time.time(), args.by, config.prices, every_row=args.csv)
+    found = billed(history, since, time.time(), args.by, config.prices, every_row=args.csv)
+    return {**found, "unpriced": unpriced(config)}
 
 
 def _asks_a_server(args: argparse.Namespace, config: Config) -> bool:

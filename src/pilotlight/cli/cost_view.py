@@ -31,6 +31,12 @@ def show(answer: dict[str, Any]) -> None:
     print(said(answer["prices"]["examples"]))
 
 
+def without_price(providers: list[str]) -> None:
+    """Says of each that what it charges is not known."""
+    for name in providers:
+        print(f"{name} has no price in `providers`: what it answers counts as $0")
+
+
 def lines(answer: dict[str, Any]) -> None:
     """What each costs, and on which rung."""
     each, by = answer["lines"], answer["by"]

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from pilotlight.cli import client
-from pilotlight.cli.cost_view import usd
+from pilotlight.cli.cost_view import usd, without_price
 from pilotlight.cli.ps_verb import table
 from pilotlight.units import format_duration
 
@@ -42,7 +42,9 @@ def show(providers: list[dict[str, Any]]) -> None:
     table(HEADS, [_row(p) for p in providers])
     print("\nof this calendar hour, day and month (UTC), and what the budget leaves:")
     table(["PROVIDER", *(w.upper() for w in WINDOWS)], [_money(p) for p in providers])
-    print("prices are your own, those that `providers` declares")
+    if any(p["priced"] for p in providers):
+        print("prices are your own, those that `providers` declares")
+    without_price([p["id"] for p in providers if not p["priced"]])
     for p in providers:
         if p["last_reason"]:
             print(f"{p['id']}, last failure: {p['last_reason']}")

@@ -9,6 +9,7 @@ import msgspec
 from pilotlight.fleet.actions import Action
 from pilotlight.fleet.events import Configured
 from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.provider import Tariff
 from pilotlight.fleet.remotes import FOREVER, FirstToken, ProviderState
 from pilotlight.policy import breaker, budget, burst, first_token, pings
 
@@ -51,6 +52,8 @@ class Known(msgspec.Struct, frozen=True):
     spent: Amounts
     left: Amounts
     """Of the budget, without what is reserved."""
+    priced: bool
+    """Whether it has a price; where it has none, its requests count as 0 USD."""
     last_reason: str
     """Of the latest failure."""
 
@@ -118,6 +121,7 @@ def known(fleet: Fleet, p: ProviderState, now: float) -> Known:
         spent=Amounts(hour, day, month),
         left=Amounts(*(max(0.0, usd) if isfinite(usd) else None for usd in left)),
         last_reason=UNKNOWN if unknown else p.last_reason,
+        priced=p.spec.tariff != Tariff(),
     )
 
 

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pilotlight.spec.model import Provider
 from pilotlight.spec.model_rules import Faults
+from pilotlight.spec.provider import Rates, Spending
 from pilotlight.spec.wants import DEFAULTS
 from pilotlight.spec.whole import File
 from pilotlight.spec.wording import instead
@@ -134,9 +135,16 @@ def _named(named: Iterable[tuple[Where, str]], known: "dict[str, Provider]") -> 
 
 
 def budgets_can_be_spent(file: File) -> Faults:
-    """A zero is right, and stops everything; a day above its month is a slip."""
+    """A zero is right, and stops everything; a day above its month is a slip, and so is a limit to what has no
+    price."""
     for where, provider in _each(file):
         b = provider.budget
+        if b != Spending() and provider.price == Rates():
+            text = (
+                "stops nothing: without a `price` every request counts as $0; say what the provider charges"
+            )
+            yield (*where, "budget"), text
+            continue
         pairs = (("hour_usd", "day_usd"), ("day_usd", "month_usd"), ("hour_usd", "month_usd"))
         for short, long in pairs:
             less, more = getattr(b, short), getattr(b, long)

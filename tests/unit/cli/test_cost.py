@@ -1,11 +1,15 @@
 """What `pilotlight cost` takes and prints."""
 
 import argparse
+import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pilotlight.cli import cost_verb, main, trace_verb
 from pilotlight.cli.cost_view import usd
+from pilotlight.telemetry.bill_store import FILE, BillStore
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,25 @@ def test_an_amount_is_never_a_power_of_ten(amount: float, text: str):
 def test_a_since_that_cannot_be_read_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]):
     assert main.main(["cost", "--since", "7x"]) == 2
     assert "--since 7x: write how long ago" in capsys.readouterr().err
+
+
+def test_a_provider_without_a_price_is_said_to_count_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "pilotlight.yaml"
+    providers: dict[str, Any] = {
+        "far": {"base_url": "https://far.example"},
+        "own": {"base_url": "https://own.example"},
+    }
+    providers["own"]["price"] = {"request_usd": 0.01}
+    file.write_text(json.dumps({"state_dir": str(tmp_path), "providers": providers}))
+    store = BillStore(tmp_path / FILE)
+    store.open(0)
+    store.close()
+    assert main.main(["cost", "--config", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "far has no price in `providers`" in said
+    assert "own has no price" not in said
 
 
 def test_csv_and_json_are_not_written_at_once(capsys: pytest.CaptureFixture[str]):

@@ -11,7 +11,7 @@ FAR: dict[str, Any] = {
     "cold_rate": 0.05, "requests": 40, "failures": 2, "pings": 3, "in_flight": 1, "max_requests": 64,
     "reserved_usd": 0.5, "spent": {"hour": 0.1, "day": 1.0, "month": 12.5},
     "left": {"hour": None, "day": 4.0, "month": 87.5},
-    "last_reason": "it answered 500",
+    "priced": True, "last_reason": "it answered 500",
 }  # fmt: skip
 
 
@@ -35,6 +35,12 @@ def test_one_that_is_well(capsys: pytest.CaptureFixture[str]):
     assert "prices are your own, those that `providers` declares" in text
     assert max(map(len, text.splitlines())) <= 80
     assert "far, last failure: it answered 500" in text
+
+
+def test_one_without_a_price_says_that_it_counts_for_nothing(capsys: pytest.CaptureFixture[str]):
+    text = shown(capsys, priced=False)
+    assert "far has no price in `providers`: what it answers counts as $0" in text
+    assert "prices are your own" not in text
 
 
 def test_one_that_is_left_alone_says_for_how_long(capsys: pytest.CaptureFixture[str]):

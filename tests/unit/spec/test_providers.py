@@ -11,6 +11,7 @@ from pilotlight.spec.load import load, parse
 from pilotlight.spec.model import Config
 
 ENV = {"KEY": "sk-1"}
+PRICE: dict[str, Any] = {"price": {"request_usd": 0.01}}
 FAR = {"base_url": "https://far.example/v1", "key_env": "KEY"}
 
 
@@ -32,8 +33,8 @@ def faults(folder: Path, far: dict[str, Any], env: dict[str, str] | None = None,
     [
         {"base_url": "http://127.0.0.1:8000/v1"},
         {"base_url": "http://[::1]:8000"},
-        {"budget": {"hour_usd": 0}},
-        {"budget": {"hour_usd": 1, "day_usd": 2, "month_usd": 3}},
+        {"budget": {"hour_usd": 0}, **PRICE},
+        {"budget": {"hour_usd": 1, "day_usd": 2, "month_usd": 3}, **PRICE},
         {"headers": {"api-key": "k"}},
         {"keep_warm": {"model": "chat", "every": "10s"}},
     ],
@@ -64,8 +65,10 @@ def test_a_burst_of_what_may_not_leave_is_no_fault(tmp_path: Path):
         ({"headers": {"authorization": "x"}}, "headers.authorization", "key_env"),
         ({"keep_warm": {"model": "chta"}}, "keep_warm.model", "did you mean `chat`"),
         ({"keep_warm": {"model": "chat", "every": "10m"}}, "keep_warm.every", "idle_timeout"),
-        ({"budget": {"hour_usd": 5, "day_usd": 2}}, "budget.hour_usd", "more than `day_usd`"),
-        ({"budget": {"hour_usd": 5, "month_usd": 2}}, "budget.hour_usd", "more than `month_usd`"),
+        ({"budget": {"hour_usd": 5, "day_usd": 2}, **PRICE}, "budget.hour_usd", "more than `day_usd`"),
+        ({"budget": {"hour_usd": 5, "month_usd": 2}, **PRICE}, "budget.hour_usd", "more than `month_usd`"),
+        ({"budget": {"day_usd": 5}}, "budget", "without a `price` every request counts as $0"),
+        ({"budget": {"day_usd": 0}, "price": {"request_usd": 0}}, "budget", "say what the provider charges"),
     ],
     ids=str,
 )
