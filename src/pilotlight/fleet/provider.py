@@ -81,3 +81,5 @@ class Remote(msgspec.Struct, frozen=True, gc=False):
     """At most, as the request says; None where it says nothing."""
     hedge: bool = False
     """It is to be sent to a provider and to a replica, and whoever gives the first token first has it."""
+    choices: int = 1
+    """Answers that it asks for; each has a token at least, whatever the limit of them all is."""

@@ -65,7 +65,7 @@ def remote(path: str, body: bytes, hedge: bool = False) -> Remote | None:
     tokens = len(body) + PICTURE * sum(body.count(word) for word in _ADDRESSES)
     if path not in LIMITS:
         return Remote(tokens, 0, hedge)
-    return Remote(tokens, None if limit is None else limit * choices, hedge)
+    return Remote(tokens, None if limit is None else limit * choices, hedge, choices)
 
 
 def _choices(sizes: _Sizes) -> int:
@@ -83,7 +83,7 @@ def _choices(sizes: _Sizes) -> int:
 
 def for_provider(path: str, body: bytes, model: str, most: int) -> tuple[bytes, int]:
     """The body with the provider's name for the model, and, where it says no limit, with one such that all its
-    answers together have at most `most` tokens; and how many tokens they can have.
+    answers together have at most `most` tokens, or one each; and how many tokens they can have.
 
     `body` is one that `remote` has bounds for.
     """

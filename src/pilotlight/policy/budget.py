@@ -38,7 +38,7 @@ def month(hours: int) -> int:
 
 def dearest(spec: Provider, remote: Remote) -> float:
     """USD that a request can cost at most."""
-    output = spec.max_output_tokens
+    output = max(spec.max_output_tokens, remote.choices)
     if remote.output_tokens is not None:
         output = remote.output_tokens
     return spec.tariff.usd(spec.max_duration, remote.input_tokens, output)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from pilotlight.fleet.provider import Remote
+from pilotlight.fleet.provider import Provider, Remote, Tariff
 from pilotlight.gateway.remote_body import MOST_CHOICES, PICTURE, for_provider, remote
+from pilotlight.policy import budget
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
@@ -119,6 +120,17 @@ def test_one_without_a_limit_gets_the_one_its_path_knows(path: str, field: str):
 def test_several_choices_share_the_limit():
     body, bound = written(CHAT, n=3)
     assert (body["max_tokens"], bound) == (33, 99)
+
+
+@pytest.mark.parametrize("most", [1, 10, 128, 1000])
+@pytest.mark.parametrize("n", [1, 3, 128])
+def test_what_is_set_aside_holds_all_that_the_choices_can_be(most: int, n: int):
+    """An answer has a token at least, so many choices have more than the limit of a provider."""
+    found = bounds(n=n)
+    assert found is not None
+    body, bound = written(CHAT, most, n=n)
+    far = Provider("far", Tariff(output_token=1.0), max_output_tokens=most)
+    assert body["max_tokens"] * n == bound <= budget.dearest(far, found)
 
 
 def test_a_limit_that_is_null_is_none():

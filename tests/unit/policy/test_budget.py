@@ -35,6 +35,8 @@ def test_a_month_ends_where_the_next_begins():
 def test_the_dearest_counts_time_and_tokens_at_their_most():
     spec = Provider("p", Tariff(0.01, 0.5, 1e-6, 1e-3), max_duration=60.0, max_output_tokens=1000)
     assert budget.dearest(spec, Remote(2_000_000)) == pytest.approx(0.6 + 0.5 + 2.0 + 1.0)
+    assert budget.dearest(spec, Remote(2_000_000, choices=10)) == pytest.approx(0.6 + 0.5 + 2.0 + 1.0)
+    assert budget.dearest(spec, Remote(2_000_000, choices=10**4)) == pytest.approx(0.6 + 0.5 + 2.0 + 10.0)
     assert budget.dearest(spec, Remote(2_000_000, 10)) == pytest.approx(0.6 + 0.5 + 2.0 + 0.01)
 
 
