@@ -215,6 +215,57 @@ async def test_a_key_that_may_not_leave_does_not(tmp_path: Path):
             assert not any(secret.encode() in far.wire for secret in KEYS.values())
 
 
+async def test_a_reload_that_forbids_a_key_to_leave_holds_for_what_waits(tmp_path: Path):
+    go = asyncio.Event()
+
+    async def answers(wire: Wire, seen: Seen) -> None:
+        await go.wait()
+        await well()(wire, seen)
+
+    async with provider(answers) as busy, provider(well()) as after:
+        model = StandIn(tmp_path, "chat", gated=True)
+        keys: list[dict[str, Any]] = [
+            {"name": "in", "key_env": "IN_KEY"},
+            {"name": "out", "key_env": "OUT_KEY"},
+        ]
+        config: dict[str, Any] = {
+            "models": {"chat": {**model.model, "burst": {"provider": "busy"}}},
+            "providers": {"busy": busy.declared(max_requests=1)},
+            "api_keys": keys,
+        }
+        by = {name: {"Authorization": f"Bearer {key}"} for name, key in KEYS.items()}
+        async with up(tmp_path / "s", config, env=KEYS) as client:
+            there = asyncio.ensure_future(client.answer("chat", user=GOES, headers=by["IN_KEY"]))
+            await eventually(lambda: busy.seen)
+            hedged = {**by["IN_KEY"], "x-pilotlight-hedge": "allow"}
+            held = [
+                asyncio.ensure_future(client.answer("chat", user=STAYS, headers=headers))
+                for headers in (by["IN_KEY"], hedged)
+            ]
+            await eventually(lambda: client.server.held("chat") == 2)
+            free = asyncio.ensure_future(client.answer("chat", user=GOES, headers=by["OUT_KEY"]))
+            await eventually(lambda: client.server.held("chat") == 3)
+            keys[0]["leave_house"] = False
+            config["providers"]["after"] = after.declared()
+            config["models"]["chat"]["burst"] = {"provider": ["busy", "after"]}
+            client.server.write(config)
+            await asyncio.to_thread(client.server.post, "/reload")
+            _, headers, _ = await free
+            assert headers["x-pilotlight-served-by"] == "after"
+            go.set()
+            _, headers, _ = await there
+            assert headers["x-pilotlight-served-by"] == "busy", "it had left before"
+            await eventually(lambda: client.server.held("chat") == 2)
+            assert of(client, "after")["failures"] == of(client, "busy")["failures"] == 0
+            kept = client.server.metric("pilotlight_provider_requests_total", outcome="kept")
+            assert kept is not None and kept >= 2, "the kernel had sent them"
+            model.open()
+            for status, headers, _ in await asyncio.gather(*held):
+                assert (status, headers["x-pilotlight-start"]) == (200, "cold")
+            assert STAYS.encode() not in busy.wire + after.wire
+            assert len(busy.seen) == len(after.seen) == after.connections == 1
+
+
 async def test_a_reload_that_forbids_a_model_to_leave_holds_for_what_waits(
     tmp_path: Path,
 ):

@@ -331,3 +331,27 @@ async def test_engines_that_are_gone_are_forgotten(monkeypatch):
         await whole(await ask(upstream, base))
         assert stub.connections == 1
         assert len(upstream._origins) <= 3
+
+
+class Forbidden(Exception):
+    pass
+
+
+async def test_what_forbids_a_request_at_the_last_moment_keeps_every_byte_of_it():
+    """On a new connection, and on one that was kept."""
+
+    def forbids() -> None:
+        raise Forbidden
+
+    async with engine(says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as (stub, base, upstream):
+        with pytest.raises(Forbidden):
+            await upstream.send(base, "/x", b"", b"{}", 5.0, sent=forbids)
+        await asyncio.wait_for(stub.ended.wait(), 20)
+        answer = await ask(upstream, base)
+        await answer.whole()
+        answer.close()
+        stub.ended.clear()
+        with pytest.raises(Forbidden):
+            await upstream.send(base, "/x", b"", b"{}", 5.0, sent=forbids)
+        await asyncio.wait_for(stub.ended.wait(), 20)
+        assert len(stub.requests) == 1

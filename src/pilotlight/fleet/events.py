@@ -61,7 +61,7 @@ class Declined(msgspec.Struct, frozen=True):
     provider: str
     kind: str
     """`busy` (429, 503: it asks to be left alone), `unreachable`, `timeout`, `error` (5xx, nonsense), `denied` (401,
-    403: its key is no good)."""
+    403: its key is no good), `kept` (it may leave the house no more: nothing was sent, nor may be)."""
     reason: str
     """For people: what was seen."""
     retry_after: float | None = None

@@ -15,9 +15,10 @@ from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.relay import Relay
 from pilotlight.gateway.remote_call import Call
 from pilotlight.gateway.remote_head import entering, said_without
-from pilotlight.gateway.remote_rules import Refused
+from pilotlight.gateway.remote_rules import MAY_NOT, Refused
 from pilotlight.gateway.upstream import Answer, Broken, Unreached
 from pilotlight.http import sse
+from pilotlight.policy.breaker import KEPT
 
 log = logging.getLogger("pilotlight")
 
@@ -25,6 +26,8 @@ log = logging.getLogger("pilotlight")
 class Elsewhere(Relay):
     call: Call | None = None
     """The provider's part, once it answers."""
+    may_leave: Callable[[], bool]
+    """Whether it still may, asked at the moment of sending: a reload may have forbidden it since it came."""
 
     async def _send_on(self, fresh: bool) -> Answer:
         raise NotImplementedError
@@ -75,6 +78,8 @@ class Elsewhere(Relay):
             assert home is not None
             return await self._of_replica(home)
         except Refused as e:
+            if e.kind == KEPT:
+                self.ticket.remote = None
             call.decline(e)
             log.info(
                 "%s: %s declined: %s", self.id, errand.provider, said_without(call.target.secrets, e.reason)
@@ -88,14 +93,15 @@ class Elsewhere(Relay):
 
     def _call(self, errand: Errand) -> Call | None:
         remote, request = self.ticket.remote, self.request
-        if remote is None:  # the kernel sends nothing that may not leave; and if it did, nothing would
-            errand.decline("error", "it may not leave the house")
+        if remote is None or not self.may_leave():
+            self.ticket.remote = None
+            errand.decline(KEPT, MAY_NOT)
             return None
         errand.key, errand.request_class = self.key, self.terms.request_class
         self.provider, self.first_byte_at = errand.provider, None
         tokens = remote.input_tokens
         return self.kitchen.remotes.call(
-            errand, request.path, request.raw_headers, self.body, self.stream, tokens
+            errand, request.path, request.raw_headers, self.body, self.stream, tokens, self.may_leave
         )
 
     # -- the replica's part of a hedge -----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """One request through the gateway: hold, send on, relay, tell."""
 
 import logging
+from collections.abc import Callable
 
 from aiohttp import web
 
@@ -41,6 +42,7 @@ class Exchange(Elsewhere):
         key: str | None,
         terms: Terms,
         leave: Leave | None = None,
+        may_leave: Callable[[], bool] = lambda: True,
     ) -> None:
         super().__init__(
             kitchen, request, id=id, deployment=deployment, model=model, stream=stream, key=key, terms=terms
@@ -49,6 +51,7 @@ class Exchange(Elsewhere):
         self.keep_alive = keep_alive
         self.leave = leave
         """None when nothing of it may leave the house."""
+        self.may_leave = may_leave
 
     async def run(self) -> web.StreamResponse:
         desk = self.kitchen.desk
@@ -115,7 +118,7 @@ class Exchange(Elsewhere):
 
     def _bounce(self) -> None:
         ticket = self.ticket
-        if ticket.remote is None and self.leave is not None:
+        if ticket.remote is None and self.leave is not None and self.may_leave():
             ticket.remote = remote(self.request.path, self.body, self.leave.hedge)
         self.kitchen.desk.bounce(ticket)
 

@@ -3,6 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Mapping
+from functools import partial
 
 from aiohttp import web
 from msgspec import UNSET
@@ -118,7 +119,13 @@ class Front:
             key=None if key is None else key.name,
             terms=agreed,
             leave=leaves,
+            may_leave=partial(self._may_leave, deployment, key),
         )
+
+    def _may_leave(self, deployment: str, key: Key | None) -> bool:
+        """Of a request that might when it came: whether a reload has forbidden it since."""
+        model = self.directory.models.get(deployment)
+        return model is not None and model.leave_house and self.keys.may_leave(key)
 
     def _refuse(
         self, request: web.BaseRequest, id: str, arrived_at: float, key: Key | None, e: RequestError

@@ -51,10 +51,17 @@ class Remotes:
             tls_context()  # it is read from files, and not while somebody waits
 
     def call(
-        self, errand: Errand, path: str, headers: Raw, body: bytes, stream: bool, inputs: int
+        self,
+        errand: Errand,
+        path: str,
+        headers: Raw,
+        body: bytes,
+        stream: bool,
+        inputs: int,
+        may_leave: Callable[[], bool] = lambda: True,
     ) -> Call | None:
         """What is to be opened; None when there is no such provider any more, of which the kernel has been told.
-        `inputs`: tokens of the prompt at most."""
+        `inputs`: tokens of the prompt at most. `may_leave`: asked when its first byte is to go out."""
         target = self._targets.get(errand.provider)
         if target is None:
             errand.decline("error", "it is configured no more")
@@ -63,7 +70,7 @@ class Remotes:
         sent, outputs = for_provider(path, body, model, target.spec.max_output_tokens)
         head = leaving(headers, target.key, target.spec.headers)
         order = Order(path.removeprefix("/v1"), head, sent, model, stream, inputs, outputs)
-        return Call(target, errand, order, self._clock)
+        return Call(target, errand, order, self._clock, may_leave)
 
     async def open(self, call: Call) -> None:
         """Raises as Call.open does."""

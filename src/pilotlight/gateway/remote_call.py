@@ -1,6 +1,7 @@
 """One request at a provider, from its first byte out to its last one in."""
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,9 +12,10 @@ from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.remote_cost import Meter
 from pilotlight.gateway.remote_head import Secrets, said_without, without
-from pilotlight.gateway.remote_rules import Refused, judge, same_model, word
+from pilotlight.gateway.remote_rules import MAY_NOT, Refused, judge, same_model, word
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http.headers import Raw
+from pilotlight.policy.breaker import KEPT
 from pilotlight.spec.model import Provider
 
 FIRST_EVENT = 2**20
@@ -65,7 +67,15 @@ _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 class Call:
     """`open` once, then read, then `close`, whatever happens."""
 
-    def __init__(self, target: Target, errand: Errand, order: Order, clock: Clock) -> None:
+    def __init__(
+        self,
+        target: Target,
+        errand: Errand,
+        order: Order,
+        clock: Clock,
+        may_leave: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may_leave`: asked when its first byte is to go out."""
         self.target = target
         self.errand = errand
         self.meter = Meter(target.known.tariff, len(order.body), order.inputs, order.outputs)
@@ -78,6 +88,7 @@ class Call:
         self.first_byte_at: float | None = None
         self._order = order
         self._clock = clock
+        self._may_leave = may_leave
         self._answer: Answer | None = None
         self._first = b""
         """Of a stream, what was read to see how it begins."""
@@ -126,6 +137,9 @@ class Call:
                 await self._read_whole(answer)
 
     def _sent(self) -> None:
+        """Raises Refused when it may not be sent any more."""
+        if not self._may_leave():
+            raise Refused(KEPT, MAY_NOT)
         spec = self.target.spec
         if self._timer is None:
             loop = asyncio.get_running_loop()

@@ -12,6 +12,8 @@ from pilotlight.policy.breaker import MOST_ASKED
 CLIENTS_FAULT = frozenset({400, 413, 415, 422})
 """Statuses that another target would answer, too: they are the client's to read, and are passed on as they are."""
 
+MAY_NOT = "it may not leave the house"
+
 
 class Refused(Exception):
     """A provider's answer is none that a client could be given. `kind` and `reason` as Declined has them."""

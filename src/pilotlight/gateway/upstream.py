@@ -124,7 +124,8 @@ class Upstream:
         sent: Callable[[], None] | None = None,
     ) -> Answer:
         """POSTs to `base` + `path`. `headers`: lines of a head. `timeout`: seconds without a byte. `fresh`: on a new
-        connection only. `connect`: seconds that opening one may take. `sent`: called once the request is on its way.
+        connection only. `connect`: seconds that opening one may take. `sent`: called when the request goes on its way,
+        just before its first byte; what it raises keeps it from that.
 
         Raises Unreached or Silent.
         """
@@ -133,17 +134,13 @@ class Upstream:
         connection = None if fresh else origin.take()
         if connection is not None:
             try:
-                if sent is not None:
-                    sent()
-                return await _exchange(connection, head, body, timeout)
+                return await _exchange(connection, head, body, timeout, sent)
             except Unreached:
                 # It was closed at the moment when we used it again. That is in the nature of keep-alive and says
                 # nothing about the engine (RFC 9112, section 9.3.1), so it is tried once as if it had not been kept.
                 pass
         connection = await _connect(origin, connect)
-        if sent is not None:
-            sent()
-        return await _exchange(connection, head, body, timeout)
+        return await _exchange(connection, head, body, timeout, sent)
 
     def _new_origin(self, base: str) -> Origin:
         if len(self._origins) >= MANY:
@@ -212,9 +209,13 @@ def why(error: Exception, host: str) -> str:
     return os.strerror(number) if isinstance(number, int) and number > 0 else str(error)
 
 
-async def _exchange(connection: Connection, head: bytes, body: bytes, timeout: float) -> Answer:
-    connection.begin(head, body, timeout)
+async def _exchange(
+    connection: Connection, head: bytes, body: bytes, timeout: float, sent: Callable[[], None] | None
+) -> Answer:
     try:
+        if sent is not None:
+            sent()
+        connection.begin(head, body, timeout)
         while not connection.head_done:
             if connection.error is not None:
                 raise _of(connection.error, Unreached)

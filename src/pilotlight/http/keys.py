@@ -121,6 +121,14 @@ class KeyRing:
         text = "give a valid API key as `Authorization: Bearer KEY`" if secret else "an API key is required"
         raise RequestError(401, text, code="invalid_api_key", type="authentication_error")
 
+    def may_leave(self, key: Key | None) -> bool:
+        """Whether what came with this key, maybe before a reload, may leave the house now. With a key that is gone, or
+        without one where one is needed by now, it may not."""
+        if self.open:
+            return True
+        known = [k for k in self._keys if key is not None and k.digest == key.digest]
+        return bool(known) and all(k.leave_house for k in known)
+
     def admit(self, authorization: str | None, api_key: str | None = None) -> Key | None:
         """The caller, with one request taken from its allowance. Raises RequestError 401 or 429."""
         key = self.who(authorization, api_key)

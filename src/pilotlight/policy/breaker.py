@@ -33,7 +33,7 @@ MOST_ASKED = 3600.0
 """Seconds that it is left alone for at most, whatever it says [G]: a Retry-After of a year is a slip of somebody's, and
 after an hour one more request tells."""
 
-BUSY, IS_DENIED = "busy", "denied"
+BUSY, IS_DENIED, KEPT = "busy", "denied", "kept"
 
 
 def may(b: Breaker, now: float) -> bool:

@@ -74,11 +74,17 @@ def declined(fleet: Fleet, e: Declined, out: list[Action]) -> None:
     p = fleet.providers[s.provider]
     if s.idle:
         p.waking_since = FOREVER
-    breaker.failed(p.breaker, s.request, e.kind, e.at, e.retry_after)
-    p.failures += 1
-    p.last_reason = e.reason
+    kept = e.kind == breaker.KEPT
+    if kept:
+        breaker.neither(p.breaker, s.request)
+    else:
+        breaker.failed(p.breaker, s.request, e.kind, e.at, e.retry_after)
+        p.failures += 1
+        p.last_reason = e.reason
     if s.held is not None and not s.over:
-        _elsewhere(fleet, s, replace(s.held, tried=(*s.held.tried, s.provider)), e, out)
+        tried = (*s.held.tried, s.provider)
+        remote = None if kept else s.held.remote
+        _elsewhere(fleet, s, replace(s.held, tried=tried, remote=remote), e, out)
     burst.release_all(fleet, e.at, out)
 
 
@@ -110,7 +116,7 @@ def _again(fleet: Fleet, d: DeploymentState, h: Held, by: str, e: Declined, out:
         classes.refuse(d, h.id, out)
     else:
         classes.back(fleet, d, h, e.at)
-        out.append(Hold(h.id, f"{by} did not answer: {e.reason}"))
+        out.append(Hold(h.id, e.reason if e.kind == breaker.KEPT else f"{by} did not answer: {e.reason}"))
     followed(fleet, d, e.at)
 
 

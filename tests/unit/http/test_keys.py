@@ -37,6 +37,17 @@ def test_without_keys_everybody_is_let_in():
     assert keys.admin(None) is None
 
 
+def test_whether_a_key_may_leave_is_looked_up_in_the_ring_of_now():
+    key = ring(A).admit("Bearer sk-a")
+    assert ring(A).may_leave(key)
+    assert not ring(ApiKey(name="a", key_env="A", leave_house=False), B).may_leave(key)
+    assert not ring(ApiKey(name="other", key_env="A", leave_house=False)).may_leave(key), "it is the same key"
+    assert not ring(B).may_leave(key), "it is gone"
+    assert ring().may_leave(key), "everybody may"
+    assert ring().may_leave(None)
+    assert not ring(A).may_leave(None)
+
+
 def test_the_command_lines_own_key_closes_no_door():
     keys = ring()
     keys.add(LOCAL, "token", admin=True)

@@ -43,6 +43,16 @@ def test_nothing_leaves_that_must_not():
     assert p.ask("r1") == ["hold r1", "start m-1"]
 
 
+def test_one_that_may_leave_no_more_waits_and_its_provider_is_none_the_worse():
+    p = bursting(Provider("p", first_token=0.5), Provider("q", first_token=0.6))
+    for i in range(6):
+        assert p.ask(f"r{i}", remote=REMOTE) == [f"send r{i} to p"]
+        assert f"hold r{i}" in p.declined(f"r{i}", kind="kept")
+    assert p.ask("r9", remote=REMOTE) == ["send r9 to p"]
+    assert p.fleet.providers["p"].failures == 0
+    assert all(h.remote is None for h in p.fleet.deployments["m"].held.values())
+
+
 def test_a_warm_replica_comes_first():
     p = bursting()
     p.up()
