@@ -188,3 +188,22 @@ async def test_every_paths_stream_is_charged_by_what_it_says_it_used(
     assert (line["prompt_tokens"], line["output_tokens"], line["tokens_from"]) == (5, 2, "usage")
     assert (status, line["cost_usd"]) == (200, pytest.approx(COST))
     assert f"x-pilotlight-cost-usd={COST:.9f}" in text.partition("data:[DONE]")[0]
+
+
+async def test_an_endpoint_with_a_version_in_its_address_and_the_newer_limit(
+    tmp_path: Path, far: Provider, cold: StandIn
+):
+    declared = far.declared(
+        limit_field="max_completion_tokens", keep_warm={"model": "chat", "every": "100ms"}
+    )
+    declared["base_url"] += "?api-version=2"
+    config = {"models": {"chat": cold.model}, "providers": {"far": declared}}
+    with Server(tmp_path / "server", config, env=KEY_ENV, patience=(60, 60, 60)) as server:
+        async with client_of(server) as client:
+            _, headers, _ = await client.answer("chat")
+            assert headers["x-pilotlight-served-by"] == "far"
+            await eventually(lambda: len(far.seen) > 1, "it is not pinged")
+        asked, ping = far.seen[:2]
+        assert asked.path == ping.path == "/v1/chat/completions?api-version=2"
+        assert sorted([asked.body["max_completion_tokens"], ping.body["max_completion_tokens"]]) == [1, 4096]
+        assert "max_tokens" not in asked.body | ping.body

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -10,7 +11,7 @@ from pilotlight.clock import Clock
 from pilotlight.fleet.provider import Provider as Known
 from pilotlight.gateway.connection import Silent, tls_context
 from pilotlight.gateway.errand import Errand
-from pilotlight.gateway.remote_body import for_provider
+from pilotlight.gateway.remote_body import CHAT, for_provider
 from pilotlight.gateway.remote_call import Call, Order, Target
 from pilotlight.gateway.remote_head import leaving, secrets_of
 from pilotlight.gateway.remote_rules import Refused
@@ -19,8 +20,6 @@ from pilotlight.http.headers import Raw
 from pilotlight.spec.model import Provider
 
 log = logging.getLogger("pilotlight")
-
-_PING = "/v1/chat/completions"
 
 
 class Remotes:
@@ -66,10 +65,13 @@ class Remotes:
         if target is None:
             errand.decline("error", "it is configured no more")
             return None
-        model = target.spec.models.get(errand.deployment, errand.deployment)
-        sent, outputs = for_provider(path, body, model, target.spec.max_output_tokens)
-        head = leaving(headers, target.key, target.spec.headers)
-        order = Order(path.removeprefix("/v1"), head, sent, model, stream, inputs, outputs)
+        spec = target.spec
+        model = spec.models.get(errand.deployment, errand.deployment)
+        sent, outputs = for_provider(path, body, model, spec.max_output_tokens, spec.limit_field)
+        head = leaving(headers, target.key, spec.headers)
+        query = urlsplit(spec.base_url).query
+        where = path.removeprefix("/v1") + (f"?{query}" if query else "")
+        order = Order(where, head, sent, model, stream, inputs, outputs)
         return Call(target, errand, order, self._clock, may_leave)
 
     async def open(self, call: Call) -> None:
@@ -86,12 +88,12 @@ class Remotes:
         task.add_done_callback(self._pings.discard)
 
     async def _ping(self, errand: Errand) -> None:
-        body = msgspec.json.encode(
-            {"model": "", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
-        )
+        target = self._targets.get(errand.provider)
+        limit = "max_tokens" if target is None else target.spec.limit_field
+        body = msgspec.json.encode({"model": "", "messages": [{"role": "user", "content": "hi"}], limit: 1})
         call: Call | None = None
         try:
-            call = self.call(errand, _PING, (), body, False, len(body))
+            call = self.call(errand, CHAT, (), body, False, len(body))
             if call is None:
                 return
             await self.open(call)

@@ -21,7 +21,8 @@ LIMITS = {
     "/v1/responses": "max_output_tokens",
     "/v1/messages": "max_tokens",
 }
-"""The field that bounds an answer, by path; the other paths give no text."""
+"""The field that bounds an answer, by path; the other paths give no text. Of chats a provider may want another."""
+CHAT = "/v1/chat/completions"
 
 
 class _Sizes(msgspec.Struct, gc=False):
@@ -81,15 +82,17 @@ def _choices(sizes: _Sizes) -> int:
     return max(asked) * prompts
 
 
-def for_provider(path: str, body: bytes, model: str, most: int) -> tuple[bytes, int]:
+def for_provider(
+    path: str, body: bytes, model: str, most: int, limit_field: str = "max_tokens"
+) -> tuple[bytes, int]:
     """The body with the provider's name for the model, and, where it says no limit, with one such that all its
     answers together have at most `most` tokens, or one each; and how many tokens they can have.
 
-    `body` is one that `remote` has bounds for.
+    `body` is one that `remote` has bounds for. `limit_field`: which one a chat completion has for its limit.
     """
     fields: dict[str, Any] = dict(_decode_fields(body))
     fields["model"] = model
-    bound, name = 0, LIMITS.get(path)
+    bound, name = 0, limit_field if path == CHAT else LIMITS.get(path)
     if name is not None:
         sizes = _decode(body)
         choices, limit = _choices(sizes), sizes.limit()

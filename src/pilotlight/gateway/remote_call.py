@@ -38,7 +38,7 @@ class Order(msgspec.Struct, frozen=True):
     """What is asked of it."""
 
     path: str
-    """Under its base_url, without /v1."""
+    """Under its base_url, without /v1; with the query that base_url has."""
     headers: bytes
     body: bytes
     model: str

@@ -49,7 +49,11 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An OpenAI-compatible endpoint of somebody else."""
 
     base_url: Annotated[
-        Template, _doc("Where it serves, as OpenAI's clients want it: `https://api.example.com/v1`.")
+        Template,
+        _doc(
+            "Where it serves, as OpenAI's clients want it: `https://api.example.com/v1`. What follows a `?` goes with "
+            "every request."
+        ),
     ]
     key_env: Annotated[
         Variable | None, _doc("The environment variable that holds its key. Default: none is sent.")
@@ -90,6 +94,12 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "Tokens of an answer at most, sent as `max_tokens` where a request says none; bounds what it can cost."
         ),
     ] = 4096
+    limit_field: Annotated[
+        Literal["max_tokens", "max_completion_tokens"],
+        _doc(
+            "In which field of a chat completion that limit is sent. Some endpoints take only the newer one."
+        ),
+    ] = "max_tokens"
     keep_warm: Annotated[
         KeepWarm | None, _doc("Pings, for an endpoint that cannot be pinned. Default: none.")
     ] = None

@@ -10,10 +10,11 @@ from pilotlight.spec.model_rules import Faults
 from pilotlight.spec.provider import Rates, Spending
 from pilotlight.spec.wants import DEFAULTS
 from pilotlight.spec.whole import File
-from pilotlight.spec.wording import instead
+from pilotlight.spec.wording import instead, variable
 from pilotlight.spec.written import Where
 
 _FORM = "write it like https://api.example.com/v1"
+_ENDINGS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/messages", "/rerank")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name; RFC 9110, section 5.6.2."""
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie"})
@@ -52,8 +53,12 @@ def base_urls_are_addresses(file: File) -> Faults:
                 at,
                 "holds a user or a password; put the key into an environment variable and name it in `key_env`",
             )
-        elif url.query or url.fragment:
-            yield at, f"{shown!r} goes on after its path; leave out what follows ? or #"
+        elif url.fragment:
+            yield at, f"{shown!r} goes on after its path; leave out what follows #"
+        elif "$" in shown.partition("?")[2]:
+            yield at, "has a variable after its ?; put a key into `key_env` or into `headers`"
+        elif url.path.rstrip("/").endswith(_ENDINGS):
+            yield at, f"{shown!r} names a path that is put behind it; end it before that: {_FORM}"
         elif url.scheme == "http" and not _is_here(url.hostname or "") and _has_secret(provider):
             text = "is not encrypted, and the key and what is asked could be read on the way; write https://"
             yield at, text
@@ -86,6 +91,18 @@ def provider_headers_can_be_sent(file: File) -> Faults:
                 yield at, "holds a line break or another control character"
 
 
+def renamed_models_are_known(file: File) -> Faults:
+    known = file.models()
+    meant = {alias: name for _, name, alias in file.aliases()}
+    for where, provider in _each(file):
+        for name in provider.models:
+            at = (*where, "models", name)
+            if name in meant and name not in known:
+                yield at, f"{name!r} is an alias; write the model's own name, {meant[name]}"
+            elif name not in known:
+                yield at, f"{name!r} is not a model of this file{instead(name, known)}"
+
+
 def idle_pings_come_in_time(file: File) -> Faults:
     for where, provider in _each(file):
         keep = provider.keep_warm
@@ -100,6 +117,9 @@ def idle_pings_come_in_time(file: File) -> Faults:
                 (*at, "model"),
                 f"{keep.model!r} has `leave_house: false` and never goes there; name another",
             )
+        if keep.requests > provider.max_requests:
+            text = f"{keep.requests} at once are more than `max_requests`, {provider.max_requests}"
+            yield (*at, "requests"), text
         if keep.every is not None and keep.every >= provider.idle_timeout:
             text = f"{keep.every:g} s is not below `idle_timeout`, {provider.idle_timeout:g} s: it is cold by then"
             yield (*at, "every"), text
@@ -169,15 +189,15 @@ def provider_keys_are_set(file: File) -> Faults:
         if value is None:
             yield (
                 (*where, "key_env"),
-                f"the environment variable {name} is not set; it holds the provider's key",
+                f"{variable(name)} is not set; it holds the provider's key",
             )
         elif not value.strip():
             yield (
                 (*where, "key_env"),
-                f"the environment variable {name} is empty; it holds the provider's key",
+                f"{variable(name)} is empty; it holds the provider's key",
             )
         elif value != value.strip() or not value.isascii() or not value.isprintable():
-            text = f"the environment variable {name} has a space at an end, or a character that no header may have"
+            text = f"{variable(name)} has a space at an end, or a character that no header may have"
             yield (*where, "key_env"), text
 
 
@@ -186,6 +206,7 @@ _Rules = tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...]
 RULES: _Rules = (
     (base_urls_are_addresses, (("providers",),)),
     (provider_headers_can_be_sent, (("providers",),)),
+    (renamed_models_are_known, (("providers",), ("models",))),
     (idle_pings_come_in_time, (("providers",),)),
     (bursts_name_providers, (("providers",),)),
     (budgets_can_be_spent, (("providers",),)),

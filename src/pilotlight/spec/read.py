@@ -251,7 +251,10 @@ class Reader:
         if kind == "cron":
             return self._cron(text, at, line)
         if fault := self._fault(want, text):
-            self._note(at, line, f"{node.text!r} {fault}")
+            if at[-1] == "key_env":  # it may be the key itself
+                self._note(at, line, f"what it says {fault}: the name of the variable with the key")
+            else:
+                self._note(at, line, f"{node.text!r} {fault}")
             return _BAD
         if kind == "command":
             return text.replace("\\\n", " ").strip()

@@ -13,7 +13,7 @@ from pilotlight.spec.model_rules import Faults, Here
 from pilotlight.spec.tree import dotted
 from pilotlight.spec.wants import DEFAULTS
 from pilotlight.spec.whole import File
-from pilotlight.spec.wording import instead
+from pilotlight.spec.wording import instead, variable
 from pilotlight.spec.written import Where, Written
 from pilotlight.units import format_fraction, format_size
 
@@ -54,13 +54,13 @@ def keys_are_set(file: File) -> Faults:
         name = file.config.api_keys[i].key_env
         value = file.env.get(name)
         if value is None:
-            yield (*where, "key_env"), f"the environment variable {name} is not set; it holds the key"
+            yield (*where, "key_env"), f"{variable(name)} is not set; it holds the key"
         elif not value.strip():
-            yield (*where, "key_env"), f"the environment variable {name} is empty; it holds the key"
+            yield (*where, "key_env"), f"{variable(name)} is empty; it holds the key"
         elif value != value.strip():
             yield (
                 (*where, "key_env"),
-                f"the environment variable {name} begins or ends with a space or line break",
+                f"{variable(name)} begins or ends with a space or line break",
             )
 
 

@@ -44,6 +44,16 @@ def instead(word: str, allowed: Iterable[str]) -> str:
     return f"{hint} Allowed: {', '.join(allowed) or 'nothing'}"
 
 
+def variable(name: str) -> str:
+    """`the environment variable NAME`; without the name where it looks like the key itself."""
+    looks_like_a_key = len(name) >= 20 and not name.isupper() and any(c.isdigit() for c in name)
+    return (
+        "the environment variable that is named here"
+        if looks_like_a_key
+        else f"the environment variable {name}"
+    )
+
+
 def text_fault(want: Want, text: str) -> str | None:
     """Why `text` is not what a text key wants."""
     type_ = want.type

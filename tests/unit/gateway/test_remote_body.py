@@ -117,6 +117,13 @@ def test_one_without_a_limit_gets_the_one_its_path_knows(path: str, field: str):
     assert (body[field], bound) == (100, 100)
 
 
+def test_a_chats_limit_goes_where_the_provider_wants_it():
+    for path, field in ((CHAT, "max_completion_tokens"), (TEXT, "max_tokens")):
+        body, bound = for_provider(path, b'{"model": "m"}', "m", 100, "max_completion_tokens")
+        assert json.loads(body) == {"model": "m", field: 100}
+        assert bound == 100
+
+
 def test_several_choices_share_the_limit():
     body, bound = written(CHAT, n=3)
     assert (body["max_tokens"], bound) == (33, 99)

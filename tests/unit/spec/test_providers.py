@@ -36,6 +36,8 @@ def faults(folder: Path, far: dict[str, Any], env: dict[str, str] | None = None,
         {"budget": {"hour_usd": 0}, **PRICE},
         {"budget": {"hour_usd": 1, "day_usd": 2, "month_usd": 3}, **PRICE},
         {"headers": {"api-key": "k"}},
+        {"base_url": "https://far.example/v1?api-version=2026-01-01"},
+        {"models": {"chat": "org/x"}, "limit_field": "max_completion_tokens"},
         {"keep_warm": {"model": "chat", "every": "10s"}},
     ],
     ids=str,
@@ -57,7 +59,17 @@ def test_a_burst_of_what_may_not_leave_is_no_fault(tmp_path: Path):
         ({"base_url": "https://far.example:99999"}, "base_url", "is not an address"),
         ({"base_url": "https://far.example/v1\r\nX: y"}, "base_url", "is not an address"),
         ({"base_url": "https://me:secret@far.example/v1"}, "base_url", "user or a password"),
-        ({"base_url": "https://far.example/v1?key=1"}, "base_url", "what follows ?"),
+        ({"base_url": "https://far.example/v1#key=1"}, "base_url", "what follows #"),
+        ({"base_url": "https://far.example/v1?key=${KEY}"}, "base_url", "put a key into `key_env`"),
+        ({"base_url": "https://far.example/v1/chat/completions"}, "base_url", "end it before that"),
+        ({"models": {"caht": "org/x"}}, "models.caht", "did you mean `chat`"),
+        ({"models": {"gpt": "org/x"}}, "models.gpt", "write the model's own name, chat"),
+        (
+            {"max_requests": 2, "keep_warm": {"model": "chat", "requests": 3}},
+            "keep_warm.requests",
+            "max_requests",
+        ),
+        ({"limit_field": "max_token"}, "limit_field", "did you mean `max_tokens`"),
         ({"base_url": "http://far.example/v1"}, "base_url", "not encrypted"),
         ({"headers": {"bad name": "x"}}, "headers.bad name", "no name of a header"),
         ({"headers": {"x": "a\nInjected: b"}}, "headers.x", "line break"),
@@ -73,7 +85,7 @@ def test_a_burst_of_what_may_not_leave_is_no_fault(tmp_path: Path):
     ids=str,
 )
 def test_what_cannot_be_is_told(tmp_path: Path, far: dict[str, Any], key: str, words: str):
-    (fault,) = faults(tmp_path, far)
+    (fault,) = faults(tmp_path, far, aliases=["gpt"])
     assert fault.startswith(f"providers.far.{key}: ")
     assert words in fault
 
@@ -99,6 +111,14 @@ def test_a_key_must_be_there(tmp_path: Path, env: dict[str, str], words: str):
     (fault,) = faults(tmp_path, {}, env)
     assert fault.startswith("providers.far.key_env: the environment variable KEY ")
     assert words in fault
+
+
+@pytest.mark.parametrize("secret", ["sk-abc-real-key", "gsk_0123456789abcdefABCDEF"])
+def test_a_key_in_the_place_of_its_variables_name_is_not_repeated(tmp_path: Path, secret: str):
+    (fault,) = faults(tmp_path, {"key_env": secret})
+    assert fault.startswith("providers.far.key_env: ")
+    assert secret not in fault
+    assert "variable" in fault
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ api_keys:
         ("{name: a}", "[0]: `key_env` is missing"),
         ("{key_env: K}", "[0]: `name` is missing"),
         ("{name: '', key_env: K}", "[0].name: '' is empty"),
-        ("{name: a, key_env: a-b}", "[0].key_env: 'a-b' is not allowed; write letters, digits and _"),
+        ("{name: a, key_env: a-b}", "[0].key_env: what it says is not allowed; write letters, digits and _"),
         (
             "{name: a, key_env: K, requests_per_minute: 0}",
             "[0].requests_per_minute: 0 is too small: more than 0",
