@@ -86,9 +86,13 @@ def moment(text: str | None, now: float) -> float:
         today = datetime.fromtimestamp(now, UTC)
         return today.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()
     except ValueError:
         pass
+    else:
+        if day > now:
+            raise PilotlightError(f"--since {text} lies in the future; write a day that has begun (UTC)")
+        return day
     try:
         ago = parse_duration(text)
     except ValueError:

@@ -4,6 +4,7 @@ may leave the house."""
 from collections.abc import Mapping
 
 import msgspec
+from multidict import MultiMapping
 
 from pilotlight.errors import RequestError
 from pilotlight.fleet.classes import RANKS, STANDARD
@@ -54,8 +55,13 @@ def terms(headers: Mapping[str, str], key: Key | None, model: Model, models: Map
     of_key = "standard" if key is None else key.request_class
     if asked is None and allowed is None and of_key == "standard" and (key is None or not key.stand_in):
         return PLAIN
-    name = of_key if asked is None else _class(asked, key)
-    may = key is not None and key.stand_in if allowed is None else _may_stand_in(allowed)
+    name = of_key
+    if asked is not None:
+        name = max((_class(said, key) for said in _each(headers, CLASS)), key=RANKS.__getitem__)
+    if allowed is None:
+        may = key is not None and key.stand_in
+    else:
+        may = all(_may_stand_in(said) for said in _each(headers, STAND_IN))
     return Terms(name, RANKS[name], _stand_in(model, key, models) if may else None)
 
 
@@ -66,10 +72,17 @@ def leave(headers: Mapping[str, str], key: Key | None) -> Leave | None:
     Raises RequestError 400 for a value that there is not.
     """
     said, hedged = headers.get(LEAVE_HOUSE), headers.get(HEDGE)
-    hedge = hedged is not None and _may_hedge(hedged)
-    if (said is not None and not _may_leave(said)) or (key is not None and not key.leave_house):
+    hedge = hedged is not None and all(_may_hedge(each) for each in _each(headers, HEDGE))
+    stays = said is not None and not all(_may_leave(each) for each in _each(headers, LEAVE_HOUSE))
+    if stays or (key is not None and not key.leave_house):
         return None
     return HEDGED if hedge else LEAVES
+
+
+def _each(headers: Mapping[str, str], name: str) -> list[str]:
+    """Every value of a header that is there: a proxy may have put one behind what the client said, and of what they say
+    the stricter holds."""
+    return headers.getall(name) if isinstance(headers, MultiMapping) else [headers[name]]
 
 
 def _class(asked: str, key: Key | None) -> str:

@@ -28,6 +28,11 @@ def test_a_since_that_cannot_be_read_is_a_wrong_command_line(capsys: pytest.Capt
     assert "--since 7x: write how long ago" in capsys.readouterr().err
 
 
+def test_a_since_that_lies_in_the_future_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]):
+    assert main.main(["cost", "--since", "2999-01-01"]) == 2
+    assert "--since 2999-01-01 lies in the future" in capsys.readouterr().err
+
+
 def test_a_provider_without_a_price_is_said_to_count_for_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

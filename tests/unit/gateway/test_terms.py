@@ -1,6 +1,7 @@
 """Class and stand-in of a request, by its headers and its key."""
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from pilotlight.errors import RequestError
 from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
@@ -143,6 +144,20 @@ def test_a_request_may_leave_unless_it_or_its_key_forbids_it():
     assert leaves(leave_house="deny") is None
     assert leaves(inside()) is None
     assert leaves(inside(), leave_house="allow", hedge="allow") is None, "nothing overrides the key"
+
+
+@pytest.mark.parametrize("both", [("allow", "deny"), ("deny", "allow")])
+def test_of_a_header_that_is_there_twice_the_stricter_holds(both: tuple[str, str]):
+    def twice(name: str, values: tuple[str, str] = both) -> CIMultiDictProxy[str]:
+        return CIMultiDictProxy(CIMultiDict([(f"X-Pilotlight-{name}", said) for said in values]))
+
+    assert leave(twice("Leave-House"), key()) is None
+    assert leave(twice("Hedge"), key()) == Leave()
+    assert terms(twice("Stand-In"), None, MODELS["m"], MODELS).stand_in is None
+    assert terms(twice("Class", ("batch", "critical")), None, MODELS["m"], MODELS).rank == BATCH
+    assert terms(twice("Class", ("critical", "batch")), None, MODELS["m"], MODELS).rank == BATCH
+    with pytest.raises(RequestError):
+        leave(twice("Leave-House", ("allow", "maybe")), key())
 
 
 def test_a_hedge_is_asked_for():
