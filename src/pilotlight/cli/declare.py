@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
+from pilotlight.coldstart.learned import Row
 from pilotlight.errors import SourceError
 from pilotlight.fleet.declared import deployment, goal, providers
 from pilotlight.fleet.deployment import Deployment, Host, Need
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 Known = dict[tuple[str, str], Need]
 """What was found out about a model, by its name and fingerprint."""
 
-Learned = Callable[[str, Model, str, str], float | None]
-"""Seconds that a `start` or `wake` of a model on a host usually takes, by name, model, host and kind."""
+Learned = Callable[[str, Model, str, str], Row | None]
+"""What is known of the usual `start` or `wake` of a model on a host, by name, model, host and kind."""
 
 
 def declare(
@@ -45,7 +46,14 @@ def declare(
         need, small = (_need(name, m, engine, weights, known) for m in (model, model.small()))
         d = deployment(name, model, engine.plan(model), need, _techniques(model, engine), small)
         start, wake = (learned(name, model, host.id, kind) for kind in ("start", "wake"))
-        found.append(msgspec.structs.replace(d, start_seconds=start, wake_seconds=wake))
+        found.append(
+            msgspec.structs.replace(
+                d,
+                start_seconds=None if start is None else start.whole.mean,
+                start_techniques=() if start is None else start.key.techniques,
+                wake_seconds=None if wake is None else wake.whole.mean,
+            )
+        )
     return Configured(at, tuple(found), (host,), goal(config), unix, providers(config))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pilotlight.clock import Clock
-from pilotlight.coldstart.learned import WAKE, Estimate, Learned, Who
+from pilotlight.coldstart.learned import WAKE, Estimate, Learned, Row, Who
 from pilotlight.coldstart.remaining import Left, to_go
 from pilotlight.coldstart.techniques import rewritten
 from pilotlight.fleet.actions import Moved
@@ -41,9 +41,9 @@ class Forecast:
         plan = WAKE if record.kind == "wake" else rewritten(d.spec.plan, record.techniques)
         return Who(r.deployment, r.fingerprint, report.engine), r.host, plan
 
-    def seconds(self, name: str, model: Model, host: str, kind: str = "start") -> float | None:
-        """What a start of this model usually takes; None when none was ever seen."""
-        return self._learned().usual(Who(name, fingerprint(model), model.engine), host, kind)
+    def usual(self, name: str, model: Model, host: str, kind: str = "start") -> Row | None:
+        """What is known of this model's usual start; None when none was ever seen."""
+        return self._learned().latest(Who(name, fingerprint(model), model.engine), host, kind)
 
     def left(self, replica: str) -> Left | None:
         """Of a start or a wake under way; None when nothing is known of such."""

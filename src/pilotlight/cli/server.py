@@ -224,9 +224,7 @@ class Server:
     def _declared(self, config: Config) -> Configured:
         host = self._inventory.host(config)
         now, unix = self.clock.now(), self._wall.unix
-        return declare(
-            config, self._engines, self.weights, host, now, self._known, self.forecast.seconds, unix
-        )
+        return declare(config, self._engines, self.weights, host, now, self._known, self.forecast.usual, unix)
 
     def _apply(self, declared: Configured) -> None:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""

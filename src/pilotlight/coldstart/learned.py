@@ -170,10 +170,15 @@ class Learned:
 
     def usual(self, who: Who, host: str, kind: str = "start") -> float | None:
         """Seconds that this model's latest kind of start takes, else the engine's; for what was never started, None."""
+        row = self.latest(who, host, kind)
+        return None if row is None else row.whole.mean
+
+    def latest(self, who: Who, host: str, kind: str = "start") -> Row | None:
+        """The same with all that is known of it."""
         for model in (who.model, ""):
             row = self._rows.get(self._latest.get((model, who.engine, host, kind), _NOBODY))
             if row is not None:
-                return row.whole.mean
+                return row
         return None
 
 

@@ -95,6 +95,8 @@ class Deployment(msgspec.Struct, frozen=True):
     """Seconds for which they must have asked for fewer before one goes."""
     start_seconds: float | None = None
     """How long a start takes, as far as it was known when this was declared."""
+    start_techniques: tuple[str, ...] = ()
+    """Of such a start: the set of techniques, sorted."""
     wake_seconds: float | None = None
     warmer: Warmer | None = None
     burst: Burst | None = None

@@ -114,6 +114,8 @@ class Ready(msgspec.Struct, frozen=True):
     replica: str
     fetched: float = 0.0
     """Seconds that its start waited for weights to come to this machine's disk."""
+    techniques: tuple[str, ...] = ()
+    """Those that its start used."""
 
 
 class StartFailed(msgspec.Struct, frozen=True):

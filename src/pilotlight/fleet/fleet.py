@@ -102,7 +102,9 @@ class DeploymentState:
     asleep: Stays | None = None
     """The most that one of its replicas was measured to take while it slept."""
     start_took: float | None = None
-    """Seconds that starts took of late; None when none was seen."""
+    """Seconds that starts took of late that used what the latest one used; None when none was seen."""
+    starts_took: dict[str, float] = field(default_factory=dict)
+    """The same of every set of techniques that one used: their names, joined by `+`."""
     wake_took: float | None = None
     """The same of wakes."""
     uses: float = 0.0

@@ -34,6 +34,7 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             d.failures, d.retry_at, d.measured, d.measured_gpu = 0, 0.0, 0, 0
             d.sleep_failures, d.no_sleep_before = 0, 0.0
             d.asleep = d.start_took = d.wake_took = None
+            d.starts_took.clear()
         before, d.spec, d.removed = d.spec.warmer, spec, False
         warming.declared(d, before)
         burst.declared(d)

@@ -34,7 +34,7 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     how = "awake" if r.state is State.WAKING else "up"
     effects.move(r, Cause.CAME_UP, e.at, out, f"{how} after {e.at - r.ordered_at:.3g} s")
     if not r.small:
-        value.learn(d, r, e.at - r.ordered_at, e.fetched)
+        value.learn(d, r, e)
     r.ready_at = r.idle_since = e.at
     r.stage = None
     if not r.small:

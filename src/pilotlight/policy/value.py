@@ -9,7 +9,8 @@ arrival rate that decays in place of the ageing.
 
 from math import exp, inf, log
 
-from pilotlight.coldstart.learned import DOWNLOAD
+from pilotlight.coldstart.learned import DOWNLOAD, ONCE
+from pilotlight.fleet.events import Ready
 from pilotlight.fleet.fleet import DeploymentState, Replica
 from pilotlight.fleet.states import State
 from pilotlight.policy.placement import Less
@@ -24,7 +25,7 @@ LUMP = 5.0
 """Seconds of arrivals that are counted as of one moment: half a per cent of a half-life."""
 
 WEIGHT = 0.3
-"""Of the latest start or wake in what they are taken to last."""
+"""Of the latest start or wake in what those of its kind are taken to last."""
 
 UNKNOWN = 10.0
 """Seconds that a start is taken to last when none has been seen or heard of [G]."""
@@ -47,13 +48,16 @@ def rate(d: DeploymentState, now: float) -> float:
     return d.uses * exp((d.used_at - now) / TAU) / TAU
 
 
-def learn(d: DeploymentState, r: Replica, seconds: float, fetched: float) -> None:
-    """From one that came up; not from a start that had to download, for the next one will not. `fetched` is how many
-    of the `seconds` it waited for its weights."""
+def learn(d: DeploymentState, r: Replica, e: Ready) -> None:
+    """From one that came up. Starts are learned apart by the techniques that they used, and the next is taken to be
+    like the latest; not from one that had to download, for the next will not."""
+    seconds = e.at - r.ordered_at
     if r.woken:
         d.wake_took = _mean(d.wake_took, d.spec.wake_seconds, seconds)
-    elif fetched < DOWNLOAD:
-        d.start_took = _mean(d.start_took, d.spec.start_seconds, seconds)
+    elif e.fetched < DOWNLOAD and ONCE.isdisjoint(e.techniques):
+        how = "+".join(sorted(e.techniques))
+        said = d.spec.start_seconds if how == "+".join(d.spec.start_techniques) else None
+        d.start_took = d.starts_took[how] = _mean(d.starts_took.get(how), said, seconds)
 
 
 def _mean(learned: float | None, said: float | None, seconds: float) -> float:

@@ -138,7 +138,7 @@ class Replica:
         """Until it is no longer up, and why. Raises Failed when it did not get there."""
         await self.starting.run()
         self.ready_at = self._context.clock.now()
-        self._context.post(Ready(self.ready_at, self.id, self.starting.fetched))
+        self._context.post(Ready(self.ready_at, self.id, self.starting.fetched, self.starting.techniques))
         return await self._stay_up()
 
     def _outcome(self) -> str | Failed:

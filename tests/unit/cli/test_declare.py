@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pilotlight.cli.declare import declare, refined
+from pilotlight.coldstart.learned import Key, Mean, Row, Who
 from pilotlight.engines.registry import ENGINES
 from pilotlight.fleet.deployment import Host
 from pilotlight.spec.diff import fingerprint
@@ -13,13 +14,18 @@ MODELS = {"a": Model(source="demo://50m"), "b": Model(source="demo://50m")}
 
 
 def test_what_starts_usually_take_is_declared(tmp_path: Path) -> None:
-    def learned(name: str, model: Model, host: str, kind: str) -> float | None:
+    def learned(name: str, model: Model, host: str, kind: str) -> Row | None:
         assert model is MODELS[name] and host == "here"
-        return {("a", "start"): 3.0, ("a", "wake"): 0.5}.get((name, kind))
+        seconds = {("a", "start"): 3.0, ("a", "wake"): 0.5}.get((name, kind))
+        if seconds is None:
+            return None
+        key = Key(Who(name, "f", "llamacpp"), host, ("zygote",) if kind == "start" else (), kind)
+        return Row(key, 1, 0.0, Mean(seconds, 0.0), {})
 
     cache = WeightCache(tmp_path)
     found = declare(Config(models=MODELS), ENGINES, cache, Host("here"), 0.0, {}, learned)
     assert [(d.start_seconds, d.wake_seconds) for d in found.deployments] == [(3.0, 0.5), (None, None)]
+    assert [d.start_techniques for d in found.deployments] == [("zygote",), ()]
     found = declare(Config(models=MODELS), ENGINES, cache, Host("here"), 0.0, {})
     assert [(d.start_seconds, d.wake_seconds) for d in found.deployments] == [(None, None)] * 2
 

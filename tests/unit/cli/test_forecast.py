@@ -47,6 +47,10 @@ class Bench:
         self.learned.learn(*found, record, 0.0)
         return record
 
+    def usual(self, name: str, model: Model, host: str, kind: str = "start") -> float | None:
+        row = self.forecast.usual(name, model, host, kind)
+        return None if row is None else row.whole.mean
+
 
 def test_without_experience_it_says_how_long_it_has_been() -> None:
     bench = Bench()
@@ -95,11 +99,11 @@ def test_a_promise_that_is_kept_or_none(left: Left | None, words: str) -> None:
 
 def test_what_a_start_usually_takes_is_known_by_the_model_as_declared() -> None:
     bench = Bench()
-    assert bench.forecast.seconds("chat", MODEL, "local") is None
+    assert bench.usual("chat", MODEL, "local") is None
     bench.teach()
-    assert bench.forecast.seconds("chat", MODEL, "local") == 10.0
-    assert bench.forecast.seconds("other", MODEL, "local") == 10.0, "as the engine's others do"
-    assert bench.forecast.seconds("chat", MODEL, "local", "wake") is None
+    assert bench.usual("chat", MODEL, "local") == 10.0
+    assert bench.usual("other", MODEL, "local") == 10.0, "as the engine's others do"
+    assert bench.usual("chat", MODEL, "local", "wake") is None
 
 
 def test_nobody_can_say_whose_start_it_was_once_the_deployment_is_gone() -> None:
@@ -133,4 +137,4 @@ def test_a_wake_is_expected_to_take_what_wakes_take() -> None:
     assert found is not None
     bench.learned.learn(*found, wake, 0.0)
     assert bench.forecast.left("chat-1") == Left(2.5)
-    assert bench.forecast.seconds("chat", MODEL, "local", "wake") == 3.0
+    assert bench.usual("chat", MODEL, "local", "wake") == 3.0

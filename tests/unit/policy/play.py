@@ -109,8 +109,8 @@ class Play:
         """`how`: `retry_after` and `usd`."""
         return self.play(ev.Declined(self.now, request, provider, kind, "scripted", **how))
 
-    def ready(self, replica: str, fetched: float = 0.0) -> list[str]:
-        return self.play(ev.Ready(self.now, replica, fetched))
+    def ready(self, replica: str, fetched: float = 0.0, techniques: tuple[str, ...] = ()) -> list[str]:
+        return self.play(ev.Ready(self.now, replica, fetched, techniques))
 
     def progress(self, replica: str, stage: Stage) -> list[str]:
         """A step of its start begins."""

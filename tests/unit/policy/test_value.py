@@ -47,6 +47,36 @@ def test_of_two_the_one_that_is_asked_for_less_often_goes():
     assert p.ask("r1") == ["hold r1", "stop rare-1"], "though it was used last"
 
 
+def took(p: Play, seconds: float, *techniques: str) -> float:
+    """One more start; what the next one is taken to last."""
+    p.warm(), p.wait(seconds)
+    d = p.fleet.deployments["m"]
+    replica = f"m-{d.started}"
+    p.ready(replica, techniques=techniques), p.stop(), p.gone(replica)
+    return value.start_seconds(d)
+
+
+def test_starts_are_learned_apart_by_their_techniques():
+    p = Play(model())
+    assert took(p, 15.5) == 15.5
+    assert took(p, 0.75, "zygote") == 0.75, "a plain start says nothing of it"
+    assert took(p, 1.75, "zygote") == pytest.approx(0.7 * 0.75 + 0.3 * 1.75)
+    assert took(p, 25.5) == pytest.approx(0.7 * 15.5 + 0.3 * 25.5), "the zygote was not there"
+
+
+def test_what_was_known_before_is_of_its_own_techniques():
+    """After a restart of the server, whose first start has no zygote yet."""
+    p = Play(model(start_seconds=0.75, start_techniques=("zygote",)))
+    assert value.start_seconds(p.fleet.deployments["m"]) == 0.75
+    assert took(p, 15.5) == 15.5
+    assert took(p, 1.75, "zygote") == pytest.approx(0.7 * 0.75 + 0.3 * 1.75)
+
+
+def test_nothing_is_learned_from_a_start_whose_weights_streamed_in():
+    p = Play(model(start_seconds=2.0))
+    assert took(p, 30.0, "stream", "zygote") == 2.0
+
+
 def test_what_was_asked_for_often_is_forgotten_in_time():
     p = Play(dear("once", memory=4), dear("now", memory=4), model(memory=4), memory=8)
     p.up("once")

@@ -102,7 +102,8 @@ class Starts(Bench):
         replica = f"chat-{self._count}"
         plan = self.engine.plan(model)
         self.worker.start(Start(replica, "chat", "local", (), plan, "a test", techniques), model)
-        await self.until(Ready, replica)
+        found = await self.until(Ready, replica)
+        assert found.techniques == self.worker.report(replica).techniques
         return replica
 
     async def pass_time(self, seconds: float) -> None:
