@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from pilotlight.clock import Clock
+from pilotlight.clock import Clock, Timer
 from pilotlight.errors import EngineError
 from pilotlight.fleet.events import Event
 from pilotlight.ports import Launch, Preload, Substrate
@@ -21,7 +21,6 @@ from pilotlight.worker.overhead import Overhead
 from pilotlight.worker.plan_runner import cancel
 from pilotlight.worker.priming import Primed, prime
 from pilotlight.worker.settings import Settings
-from pilotlight.worker.waiting import sleep
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,9 @@ class Pool:
         self._watches: set[asyncio.Task[None]] = set()
         self._filling: asyncio.Task[None] | None = None
         self._trimmed_until = 0.0
-        self._retry_at = 0.0
+        self._retry_at: dict[Preload, float] = {}
+        """Of the kinds that failed: one that is broken keeps no other from being primed."""
+        self._timer: Timer | None = None
         self._closed = False
         self._overhead = Overhead(clock, settings, measure, post, self._pids)
 
@@ -104,6 +105,7 @@ class Pool:
     def want(self, wanted: Wanted, kinds: Collection[Preload]) -> None:
         """`kinds` are all that a start may use; zygotes of others go, and processes beyond what is wanted."""
         self._wanted, self._kinds = dict(wanted), set(kinds)
+        self._retry_at = {kind: at for kind, at in self._retry_at.items() if kind in wanted}
         self._substrate.keep_zygotes(kinds)
         if any(primed.preload not in self._wanted for primed in self._coming):
             self._stop_filling()
@@ -131,6 +133,8 @@ class Pool:
 
     async def close(self) -> None:
         self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         self._overhead.close()
         self._let_all_go()
         await cancel(*self._watches)
@@ -141,21 +145,28 @@ class Pool:
 
     def fill(self) -> None:
         """Brings the pool to what is wanted, one process after the other, in the background."""
-        if not self._closed and self._missing() and (self._filling is None or self._filling.done()):
+        if self._closed or (self._filling is not None and not self._filling.done()):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = [self._due(preload) for preload, _ in self._missing()]
+        if due and min(due) > self._clock.now():
+            self._timer = self._clock.call_at(min(due), self.fill)
+        elif due:
             self._filling = asyncio.create_task(self._fill())
 
     async def _fill(self) -> None:
-        while (missing := self._missing()) is not None:
-            wait = max(self._trimmed_until, self._retry_at) - self._clock.now()
-            if wait > 0:
-                await sleep(self._clock, wait)
-                continue
+        while missing := [m for m in self._missing() if self._due(m[0]) <= self._clock.now()]:
+            preload, launch = missing[0]
             try:
-                await self._add(*missing)
+                await self._add(preload, launch)
             except (EngineError, EngineRefused, OSError) as error:
-                log.warning("no process could be primed for %s: %s", missing[0].engine, error)
-                self._retry_at = self._clock.now() + RETRY
+                log.warning("no process could be primed for %s: %s", preload.engine, error)
+                self._retry_at[preload] = self._clock.now() + RETRY
         self._let_go_of_surplus()
+        self._filling = None
+        self.fill()  # those that are not due yet
 
     async def _add(self, preload: Preload, launch: Launch) -> None:
         mine: list[Primed] = []
@@ -181,11 +192,16 @@ class Pool:
         self._watches.add(watch)
         watch.add_done_callback(self._watches.discard)
 
-    def _missing(self) -> tuple[Preload, Launch] | None:
-        for preload, (count, launch) in self._wanted.items():
-            if sum(p.preload == preload for p in self._waiting) < count:
-                return preload, launch
-        return None
+    def _missing(self) -> list[tuple[Preload, Launch]]:
+        """Kinds of which too few wait."""
+        return [
+            (preload, launch)
+            for preload, (count, launch) in self._wanted.items()
+            if sum(p.preload == preload for p in self._waiting) < count
+        ]
+
+    def _due(self, preload: Preload) -> float:
+        return max(self._trimmed_until, self._retry_at.get(preload, 0.0))
 
     async def _watch_over(self, primed: Primed) -> None:
         """One that ends while it waits is replaced, not at once."""
@@ -193,7 +209,7 @@ class Pool:
         if primed in self._waiting:
             log.warning("a primed process of %s has ended: %s", primed.preload.engine, primed.last_words())
             self._waiting.remove(primed)
-            self._retry_at = self._clock.now() + RETRY
+            self._retry_at[primed.preload] = self._clock.now() + RETRY
             self.fill()
             await primed.end()
 

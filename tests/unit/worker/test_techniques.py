@@ -7,11 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pilotlight.clock import Clock, SystemClock, VirtualClock
+from pilotlight.engines.fake import FakeEngine
 from pilotlight.errors import ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Overhead, Ready, StartFailed
-from pilotlight.ports import Command, Preload, Zygote
+from pilotlight.ports import Command, Engine, Launch, Preload, Zygote
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import FakeProcess, FakeSubstrate, Script
 from pilotlight.worker.pool import AFTER_TRIM, BEHIND, RETRY
@@ -82,16 +85,18 @@ async def play(far: socket.socket, forked: bool, received: list[dict[str, Any]],
 class Starts(Bench):
     """A worker whose substrate has zygotes."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock | None = None, engines: Mapping[str, Engine] | None = None
+    ) -> None:
         self.received: list[dict[str, Any]] = []
         self.dies = self.hangs = False
         self.refuses = ""
         clock = clock or SystemClock()
         self.zygotes = Zygotes(self._script, clock=clock)
-        super().__init__(folder, clock=clock, substrate=self.zygotes)
+        super().__init__(folder, clock=clock, substrate=self.zygotes, engines=engines)
 
     def _script(self, command: Command) -> Script:
-        if self.dies and command.preload is not None:
+        if (self.dies and command.preload is not None) or command.argv == ("broken",):
             return Script(exit_after=0.0)
         if self.hangs:
             return Script(player=lambda far: asyncio.Event().wait())
@@ -113,6 +118,11 @@ class Starts(Bench):
 
     def stages(self, replica: str) -> set[str]:
         return {span.stage for span in self.worker.report(replica).spans}
+
+
+class Broken(FakeEngine):
+    def launch(self, *args: Any) -> Launch:
+        return msgspec.structs.replace(super().launch(*args), argv=("broken",))
 
 
 PLAIN = {"allocate", "fetch", "spawn", "import", "load", "kv_cache"}
@@ -252,6 +262,25 @@ async def test_what_is_primed_goes_when_its_memory_is_needed(tmp_path: Path) -> 
     clock.run_until(clock.now() + AFTER_TRIM + 1)
     await settle()
     assert starts.worker.primed() == {"fake": 1}
+    await starts.close()
+
+
+async def test_an_engine_that_is_broken_keeps_no_other_from_being_primed(tmp_path: Path) -> None:
+    clock, sound = VirtualClock(), FakeEngine()
+    sound.stamp = "another environment"
+    starts = Starts(tmp_path, clock, {"llamacpp": Broken(), "vllm": sound})
+    starts.worker.prime([CHAT, Model(source="x", engine="vllm")], {"llamacpp": 1, "vllm": 1})
+    await settle()
+    await starts.pass_time(1)
+    assert starts.worker.primed() == {"fake": 1}
+    (waits,) = starts.zygotes.running
+    await waits.stop(0.0)
+    await settle()
+    await starts.pass_time(RETRY - 1)
+    assert starts.worker.primed() == {}
+    for _ in range(2):
+        await starts.pass_time(1)
+    assert starts.worker.primed() == {"fake": 1}, "each is tried again in its own time"
     await starts.close()
 
 
