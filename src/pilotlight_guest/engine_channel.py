@@ -32,8 +32,10 @@ class Channel:
         except OSError:
             os._exit(1)
 
-    def tell_stage(self, name: str, start: float, end: float | None = None) -> None:
-        self.tell(event="stage", name=name, start=start, end=time.monotonic() if end is None else end)
+    def tell_stage(self, name: str, start: float, end: float | None = None, once: bool = False) -> None:
+        """`once`: the next start will not have it."""
+        end = time.monotonic() if end is None else end
+        self.tell(event="stage", name=name, start=start, end=end, once=once)
 
     def receive(self) -> dict[str, Any]:
         """The order. When the channel closes in its place, this process ends."""

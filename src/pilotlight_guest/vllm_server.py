@@ -33,7 +33,7 @@ if "pilotlight_guest" not in sys.modules:
 from pilotlight_guest import vllm_modules as modules  # noqa: E402
 from pilotlight_guest.engine_channel import Channel, from_environment  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
-from pilotlight_guest.vllm_stages import Notes, reason, spans  # noqa: E402
+from pilotlight_guest.vllm_stages import Notes, once, reason, spans  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -235,8 +235,10 @@ async def _tell_when_ready(channel: Channel, port: int, notes: Notes, began: flo
     while not await _healthy(port):  # noqa: ASYNC110 - it can only be asked
         await asyncio.sleep(0.005)
     ready = time.monotonic()
-    for name, start, end in spans(notes.close()[0], began, ready):
-        channel.tell_stage(name, start, end)
+    marks = notes.close()[0]
+    made = once(marks)
+    for name, start, end in spans(marks, began, ready):
+        channel.tell_stage(name, start, end, name in made)
     channel.end_with_it(False)  # from then on a closed channel is an orderly end
     asyncio.get_running_loop().add_reader(channel.fd, _heard, channel)
     channel.tell(event="ready", port=port)

@@ -23,6 +23,10 @@ Mark = tuple[str, float, float]
 LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("loading", re.compile(r"Starting to load model ")),  # v1/worker/{cpu,gpu}_model_runner.py
     (
+        "fetched",
+        re.compile(r"Time spent downloading weights for .*: (?P<seconds>[\d.]+) seconds"),
+    ),  # model_loader/weight_utils.py, where it took more than half a second
+    (
         "loaded",
         re.compile(r"Loading weights took |Model loading took .* seconds"),
     ),  # model_loader/, gpu_model_runner
@@ -30,7 +34,15 @@ LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "compiling",
         re.compile(r"Starting torch\.compile|Warming up model for the compilation"),
     ),  # compilation/monitor
-    ("compiled", re.compile(r"torch\.compile took |Warming up done")),
+    (
+        "compiled",
+        re.compile(r"torch\.compile (?:and initial profiling/warmup run together )?took |Warming up done"),
+    ),
+    ("again", re.compile(r"Compiling model again due to a load failure")),  # compilation/decorators.py
+    (
+        "kept",
+        re.compile(r"saved AOT compiled function to |Compiling a graph for compile range .* takes "),
+    ),  # compilation/{decorators,backends}.py; not where it came from the cache
     ("sized", re.compile(r"KV cache size: [\d,]+ tokens")),  # v1/core/kv_cache_utils.py
     (
         "captured",
@@ -60,7 +72,13 @@ def spans(marks: Iterable[Mark], began: float, ready: float) -> list[tuple[str, 
     loaded = last.get("loaded", first.get("sized"))  # there is no word of weights that are made up
     if "loading" not in said or loaded is None:
         return [("load", began, ready)]
-    found = [("gpu_context", began, first["loading"]), ("load", first["loading"], loaded)]
+    begin = first["loading"]
+    found = [("gpu_context", began, begin)]
+    if "fetched" in said:
+        fetch = max(begin, min(at - seconds for _, at, seconds in said["fetched"]))
+        begin = last["fetched"]
+        found.append(("fetch", fetch, begin))
+    found.append(("load", begin, max(begin, loaded)))
     if "compiling" in said and "compiled" in said:
         found.append(("compile", first["compiling"], last["compiled"]))
     up = last.get("up", ready)
@@ -70,6 +88,14 @@ def spans(marks: Iterable[Mark], began: float, ready: float) -> list[tuple[str, 
         capture = max(last["captured"] - took, first.get("sized", begin))
         return [*found, ("kv_cache", begin, capture), ("graph_capture", capture, last["captured"])]
     return [*found, ("kv_cache", begin, up)] if "sized" in said else found
+
+
+def once(marks: Iterable[Mark]) -> set[str]:
+    """Stages that the next start will not have: weights that were downloaded, and what was compiled and is kept. Where
+    vLLM could not read what the start before had kept, as on CPUs, it compiles in every start."""
+    said = {mark[0] for mark in marks}
+    compiled = {"compile"} if "kept" in said and "again" not in said else set[str]()
+    return compiled | ({"fetch"} if "fetched" in said else set[str]())
 
 
 class Notes:

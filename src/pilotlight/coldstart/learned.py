@@ -194,10 +194,15 @@ def _lesson(plan: Plan, record: StartRecord) -> tuple[float, dict[str, float]] |
         return None
     whole = record.ready_at - record.ordered_at
     stages: dict[str, float] = {}
+    once = 0.0
     for span in record.spans:
-        stages[span.stage] = stages.get(span.stage, 0.0) + span.seconds
-    if not all(0 <= seconds <= LONGEST for seconds in (whole, *stages.values())):
+        if span.once:
+            once += span.seconds
+        else:
+            stages[span.stage] = stages.get(span.stage, 0.0) + span.seconds
+    if not all(0 <= seconds <= LONGEST for seconds in (whole, once, *stages.values())):
         return None
+    whole = max(0.0, whole - once)
     if stages.get(Stage.FETCH, 0.0) >= DOWNLOAD or ONCE & set(record.techniques):
         whole -= _cost_of_fetch(plan, stages, whole)
         stages = {name: seconds for name, seconds in stages.items() if name not in _OF_A_FETCH}

@@ -113,7 +113,7 @@ class Ready(msgspec.Struct, frozen=True):
     at: float
     replica: str
     fetched: float = 0.0
-    """Seconds that its start waited for weights to come to this machine's disk."""
+    """Seconds that its start waited for what the next will find on this machine's disk: its weights, compiled code."""
     techniques: tuple[str, ...] = ()
     """Those that its start used."""
 

@@ -94,6 +94,8 @@ class Span(msgspec.Struct, frozen=True):
     stage: str
     start: float
     end: float
+    once: bool = False
+    """The next start will not have it: what it made or fetched is on this machine's disk by then."""
 
     @property
     def seconds(self) -> float:

@@ -19,6 +19,7 @@ class StageDone(msgspec.Struct, frozen=True, tag_field="event", tag="stage"):
     name: str
     start: float
     end: float
+    once: bool = False
 
 
 class Up(msgspec.Struct, frozen=True, tag_field="event", tag="ready"):
@@ -137,7 +138,7 @@ class Channel:
                     self._fail(future, said)
             return
         if isinstance(said, StageDone):
-            self.told.append(Span(said.name, said.start, said.end))
+            self.told.append(Span(said.name, said.start, said.end, said.once))
         key = said.__struct_config__.tag
         future = self._future(f"stage {said.name}" if isinstance(said, StageDone) else str(key))
         if not future.done():

@@ -103,8 +103,8 @@ class Starting:
 
     @property
     def fetched(self) -> float:
-        """Seconds from the order to the end of its fetch, so far as it had one."""
-        return sum(span.seconds for span in self.spans if span.stage == Stage.FETCH)
+        """Seconds of what the next start will find on the disk: its fetch, and what an engine says is made once."""
+        return sum(span.seconds for span in self.spans if span.once or span.stage == Stage.FETCH)
 
     def serves_at(self, port: int) -> None:
         """It has told where; another port after each wake."""

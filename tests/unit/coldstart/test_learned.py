@@ -96,6 +96,17 @@ def test_a_download_is_not_expected_again():
     assert found.seconds == pytest.approx(62.0 - (62.0 - 2.41))
 
 
+def test_what_an_engine_makes_once_is_not_expected_again():
+    learned = Learned()
+    start = record(times={**TIMES, "kv_cache": 1.0})
+    spans = (*start.spans, Span("fetch", 103.0, 103.6, once=True), Span("compile", 103.6, 163.6, once=True))
+    start = msgspec.structs.replace(start, ready_at=start.ready_at + 60.6, spans=spans)
+    learned.learn(CHAT, "local", plans.self_fetching(), start, 0.0)
+    found = learned.estimate(CHAT, "local", plans.self_fetching())
+    assert found is not None and found.seconds == pytest.approx(3.41)
+    assert found.stages.keys() == {*TIMES, "kv_cache"} and found.stages["fetch"].mean == 0
+
+
 def test_a_short_fetch_is_learned_like_any_stage():
     learned = Learned()
     learned.learn(CHAT, "local", PLAIN, record(times={**TIMES, "fetch": DOWNLOAD / 2}), 0.0)

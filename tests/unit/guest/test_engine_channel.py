@@ -51,7 +51,7 @@ def run(order: dict[str, str] | None) -> tuple[list[dict[str, object]], int, str
 def test_what_it_starts_does_not_have_it() -> None:
     said, status, out = run({"do": "fork"})
     assert said[0] == {"event": "begin", "at": 1.5}
-    assert said[1] == {"event": "stage", "name": "load", "start": 1.0, "end": 2.0}
+    assert said[1] == {"event": "stage", "name": "load", "start": 1.0, "end": 2.0, "once": False}
     assert (status, out) == (0, "kept")
 
 

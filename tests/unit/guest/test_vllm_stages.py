@@ -55,6 +55,36 @@ def test_a_start_on_a_gpu() -> None:
     ]
 
 
+def test_a_download_is_no_part_of_the_load_and_comes_once() -> None:
+    line = "Time spent downloading weights for Qwen/Qwen2.5-0.5B: 6.250000 seconds"
+    said = marks([*ON_A_CPU[:3], line, *ON_A_CPU[4:]])
+    assert stages.spans(said, 5.0, 95.0) == [
+        ("gpu_context", 5.0, 20.0),
+        ("fetch", 33.75, 40.0),
+        ("load", 40.0, 50.0),
+        ("kv_cache", 50.0, 80.0),
+    ]
+    assert stages.once(said) == {"fetch"}
+    assert stages.once(marks(ON_A_CPU)) == set()
+
+
+KEPT = "[backbone] saved AOT compiled function to /c/torch_compile_cache/torch_aot_compile/8792/model"
+AGAIN = "[backbone] Compiling model again due to a load failure from /c/torch_compile_cache/8792/model"
+
+
+@pytest.mark.parametrize(
+    ("more", "once"),
+    [
+        ([KEPT], {"compile"}),
+        (["[rank0] Compiling a graph for compile range (1, 8192) takes 7.12 s"], {"compile"}),
+        (["Directly load the compiled graph(s) for compile range (1, 8192) from the cache"], set[str]()),
+        ([AGAIN, KEPT], set[str]()),  # as every start on a CPU
+    ],
+)
+def test_a_compile_whose_result_is_kept_comes_once(more: list[str], once: set[str]) -> None:
+    assert stages.once(marks([*ON_A_GPU[:4], *more, *ON_A_GPU[4:]])) == once
+
+
 def test_of_several_workers_the_slowest_counts() -> None:
     said = [("loading", 1.0, 0.0), ("loading", 2.0, 0.0), ("loaded", 3.0, 0.0), ("loaded", 9.0, 0.0)]
     assert stages.spans(said, 0.0, 10.0) == [("gpu_context", 0.0, 1.0), ("load", 1.0, 9.0)]

@@ -37,6 +37,8 @@ class Guest:
         self.error = error
         self.garbage = garbage
         self.received: list[dict[str, Any]] = []
+        self.compiles = 0.0
+        """Seconds that it says it does once."""
         self.wake_error: dict[str, Any] | None = None
         self.told: Callable[[dict[str, Any]], None] = lambda _: None
         """Called with every order after the first."""
@@ -59,6 +61,8 @@ class Guest:
             return
         if self.until == "weights":
             await asyncio.Event().wait()
+        if self.compiles:
+            await tell(event="stage", name="compile", start=1e9, end=1e9 + self.compiles, once=True)
         await tell(event="stage", name="load", start=4.0, end=5.0)
         if "arriving" in self.received[-1]:
             self.received.append(json.loads(await loop.sock_recv(far, 65536)))

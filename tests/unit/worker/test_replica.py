@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from pilotlight.clock import VirtualClock
-from pilotlight.fleet.events import Died, Failing, Measured, Recovered, Stopped
-from pilotlight.fleet.plan import Stage
+from pilotlight.fleet.events import Died, Failing, Measured, Ready, Recovered, Stopped
+from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Exit
 from pilotlight.spec.model import Model
 from pilotlight.substrate.fake import Script
@@ -33,6 +33,17 @@ async def test_a_crash_is_told_at_once(tmp_path: Path) -> None:
     bench.worker.stop(replica, 1.0)
     await settle()
     assert len(bench.last_words(replica)) == 1
+
+
+async def test_what_its_engine_does_once_is_told_as_no_part_of_the_usual_start(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.guest.compiles = 7.5
+    replica = await bench.ready()
+    assert [span for span in bench.worker.report(replica).spans if span.once] == [
+        Span("compile", 1e9, 1e9 + 7.5, once=True)
+    ]
+    assert 7.5 <= (await bench.until(Ready, replica)).fetched < 8.5
+    await bench.close()
 
 
 async def test_a_crash_is_told_before_what_it_leaves_is_cleared_up(tmp_path: Path) -> None:
