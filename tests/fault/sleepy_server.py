@@ -26,7 +26,7 @@ for ours in (launch, techniques):
 
 for _name in ("RULES", "RUNNING"):
     _kept = tuple(
-        rule for rule in getattr(model_rules, _name) if rule[0] is not model_rules.a_command_does_not_sleep
+        rule for rule in getattr(model_rules, _name) if rule[0] is not model_rules.some_engines_do_not_sleep
     )
     setattr(model_rules, _name, _kept)
 

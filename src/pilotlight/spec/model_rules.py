@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from pilotlight.spec.model import Config, Gpu, Model, Window
 from pilotlight.spec.sources import FORMS, REPOSITORY_FORMS, repository_fault, source_fault
-from pilotlight.spec.types import OF_COMMAND, OF_LLAMACPP
+from pilotlight.spec.types import OF_COMMAND, OF_LLAMACPP, SLEEPLESS
+from pilotlight.spec.wants import DEFAULTS
 from pilotlight.spec.written import Where, Written
 from pilotlight.units import FOREVER, format_size
 
@@ -28,6 +29,10 @@ class Here(NamedTuple):
         """Whether the file says something for `key`, right or wrong; null is nothing."""
         at = (*self.at, key)
         return at in self.written.lines and (at in self.written.bad or getattr(self.model, key) is not None)
+
+    def shared(self, key: str) -> bool:
+        """Whether it comes from `defaults`."""
+        return self.written.paths.get((*self.at, key), ("",))[0] == DEFAULTS
 
     def text(self, key: str) -> str:
         """The value as written, variables and all."""
@@ -68,15 +73,17 @@ def source_is_there(here: Here) -> Faults:
         yield ("source",), f"{here.text('source')!r} {fault}"
 
 
-def a_command_does_not_sleep(here: Here) -> Faults:
-    if here.model.engine != "command":
+def some_engines_do_not_sleep(here: Here) -> Faults:
+    """They leave out what `defaults` says of it."""
+    engine = here.model.engine
+    if engine not in SLEEPLESS:
         return
-    text = "is not for `engine: command`, which cannot be put to sleep; leave it out"
-    if here.model.sleep_after != FOREVER:
+    text = f"is not for `engine: {engine}`, which cannot be put to sleep; leave it out"
+    if here.model.sleep_after != FOREVER and not here.shared("sleep_after"):
         yield ("sleep_after",), text
     places = here.written.items.get((*here.at, "techniques"), [])
     for where, name in zip(places, here.model.techniques or (), strict=True):
-        if name == "sleep":
+        if name == "sleep" and not here.shared("techniques"):
             yield where[len(here.at) :], f"{name!r} {text}"
 
 
@@ -206,7 +213,7 @@ RUNNING: _Rules = (
     (engine_gets_what_it_runs, ("engine",)),
     (keys_are_of_the_engine, ("engine",)),
     (source_is_there, ("engine", "source")),
-    (a_command_does_not_sleep, ("engine", "sleep_after")),
+    (some_engines_do_not_sleep, ("engine", "sleep_after")),
     (a_command_is_its_own_warmer, ("engine", "warmer")),
     (commands_can_be_split, ()),
     (proxy_is_an_address, ("proxy",)),

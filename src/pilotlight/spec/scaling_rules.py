@@ -4,6 +4,7 @@ import functools
 import zoneinfo
 from collections.abc import Callable
 
+from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.model_rules import Faults, Here
 from pilotlight.units import FOREVER, format_duration
 
@@ -74,14 +75,39 @@ def a_learned_ttl_stands_alone(here: Here) -> Faults:
 
 
 def it_sleeps_before_it_goes(here: Here) -> Faults:
+    """What is kept up whatever comes does not sleep of itself, and of the rest one stays longest."""
     model = here.model
-    if isinstance(model.ttl, str) or model.sleep_after == FOREVER:
+    if model.sleep_after == FOREVER:
         return
-    longest = max(model.ttl, model.ttl_for(last=True))
-    if model.sleep_after >= longest:
-        also = "" if here.given("ttl") else ", its default"
-        text = f"{format_duration(model.sleep_after)} is not before a replica is gone, at {format_duration(longest)}"
-        yield ("sleep_after",), f"{text} (`ttl`{also}); make it shorter, or the `ttl` longer"
+    kept = model.min_replicas if isinstance(model.base, str) else max(model.min_replicas, model.base)
+    if kept >= model.max_replicas:
+        if not here.shared("sleep_after"):
+            key = "min_replicas" if model.min_replicas >= model.max_replicas else "base"
+            text = f"never comes: `{key}` keeps up, and awake, as many as there may be ({model.max_replicas})"
+            yield ("sleep_after",), f"{text}; leave it out, or raise `max_replicas`"
+        return
+    stays = {"ttl": model.ttl_for(last=False)} if model.max_replicas > 1 else {}
+    if not kept:
+        key = "ttl" if model.ttl_to_zero is None else "ttl_to_zero"
+        whole = model.warmer is not None and fingerprint(model.small()) == fingerprint(model)
+        stays[key] = FOREVER if whole else max(stays.get(key, 0.0), model.ttl_for(last=True))
+    key = max(stays, key=lambda key: stays[key])
+    if model.sleep_after >= stays[key] and stays[key] != FOREVER:
+        also = "" if here.given(key) else ", its default"
+        text = f"{format_duration(model.sleep_after)} is not before a replica is gone, at {format_duration(stays[key])}"
+        yield ("sleep_after",), f"{text} (`{key}`{also}); make it shorter, or the `{key}` longer"
+
+
+def it_may_sleep(here: Here) -> Faults:
+    """A model that opts out of what `defaults` says for all is no contradiction."""
+    model = here.model
+    if model.sleep_after == FOREVER or model.techniques is None or "sleep" in model.techniques:
+        return
+    if here.shared("techniques") or not here.shared("sleep_after"):
+        yield (
+            ("sleep_after",),
+            "never comes: `techniques` leaves `sleep` out; add it there, or leave this out",
+        )
 
 
 def techniques_are_named_once(here: Here) -> Faults:
@@ -108,7 +134,11 @@ RULES: tuple[tuple[Callable[[Here], Faults], tuple[str, ...]], ...] = (
     (windows_end, ()),
     (timezones_are_known, ()),
     (a_learned_ttl_stands_alone, ("ttl",)),
-    (it_sleeps_before_it_goes, ("ttl", "ttl_to_zero", "sleep_after")),
+    (
+        it_sleeps_before_it_goes,
+        ("ttl", "ttl_to_zero", "sleep_after", "min_replicas", "max_replicas", "base", "warmer"),
+    ),
+    (it_may_sleep, ("sleep_after", "techniques")),
     (techniques_are_named_once, ()),
     (a_warmer_gets_devices, ("warmer", "gpus")),
 )

@@ -17,6 +17,9 @@ OF_LLAMACPP = ("source", "engine_args")
 OF_COMMAND = ("cmd", "cwd", "stop_cmd", "proxy", "health", "served_name")
 """Keys of a model for `engine: command` only."""
 
+SLEEPLESS = ("vllm-cpu", "sglang", "command")
+"""Engines that cannot be put to sleep."""
+
 NOT_OF_COMMAND = (*OF_LLAMACPP, "techniques", "sleep_after", "sleep_level", "warmer")
 """Keys that say nothing to a command, and that it does not get from `defaults`."""
 

@@ -184,6 +184,23 @@ def test_yaml_that_begins_with_a_star_or_an_at_sign_says_that_it_wants_quotes() 
             "sleep_after: 1h",
             "sleep_after: 1h is not before a replica is gone, at 5m (`ttl`, its default); make it shorter",
         ),
+        (
+            "ttl: 5m, ttl_to_zero: 1m, max_replicas: 1, sleep_after: 2m",
+            "sleep_after: 2m is not before a replica is gone, at 1m (`ttl_to_zero`); make it shorter",
+        ),
+        (
+            "ttl: 1m, ttl_to_zero: 1h, min_replicas: 1, max_replicas: 2, sleep_after: 10m",
+            "sleep_after: 10m is not before a replica is gone, at 1m (`ttl`)",  # the last one stays, awake
+        ),
+        (
+            "min_replicas: 1, sleep_after: 20m",
+            "sleep_after: never comes: `min_replicas` keeps up, and awake, as many as there may be (1); leave",
+        ),
+        (
+            "ttl: auto, base: 2, max_replicas: 2, sleep_after: 2m",
+            "sleep_after: never comes: `base` keeps up, and awake,",
+        ),
+        ("sleep_after: 2m, techniques: []", "sleep_after: never comes: `techniques` leaves `sleep` out"),
         ("techniques: [sleep, zygote, sleep]", "techniques[2]: 'sleep' is listed already"),
         ("base: 2", "base: 2 is more than max_replicas, which is 1 (its default)"),
         ("base: 4, max_replicas: 3", "base: 4 is more than max_replicas, which is 3"),
@@ -233,6 +250,26 @@ def test_what_a_command_cannot(line: str, says: str) -> None:
     assert found.startswith(says)
 
 
+@pytest.mark.parametrize("engine", ["vllm-cpu", "sglang"])
+@pytest.mark.parametrize("line", ["sleep_after: 1m", "techniques: [sleep]"])
+def test_an_engine_that_cannot_sleep(engine: str, line: str) -> None:
+    (found,) = of_model(line, f"engine: {engine}, source: org/model")
+    assert f"is not for `engine: {engine}`, which cannot be put to sleep" in found
+
+
+def test_what_defaults_say_of_sleep_is_for_those_that_can() -> None:
+    models = load("""\
+defaults: {sleep_after: 2m, techniques: [zygote, sleep]}
+models:
+  kept: {source: demo://50m, min_replicas: 1}
+  plain: {source: demo://50m, techniques: []}
+  other: {engine: vllm-cpu, source: org/model}
+""").models
+    assert {name: m.sleep_after for name, m in models.items()} == dict.fromkeys(models, 120.0)
+    (found,) = problems("defaults: {sleep_after: 2m, techniques: []}\nmodels: {a: {source: demo://50m}}")
+    assert found.startswith("1: defaults.sleep_after: never comes: `techniques` leaves `sleep` out")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -241,6 +278,10 @@ def test_what_a_command_cannot(line: str, says: str) -> None:
         "ttl: 1m, ttl_to_zero: 1h, sleep_after: 10m",  # the last one sleeps before it goes
         "ttl: 1m, sleep_after: -1",
         "ttl: -1, sleep_after: 1h",
+        "ttl: 5m, ttl_to_zero: 1m, max_replicas: 2, sleep_after: 2m",
+        "min_replicas: 1, max_replicas: 2, sleep_after: 2m",
+        "warmer: {}, sleep_after: 1h",  # the last one is its own warmer, and stays
+        "techniques: [sleep], sleep_after: 2m",
         "sleep_after: 4m",
         "base: auto",
         "base: 3, max_replicas: 3, min_replicas: 1",
