@@ -88,7 +88,7 @@ def _row(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "state": state,
-        "versions": mark.versions if mark is not None and whole else {},
+        "versions": {**mark.versions, **homes.versions(name, folder)} if mark is not None and whole else {},
         "bytes": mark.size if mark is not None and whole else 0,
         "path": str(folder),
         "default_version": recipe.version,

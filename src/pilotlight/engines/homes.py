@@ -4,7 +4,9 @@
 <home>/pilotlight.json        written last by `pilotlight engine install`: what is in it
 <home>/pilotlight.installing  there from the first moment of an installation to its end
 
-An environment with the second mark is never used. One that somebody else has made has neither and is used as it is.
+An environment with the second mark is never used. One that somebody else has made has neither: it is used as it is
+where the engine's `home` names it, and never in our own place, where what lacks the first mark is not whole.
+What is in one, now, is read off the names of its packages' metadata: pip may have been there since.
 """
 
 import hashlib
@@ -72,7 +74,7 @@ class Home(msgspec.Struct, frozen=True):
     name: str
     folder: Path
     versions: Mapping[str, str] = {}
-    """Of the engine and of torch, as far as they are known."""
+    """Of the engine and of torch, as far as they are known, as they are now."""
     libraries: tuple[str, ...] = ()
     """Shared objects that a process of it is to load before all others."""
     made: float = 0.0
@@ -121,11 +123,27 @@ def find(name: str, folder: Path | None = None) -> Home:
     mark = read_mark(where)
     has_python = (where / "bin" / "python").exists()
     if mark is not None and has_python:
-        return Home(name, where, mark.versions, mark.libraries, mark.made, mark.size)
+        found = {**mark.versions, **versions(name, where)}
+        return Home(name, where, found, mark.libraries, mark.made, mark.size)
     if folder is None or not has_python:
         at = f" in {folder}, which has no bin/python" if folder is not None else ""
         raise EngineError(f"engine {name} is not installed{at}; {remedy}")
-    return Home(name, where, made=(where / "bin").stat().st_mtime)
+    return Home(name, where, versions(name, where), made=(where / "bin").stat().st_mtime)
+
+
+def versions(name: str, folder: Path) -> dict[str, str]:
+    """Of the engine and of torch, as far as pip installed them. Lists a folder; imports and reads nothing."""
+    found: dict[str, str] = {}
+    packages = folder.glob("lib/python*/*-packages/*.dist-info")
+    for path in sorted(
+        packages, key=lambda path: path.lstat().st_mtime
+    ):  # of two, as of a broken upgrade, the later
+        package, _, version = path.name.removesuffix(".dist-info").partition("-")
+        found[package.lower().replace("_", "-")] = version
+    recipe = RECIPES[name]
+    known_as = recipe.known_as[0] if recipe.known_as else recipe.package
+    of_engine = found.get(recipe.package, found.get(known_as, ""))
+    return {key: v for key, v in ((recipe.package, of_engine), ("torch", found.get("torch", ""))) if v}
 
 
 def _remedy(name: str, where: Path) -> str:
