@@ -56,7 +56,8 @@ class CappedLog:
         if time.monotonic() < self._retry_at:
             raise OSError("not yet")
         os.makedirs(os.path.dirname(self._path) or b".", 0o700, exist_ok=True)
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK  # a pipe there would be waited for
+        self._fd = os.open(self._path, flags, 0o600)
         self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:

@@ -215,6 +215,21 @@ async def test_a_pipe_in_the_place_of_its_log_is_not_waited_for(tmp_path: Path) 
     await substrate.close()
 
 
+@pytest.mark.parametrize("reader", [False, True])
+async def test_a_pipe_in_the_place_of_an_engines_log_keeps_nothing_waiting(
+    reader: bool, tmp_path: Path, local: LocalSubstrate
+) -> None:
+    log = tmp_path / "engine.log"
+    os.mkfifo(log)
+    fd = os.open(log, os.O_RDONLY | os.O_NONBLOCK) if reader else -1  # which never reads
+    script = "while :; do printf '%01000d' 1; test -e said || touch said; done"
+    process = await local.spawn(command(tmp_path, "sh", "-c", script))
+    until((tmp_path / "said").exists, "it has said something")
+    assert await asyncio.wait_for(process.stop(5), 5) == Exit(signal=signal.SIGTERM)
+    if reader:
+        os.close(fd)
+
+
 async def test_a_killed_keeper_takes_everything_below_it_along(tmp_path: Path, local: LocalSubstrate) -> None:
     other = await local.spawn(command(tmp_path, "sleep", "1000"))
     names = (*EVASIVE, BEYOND_MARKS)

@@ -76,7 +76,8 @@ def tail(log: Path, lines: int) -> tuple[str, ...]:
 
 def _last_lines(log: Path, lines: int) -> list[str]:
     try:
-        with log.open("rb") as file:
+        fd = os.open(log, os.O_RDONLY | os.O_NONBLOCK)  # a pipe there would be waited for
+        with os.fdopen(fd, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL_BYTES))
             text = file.read().decode(errors="replace")

@@ -93,3 +93,8 @@ def test_the_telling_line(lines: list[str], line: str) -> None:
 )
 def test_what_a_terminal_would_obey_is_left_out(written: str, shown: str):
     assert logs.plain(written) == shown
+
+
+def test_a_pipe_in_the_place_of_a_log_says_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.log")
+    assert logs.tail(tmp_path / "1.log", 9) == ()
