@@ -5,9 +5,9 @@
 
 import os
 import random
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fault.guardian_kit import linux_only
@@ -22,7 +22,8 @@ CLIENTS = 4
 
 
 class Storm:
-    """Requests and orders for models at random, until `until`, from several threads."""
+    """Requests and orders for models at random, until `until`, from several threads. What one of them meets is
+    raised by `run`."""
 
     def __init__(self, server: Server, names: list[str], until: float) -> None:
         self.answers: list[tuple[str, Answer]] = []
@@ -32,11 +33,10 @@ class Storm:
 
     def run(self) -> None:
         work = [self._ask] * CLIENTS + [self._order]
-        threads = [threading.Thread(target=w, args=(random.Random(i),)) for i, w in enumerate(work)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(work)) as threads:
+            done = [threads.submit(w, random.Random(i)) for i, w in enumerate(work)]
+        for each in done:
+            each.result()
 
     def _ask(self, rng: random.Random) -> None:
         while time.monotonic() < self._until:
