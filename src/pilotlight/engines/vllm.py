@@ -31,7 +31,7 @@ GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest" / "vllm_ser
 
 CPU_MEMORY = 1300 * 2**20
 """Bytes beside weights and context: three processes that share what they have imported. Proportional set size after
-some requests, 10M model: see docs/engines.md."""
+some requests, 10M model: see docs/performance.md."""
 GPU_HOST_MEMORY = 4 * 2**30
 """[G] Bytes of host memory of one on a GPU: its processes, pinned buffers, the CUDA runtime in each worker."""
 CPU_CONTEXT = 2**30
