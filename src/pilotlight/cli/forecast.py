@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from pilotlight.clock import Clock
-from pilotlight.coldstart.learned import WAKE, Estimate, Learned, Row, Who
+from pilotlight.coldstart.learned import Estimate, Learned, Row, Who
 from pilotlight.coldstart.remaining import Left, to_go
+from pilotlight.coldstart.sleep import WAKE
 from pilotlight.coldstart.techniques import rewritten
 from pilotlight.fleet.actions import Moved
 from pilotlight.fleet.fleet import Fleet, Replica

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pilotlight.cli.state import cache_dir, state_dir
-from pilotlight.coldstart.learned import WAKE, Learned, Who
+from pilotlight.coldstart.learned import Learned, Who
+from pilotlight.coldstart.sleep import WAKE
 from pilotlight.coldstart.techniques import rewritten
 from pilotlight.engines.registry import engines
 from pilotlight.errors import PilotlightError

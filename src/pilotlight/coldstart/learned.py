@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from pilotlight.coldstart.pricing import price
-from pilotlight.fleet.plan import Plan, Stage, step
+from pilotlight.fleet.plan import Plan, Stage
 from pilotlight.fleet.records import StartRecord
 
 WEIGHT = 0.3
@@ -35,9 +35,6 @@ ONCE = frozenset({"stream"})
 """Techniques for weights that have to be fetched: the next start has them, so rows are kept without."""
 
 _OF_A_FETCH = (Stage.FETCH.value, Stage.HEADER.value, Stage.WHOLE.value)
-
-WAKE = Plan((step(Stage.WAKE),), ("sleep",))
-"""A wake as a plan, for those who estimate one."""
 
 LONGEST = 1e6
 """Seconds; a figure above is a fault of somebody's clock."""

@@ -1,7 +1,7 @@
-"""What can make a start shorter, by name; one technique, one file. Each rewrites a start plan.
+"""What can make a start shorter, by name; one technique, one file. Each but `sleep` rewrites a start plan.
 
 The kernel says which of them a start may use, the worker which of those are at hand at that moment, and the record
-of the start which were used. Waking a replica that is asleep is no rewritten start and has no plan: see `sleep`.
+of the start which were used. Waking a replica that is asleep is no rewritten start: its plan is its own, in sleep.py.
 """
 
 from collections.abc import Callable, Collection, Mapping

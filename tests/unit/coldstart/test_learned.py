@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlight.coldstart import plans
-from pilotlight.coldstart.learned import DOWNLOAD, WAKE, Learned, Row, Who
+from pilotlight.coldstart.learned import DOWNLOAD, Learned, Row, Who
+from pilotlight.coldstart.sleep import WAKE
 from pilotlight.coldstart.techniques import rewritten
 from pilotlight.fleet.plan import Plan, Span
 from pilotlight.fleet.records import StartRecord
