@@ -119,18 +119,19 @@ def usd(fleet: Fleet) -> float:
 
 
 def is_off(share: float, goal: Goal) -> float:
-    """How far the cold rate is outside the band, as a share of the edge that it has crossed: -1 to 1, 0 inside."""
+    """How far the cold rate is outside the band, as a share of the edge that it has crossed: -1 to 1, 0 inside. Of a
+    goal of no cold request any is as far as can be."""
     if share > goal.high:
-        return min(1.0, share / goal.high - 1.0)
+        return min(1.0, share / goal.high - 1.0) if goal.high else 1.0
     return share / goal.low - 1.0 if share < goal.low else 0.0
 
 
 def dearest(fleet: Fleet) -> float:
     """USD at which sparing the share of requests that may be cold pays for one replica of each deployment that is up
     all the time. What is still cold then comes with bursts that nobody foresees, and a higher price would keep
-    replicas for days for the sake of each."""
+    replicas for days for the sake of each. A goal of no cold request asks for just that, and has no limit."""
     p = fleet.prices
-    if not (p.up and p.past.seconds):
+    if not (p.up and p.past.seconds and fleet.goal.high):
         return inf
     return p.up * p.past.seconds / p.past.steady / fleet.goal.high
 

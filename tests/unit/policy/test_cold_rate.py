@@ -112,6 +112,19 @@ def test_with_no_cold_ones_it_falls_to_nothing():
     assert "no price is needed for that" in cold_rate.because(of)
 
 
+def test_a_goal_of_no_cold_request_asks_for_the_dearest_that_helps_and_has_no_limit():
+    p = served(1)
+    p.fleet.goal = Goal(low=0.0, high=0.0)
+    spend(p.fleet, 10_000, 0.0, 0.01)
+    assert p.fleet.prices.usd == 0.0
+    for i in range(50):
+        cold_rate.was_cold(p.fleet, 0.01, 0.01)
+        cold_rate.came(p.fleet, Demand(), 200, i * 200.0)
+    assert p.fleet.prices.usd >= edge(cold_rate.bin_of(0.01) - 1)
+    assert p.fleet.prices.up and p.fleet.prices.past.seconds and cold_rate.dearest(p.fleet) == inf
+    assert "the band is 0 to 0 %" in cold_rate.because(p.fleet)
+
+
 def test_inside_the_band_it_comes_to_rest():
     """A world in which requests are cold when the price is below what would have spared them."""
     of, seen = fleet(), []

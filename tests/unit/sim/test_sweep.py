@@ -94,6 +94,15 @@ def test_the_upper_edge_of_the_band_takes_the_lower_with_it():
     assert parse("cold_rate=9%").config(given, 0.09).objective.cold_rate == (0.02, 0.09)
 
 
+def test_a_goal_of_no_cold_request_can_be_asked_for():
+    given = default_config()
+    rows = [(1000.0 * i + j / 10, "m", 10, 20) for i in range(100) for j in range(9)]
+    zero, many = (
+        simulate(Trace.from_rows("x", rows), parse("cold_rate=0%").config(given, goal)) for goal in (0.0, 0.5)
+    )
+    assert zero.cold_rate is not None and many.cold_rate is not None and zero.cold_rate < many.cold_rate
+
+
 def test_what_cannot_be_is_told():
     given = parse_config("defaults: {max_replicas: 2}", "x", {}, simulated=True)
     with pytest.raises(PilotlightError, match="would keep 3 replicas, more than its max_replicas, 2"):
