@@ -41,6 +41,8 @@ class Advice(msgspec.Struct, frozen=True):
     recommended: Played
     runner_up: Played | None
     today: Played | None
+    kept: tuple[str, ...]
+    """Models of the config that nobody asks for: they stay as they are."""
     even: Even | None
     changes: tuple[Change, ...]
     flips: tuple[Flip, ...]

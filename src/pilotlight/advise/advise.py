@@ -7,7 +7,7 @@ import msgspec
 from pilotlight.advise import candidates, even, fitting, pools, refining, remote, sensitivity, words
 from pilotlight.advise.advice import Advice, PricesFrom, by_id, simulated_on
 from pilotlight.advise.candidates import Candidate, Maker, Tier
-from pilotlight.advise.draft import Draft, Tree, draft
+from pilotlight.advise.draft import Draft, Tree, draft, resting
 from pilotlight.advise.leaving import Leaving, leaving
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.advise.played import Played, best, chosen, judged, played
@@ -103,6 +103,7 @@ class _Work:
             recommended=first,
             runner_up=second,
             today=today,
+            kept=self.draft.kept,
             even=level,
             changes=tuple(changes),
             flips=tuple(flips),
@@ -157,9 +158,7 @@ class _Work:
     def _leaving(self) -> Leaving | None:
         api = self.asked.api
         more = {} if api is None else {api: provider_of(self.asked.book, api)}
-        return leaving(
-            self.asked.config, self.config, self.trace.models, list(self.draft.tree["models"]), more
-        )
+        return leaving(self.asked.config, self.config, self.trace.models, self.draft.asked, more)
 
     def _with_slots(self, n: int) -> Maker:
         keys = {"max_requests": n, "target_requests": n, "max_replicas": 2}
@@ -167,7 +166,7 @@ class _Work:
 
     def _today(self, text: str) -> Candidate:
         objective = msgspec.structs.replace(self.asked.config.objective, wait=self.needs.wait)
-        config = msgspec.structs.replace(self.asked.config, objective=objective)
+        config = resting(msgspec.structs.replace(self.asked.config, objective=objective), self.draft.kept)
         tariff = "container" if self.remote else None
         return Candidate(
             "today", Tier.TODAY, "what is configured today", text, config, learns=True, tariff=tariff

@@ -1,6 +1,7 @@
 """A config as text: what an operator has, or a template, with other keys for how its models scale.
 
-What is simulated is what is written: the text is parsed like any config.
+What is simulated is what is written: the text is parsed like any config. Models of an operator's that nobody asks for
+in the traffic are written as they were; outside a pool they are simulated at rest, so that nobody saves what they cost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,9 @@ from pilotlight.advise.fitting import NAMED
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.sim.declared import deployment_of
 from pilotlight.spec.load import parse
-from pilotlight.spec.model import Config
+from pilotlight.spec.model import Config, Model
 from pilotlight.spec.scaling import Scaling
+from pilotlight.spec.types import NOT_OF_COMMAND
 from pilotlight.spec.wants import DEFAULTS, GROUP
 from pilotlight.units import FOREVER
 
@@ -34,7 +36,11 @@ class Draft(msgspec.Struct, frozen=True):
     """Where drafts begin."""
 
     tree: Tree
-    """Without any key that says how many replicas there are."""
+    """Without any key that says how many replicas there are, but of those that are kept."""
+    was: Tree
+    """The operator's `defaults`."""
+    kept: tuple[str, ...]
+    """Models that nobody asks for."""
     file: str
     env: Mapping[str, str]
     own: bool
@@ -47,15 +53,29 @@ class Draft(msgspec.Struct, frozen=True):
         tree: Tree = {**self.tree, **{k: _joined(self.tree.get(k), v) for k, v in top.items()}}
         tree[DEFAULTS] = {**tree.get(DEFAULTS, {}), **shared}
         tree["models"] = {
-            name: {**{k: v for k, v in m.items() if k not in shared}, **own.get(name, {})}
+            name: self._kept(m, shared)
+            if name in self.kept
+            else {**{k: v for k, v in m.items() if k not in shared}, **own.get(name, {})}
             for name, m in tree.get("models", {}).items()
         }
         tree = {key: value for key, value in tree.items() if value != {}}
         return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110)
 
+    def _kept(self, model: Tree, shared: Tree) -> Tree:
+        """With all that it had from `defaults`, or by default, in the place of what is shared now."""
+        foreign = NOT_OF_COMMAND if model.get("engine", self.was.get("engine")) == "command" else ()
+        had = {k: v for k, v in self.was.items() if k in shared or k in REPLACED}
+        had = {**{k: _by_default(k) for k in shared}, **had}
+        return {**{k: v for k, v in had.items() if k not in foreign}, **model}
+
+    @property
+    def asked(self) -> list[str]:
+        """Models that are named and in the traffic."""
+        return [name for name in self.tree["models"] if name not in self.kept]
+
     def parsed(self, text: str) -> Config:
         """Raises ConfigError where the keys do not go with what else is in the file."""
-        return parse(text, self.file, self.env, simulated=True)
+        return resting(parse(text, self.file, self.env, simulated=True), self.kept)
 
 
 def draft(
@@ -66,8 +86,11 @@ def draft(
     one = HERE if needs.inference is Inference.HERE else REMOTE
     if text is None:
         tree = {"simulation": {"first_token": "50ms", "per_token": "30ms"}}
-    tree = {**tree, DEFAULTS: _plain(tree.get(DEFAULTS) or {})}
-    declared: Tree = {name: _plain(m or {}) for name, m in (tree.get("models") or {}).items()}
+    was = _flat(tree.get(DEFAULTS) or {})
+    tree = {**tree, DEFAULTS: _plain(was)}
+    declared: Tree = {name: _flat(m or {}) for name, m in (tree.get("models") or {}).items()}
+    kept = tuple(name for name in declared if name not in models)
+    declared = {name: m if name in kept else _plain(m) for name, m in declared.items()}
     missing = [m for m in models if deployment_of(config, m) not in declared]
     declared.update({m: dict(one) for m in missing} if len(models) <= NAMED else {})
     tree["models"] = declared
@@ -77,12 +100,32 @@ def draft(
     tree["simulation"] = simulation
     objective = {**(tree.get("objective") or {}), "wait": duration(needs.wait)}
     tree["objective"] = {**objective, "cold_rate": [percent(low), percent(high)]}
-    return Draft(tree, file, env, text is not None, hosts)
+    return Draft(tree, was, kept, file, env, text is not None, hosts)
+
+
+def resting(config: Config, names: Sequence[str]) -> Config:
+    """With these models at zero; in a pool they stay as they are, and share its GPUs, which are paid for anyway."""
+    if config.simulation.hosts is not None:
+        return config
+    still = {
+        n: msgspec.structs.replace(config.models[n], min_replicas=0, base=0, schedule=(), predictive=False)
+        for n in names
+    }
+    return msgspec.structs.replace(config, models={**config.models, **still})
+
+
+def _flat(model: Tree) -> Tree:
+    return {**{k: v for k, v in model.items() if k != GROUP}, **(model.get(GROUP) or {})}
 
 
 def _plain(model: Tree) -> Tree:
-    group = {k: v for k, v in (model.get(GROUP) or {}).items() if k not in REPLACED}
-    return {**{k: v for k, v in model.items() if k not in REPLACED and k != GROUP}, **group}
+    return {k: v for k, v in model.items() if k not in REPLACED}
+
+
+def _by_default(key: str) -> Any:
+    """As a config has it."""
+    value = next(f.default for f in msgspec.structs.fields(Model) if f.name == key)
+    return duration(value) if isinstance(value, float) else value
 
 
 def _joined(old: Any, new: Any) -> Any:

@@ -1,6 +1,6 @@
 """Whose requests may go to a provider in a config that is advised: those of whom today's says so, and of nobody else.
 
-1. A model that names providers in `burst`, itself or by `defaults`, keeps them, where they are said.
+1. A model that names providers in `burst`, itself or by `defaults`, keeps it, `when` and all, where it is said.
 2. Where providers are declared and nobody names any, they are there to be tried: by every model of the traffic.
 3. An endpoint that is asked for beside (`--api`) is tried by every model of the traffic, after what it has.
 4. `leave_house: false` holds whatever is said. Models that nobody asked for keep what they have.
@@ -13,6 +13,8 @@ import msgspec
 from pilotlight.advise.draft import Tree
 from pilotlight.spec.model import Config, Model
 from pilotlight.spec.provider import Burst
+
+_DEFAULTS = {f.name: f.default for f in msgspec.structs.fields(Burst)}
 
 
 class Leaving(msgspec.Struct, frozen=True):
@@ -34,11 +36,11 @@ class Leaving(msgspec.Struct, frozen=True):
 def leaving(
     today: Config, now: Config, traced: Sequence[str], named: Sequence[str], more: Tree
 ) -> Leaving | None:
-    """`now`: the draft, parsed; `traced`: models of the traffic; `named`: those that the draft names; `more`: providers
-    that are asked for beside. None where no request of the traffic may leave."""
+    """`now`: the draft, parsed; `traced`: models of the traffic; `named`: those of them that the draft names; `more`:
+    providers that are asked for beside. None where no request of the traffic may leave."""
     rest = today.default_model.burst
     said: dict[str, Burst | None] = {m: today.models[m].burst if m in today.models else rest for m in named}
-    nobody = rest is None and not any(said.values())
+    nobody = rest is None and not any(m.burst for m in today.models.values())
     found: dict[str, Tree | None] = {}
     for name in dict.fromkeys([*named, *traced]):
         extra = [*(today.providers if nobody else ()), *more] if name in traced else []
@@ -56,13 +58,14 @@ def _model(config: Config, name: str) -> Model:
 
 
 def _tree(said: Burst | None, more: Sequence[str]) -> Tree | None:
-    """The providers of one, with what a request may cost there, but not when they are asked; others come last."""
+    """The providers of one, with when they are asked and what a request may cost there; others come last."""
     own = [] if said is None else [said.provider] if isinstance(said.provider, str) else [*said.provider]
     names = list(dict.fromkeys([*own, *more]))
     if not names:
         return None
-    limit = {} if said is None or said.max_request_usd is None else {"max_request_usd": said.max_request_usd}
-    return {"provider": names if len(names) > 1 else names[0], **limit}
+    keys = {} if said is None else {k: getattr(said, k) for k in ("when", "max_request_usd")}
+    own_keys = {k: v for k, v in keys.items() if v != _DEFAULTS[k]}
+    return {"provider": names if len(names) > 1 else names[0], **own_keys}
 
 
 def _names(tree: Tree | None) -> list[str]:

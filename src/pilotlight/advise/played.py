@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from pilotlight.advise import intervals
-from pilotlight.advise.candidates import ORDER, Candidate
+from pilotlight.advise.candidates import ORDER, Candidate, Tier
 from pilotlight.advise.intervals import Interval
 from pilotlight.advise.needs import Needs
 from pilotlight.fleet.declared import MONTH
@@ -131,9 +131,10 @@ def _simplicity(p: Played) -> tuple[Any, ...]:
 
 
 def chosen(found: Sequence[Played]) -> tuple[Played, Played | None]:
-    """The best, and the best of another tier; of the same one where there is no other that holds."""
+    """The best, and the best of another tier; of the same one where there is no other that holds. Today's is beside
+    them, and never the second."""
     first = best(found)
-    others = [p for p in found if not _same(p, first)]
+    others = [p for p in found if p.candidate.tier is not Tier.TODAY and not _same(p, first)]
     of_others = [p for p in others if p.candidate.tier is not first.candidate.tier and p.holds == first.holds]
     rest = of_others or others
     return first, best(rest) if rest else None

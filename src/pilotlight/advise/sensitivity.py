@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from pilotlight.advise.candidates import Tier
+from pilotlight.advise.candidates import Candidate, Tier
 from pilotlight.advise.played import Played, best
 from pilotlight.advise.playing import Job, Play, portable
 from pilotlight.advise.pools import PART
@@ -65,7 +65,7 @@ def finalists(found: Sequence[Played], first: Played, second: Played | None) -> 
 def sensitivity(chosen: Sequence[Played], play: Play, priced: Priced, names: Sequence[str]) -> list[Change]:
     """Of the finalists, the first of which is the answer."""
     work = _Work(chosen, play, priced, names)
-    axes = [PRICE, START, *([PROVIDER] if any(p.candidate.tier in ELSEWHERE for p in chosen) else [])]
+    axes = [PRICE, START, *([PROVIDER] if any(_leaves(p.candidate) for p in chosen) else [])]
     ends = [(what, f) for what in axes for f in FACTORS]
     found = work.changes(ends)
     answer = chosen[0].id
@@ -119,7 +119,7 @@ class _Work:
         elif what == PRICE:
             config, same = dearer(config, factor), not c.learns
         else:
-            config, same = charging(config, factor), c.tier not in ELSEWHERE
+            config, same = charging(config, factor), not _leaves(c)
         return None if same else Job(f"{c.id}, {what} x{factor:g}", config, starts, trace)
 
     def _with(self, slot: tuple[Played, str, float], job: Job | None, result: Result | None) -> Played:
@@ -127,6 +127,11 @@ class _Work:
         price = factor if what == PRICE else 1.0
         config = job.config if job is not None else p.candidate.config
         return self._priced(p, result or p.result, config, price)
+
+
+def _leaves(c: Candidate) -> bool:
+    """Providers may be asked in it."""
+    return c.tier in ELSEWHERE or (c.tier is Tier.TODAY and bool(c.config.providers))
 
 
 def dearer(config: Config, factor: float) -> Config:

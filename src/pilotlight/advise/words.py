@@ -53,6 +53,7 @@ def why(a: Advice) -> Iterator[str]:
     yield from _latency(a)
     yield from _sessions(a)
     yield from _stays(a)
+    yield from _unasked(a)
 
 
 def _traffic(a: Advice) -> str:
@@ -185,6 +186,21 @@ def _stays(a: Advice) -> Iterator[str]:
             yield f"It stays the best of the finalists with {what} x0.5 to x2."
         for f in turns:
             yield f"With {what} between x{f.after:g} and x{f.by:g} the answer turns to {f.to}."
+
+
+NAMED = 5
+"""Models in a sentence."""
+
+
+def _unasked(a: Advice) -> Iterator[str]:
+    if not a.kept:
+        return
+    more = f" and {len(a.kept) - NAMED} more" if len(a.kept) > NAMED else ""
+    pool = any(p.candidate.config.simulation.hosts is not None for p in a.played)
+    yield (
+        f"Nobody asks for {', '.join(a.kept[:NAMED])}{more} in this traffic: what the config says of them stays, and "
+        f"what they cost is in no figure{', but that they share the GPUs of a pool' if pool else ''}."
+    )
 
 
 def warnings(a: Advice, trace: Trace) -> Iterator[str]:

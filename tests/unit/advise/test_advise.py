@@ -162,12 +162,57 @@ models:
 """
     a = advised(traffic(steady(60)), text=text)
     assert a.today is not None and a.today.candidate.text == text
-    assert a.today.month_usd == pytest.approx(6 * 1000, rel=0.3)  # three of each of two models
+    assert a.today.month_usd == pytest.approx(3 * 1000, rel=0.3)  # three of the model that is asked for
     config = parse(a.config, "today.yaml", {})
     assert config.port == 9000 and config.models["m0"].target_requests == 2
     assert config.models["m0"].aliases == ("chat",) and not config.models["m0"].schedule
-    assert config.models["unasked"].min_replicas == 0
     assert any("Today" in line for line in a.why)
+
+
+def test_models_that_nobody_asks_for_stay_as_they_are_and_are_nothing_to_save() -> None:
+    text = """\
+providers: {p: {base_url: "https://p.example.com/v1", price: {million_output_usd: 1}}}
+defaults: {scaling: {ttl: 1h, schedule: [{cron: "0 8 * * *", for: 1h}]}, max_pending_requests: 9, warmer: {}}
+models:
+  m0: {source: "demo://50m", burst: {provider: p, when: cold, max_request_usd: 2}}
+  kept: {source: "demo://1b", min_replicas: 2, max_replicas: 3, burst: {provider: p, when: cold}}
+  plain: {source: "demo://1b", scaling: {ttl: 2h, base: 1}}
+  other: {engine: command, cmd: "run ${PORT}", gpus: 1}
+"""
+    a = advised(traffic(steady(6300, 2)), text=text)
+    assert a.today is not None and a.today.month_usd < 1.5 * 6250, "one replica of one model"
+    assert any("kept, plain, other in this traffic" in line for line in a.why)
+    before = parse(text, "x", {}).models
+    for p in a.played:
+        after = parse(p.candidate.text, "x", {}).models
+        for name in ("kept", "plain", "other"):
+            assert after[name] == before[name], (p.id, name)
+        if p.candidate.tier in {Tier.PROVIDER, Tier.BURST}:
+            assert after["m0"].burst == before["m0"].burst
+
+
+def test_of_a_pool_they_take_the_room_that_they_have() -> None:
+    text = """\
+defaults: {ttl: -1, max_replicas: 4}
+simulation: {hosts: {gpus: 2, models_per_gpu: 2}}
+models: {m0: {source: "demo://50m"}, kept: {source: "demo://50m", min_replicas: 1}}
+"""
+    a = advised(traffic(steady(60)), text=text)
+    assert a.today is not None and a.today.candidate.config.models["kept"].min_replicas == 1
+    assert any("share the GPUs of a pool" in line for line in a.why)
+
+
+def test_the_runner_up_is_another_tier_than_todays() -> None:
+    text = """\
+providers: {p: {base_url: "https://p.example.com/v1", price: {million_output_usd: 0.1}, first_token: 400ms}}
+models: {m0: {source: "demo://50m", min_replicas: 1, burst: {provider: p}}}
+"""
+    a = advised(traffic(steady(60)), text=text)
+    assert a.recommended.candidate.tier is Tier.PROVIDER and a.today is not None
+    assert a.runner_up is not None
+    assert a.runner_up.candidate.tier not in {Tier.TODAY, Tier.PROVIDER}
+    kept = advised(traffic(steady(60)), text=text.replace("min_replicas: 1, ", ""))
+    assert kept.recommended.candidate.tier is Tier.TODAY and not kept.flips
 
 
 def test_a_pool_of_today_is_todays_alone() -> None:

@@ -24,7 +24,7 @@ def advised(text: str, traced: int = 2, more: object = None) -> Config | None:
     made = draft(TOP + text, "x", today, trace.models, Needs(), {})
     now = made.parsed(made.written({"max_replicas": 2}, {}, {}))
     given = API if more else {}
-    away = leaving(today, now, trace.models, list(made.tree["models"]), given)
+    away = leaving(today, now, trace.models, made.asked, given)
     if away is None:
         return None
     one = Maker(made, sizes(trace, now, StartTimes()), Needs().band).burst("auto", away)
@@ -75,11 +75,16 @@ def test_who_may_leave_the_house_is_who_may_today(text: str, found: Found | None
     assert config is None if found is None else who(config) == found
 
 
-def test_what_a_request_may_cost_stays_with_its_model():
-    config = advised(f"models: {{m0: {{{SOURCE}, burst: {{provider: p, max_request_usd: 0.5}}}}}}")
+def test_when_a_provider_is_asked_and_what_a_request_may_cost_stay_with_the_model():
+    config = advised(
+        f"models: {{m0: {{{SOURCE}, burst: {{provider: p, when: cold, max_request_usd: 0.5}}}}}}"
+    )
     assert config is not None
     own = config.models["m0"].burst
-    assert own is not None and own.max_request_usd == 0.5
+    assert own is not None and (own.when, own.max_request_usd) == ("cold", 0.5)
+    config = advised(f"defaults: {{burst: {{provider: q, when: cold}}}}\nmodels: {{m0: {{{SOURCE}}}}}")
+    assert config is not None and config.default_model.burst is not None
+    assert config.default_model.burst.when == "cold" == config.models["m0"].burst.when  # type: ignore[union-attr]
 
 
 def test_an_endpoint_that_is_asked_for_comes_after_what_a_model_has():
