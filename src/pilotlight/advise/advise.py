@@ -10,11 +10,13 @@ from pilotlight.advise.candidates import Candidate, Maker, Tier
 from pilotlight.advise.draft import Draft, Tree, draft, resting
 from pilotlight.advise.leaving import Leaving, leaving
 from pilotlight.advise.needs import Inference, Needs
-from pilotlight.advise.played import Played, best, chosen, judged, played
+from pilotlight.advise.played import Played, chosen, judged, played
 from pilotlight.advise.playing import Job, Play, Told, player, portable
 from pilotlight.advise.shape import shape
 from pilotlight.advise.sizing import service, sizes, slots
 from pilotlight.cost.book import Book
+from pilotlight.sim import declared
+from pilotlight.sim.oracle import evaluated
 from pilotlight.sim.result import Result
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Trace
@@ -244,13 +246,18 @@ class _Work:
                 max(1, round(peak[0].result.replica_hours * 3600 / even.counted(peak[0]))) if peak else 1
             )
             return even.of_cpus(self.shape.per_hour, function, peak[0], machines) if peak else None
-        by_use = [p for p in found if p.candidate.tier is Tier.SERVERLESS and p.result.gpu_hours > 0]
-        always = [p for p in found if p.candidate.tier is Tier.DEDICATED]
-        if not by_use or not always:
-            return None
-        first, second = best(by_use), best(always)
-        points = {first.id: self._at_rates(first, play)}
-        return even.of_gpus(self.shape.per_hour, first, second, points)
+        first, second = chosen(found)
+        rest = sensitivity.finalists(found, first, second, most=len(Tier))[1:]
+        pair = even.pair(first, (p for p in rest if p.candidate.tier is not Tier.TODAY))
+        return None if pair is None else even.of_two(pair, self._rate(), self._at_rates(pair.by_use, play))
+
+    def _rate(self) -> even.Traffic:
+        models = declared.models(self.config, self.trace.models)
+        devices = max(1, *(models[m].gpus for m in self.trace.models))
+        counted = self.trace.t >= evaluated(self.trace, self.config.simulation.warm_up)[0]
+        tokens = (self.trace.prompt_tokens + self.trace.output_tokens)[counted]
+        full = self.shape.per_hour / max(self.shape.busy, 1e-9) / devices
+        return even.Traffic(self.shape.per_hour, full, float(tokens.mean()))
 
     def _at_rates(self, p: Played, play: Play) -> tuple[tuple[float, float], ...]:
         """Requests an hour and USD a month, of a part of the traffic that is stretched."""

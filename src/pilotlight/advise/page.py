@@ -119,7 +119,10 @@ def _even(e: Even) -> str:
     marks = [(e.per_hour, "this traffic"), (e.value, "break-even")]
     return section(
         "Break-even",
-        paragraph(f"{e.formula}: {e.with_numbers}. This traffic has {number(e.per_hour)} requests an hour."),
+        paragraph(
+            f"{e.below} is the cheaper below it, {e.above} above. {e.formula}: {e.with_numbers}. This traffic has "
+            f"{number(e.per_hour)} requests an hour."
+        ),
         points(e.explained),
         key_of([(c.name, c.colour) for c in drawn]),
         curves(

@@ -50,7 +50,9 @@ class Flip(msgspec.Struct, frozen=True):
     to: str
 
 
-def finalists(found: Sequence[Played], first: Played, second: Played | None) -> list[Played]:
+def finalists(
+    found: Sequence[Played], first: Played, second: Played | None, most: int = MOST_FINALISTS
+) -> list[Played]:
     """The recommended, the runner-up, and the best of each other tier, as far as it may come near."""
     chosen = [first, *([second] if second is not None else [])]
     others = [p for p in found if p.candidate.tier not in {c.candidate.tier for c in chosen}]
@@ -59,7 +61,7 @@ def finalists(found: Sequence[Played], first: Played, second: Played | None) -> 
         for t in dict.fromkeys(p.candidate.tier for p in others)
     ]
     by_tier.sort(key=lambda p: (not p.holds, p.month_usd))
-    return [*chosen, *by_tier][:MOST_FINALISTS]
+    return [*chosen, *by_tier][:most]
 
 
 def sensitivity(chosen: Sequence[Played], play: Play, priced: Priced, names: Sequence[str]) -> list[Change]:

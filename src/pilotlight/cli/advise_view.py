@@ -29,12 +29,16 @@ def show(a: Advice, console: Console | None = None) -> None:
         console.print(Text(f"- {line}"), soft_wrap=True)
     console.print(_table(a))
     if a.even is not None:
+        e = a.even
         console.print(
             Text(
-                f"break-even: {a.even.formula}: {a.even.with_numbers}; this traffic: {number(a.even.per_hour)}/h"
+                f"break-even of {e.below} (below) and {e.above} (above): {e.formula}: {e.with_numbers}; "
+                f"this traffic: {number(e.per_hour)}/h"
             ),
             soft_wrap=True,
         )
+        for line in e.explained:
+            console.print(Text(f"  {line}"), soft_wrap=True)
     for line in a.warnings:
         console.print(Text(f"note: {line}", "yellow"), soft_wrap=True)
     console.print()

@@ -126,6 +126,44 @@ def test_functions_that_belong_to_sessions_start_cold_more_often() -> None:
     assert not any("provisioned" in p.id for p in bound.played)
 
 
+def test_the_break_even_is_of_what_is_recommended() -> None:
+    text = """\
+providers: {p: {base_url: "https://p.example.com/v1", price: {PRICE}, first_token: 400ms}}
+models: {m0: {source: "demo://50m", target_requests: 8, burst: {provider: p}}}
+"""
+    needs = Needs(cold=0.3)
+    cheap = advised(traffic(steady(60)), needs, text=text.replace("PRICE", "million_output_usd: 1")).even
+    assert cheap is not None and (cheap.below, cheap.above) == ("today", "dedicated-peak")
+    # 120 tokens at $1 a million against $2,500 / 730 an hour
+    assert cheap.value == pytest.approx(2500 / 730 / 120e-6)
+    assert "$3.425 / $0.00012" in cheap.with_numbers
+    said = " ".join(cheap.explained)
+    # 520 tokens of a request, 400 of them for nothing; 8 slots of 3.65 s make 7,890 requests an hour
+    assert "10,833 million tokens/month = $2,500 / ($0.2308 per million), of which 520 are a request" in said
+    assert "can take 7,890 such requests an hour at most" in said and "no rate makes" in said
+    dear = advised(traffic(steady(60)), needs, text=text.replace("PRICE", "second_usd: 0.002")).even
+    assert dear is not None and (dear.below, dear.above) == ("today", "dedicated-peak")
+    assert dear.value == pytest.approx(2500 / 730 / (0.002 * 4), rel=0.02), "0.4 s and 120 tokens"
+    assert "token:" not in " ".join(dear.explained) and "no rate makes" not in " ".join(dear.explained)
+
+
+def test_a_pool_has_a_break_even_with_what_is_not_rented() -> None:
+    a = advised(traffic(np.cumsum(np.random.default_rng(2).exponential(60.0, 600)), models=3))
+    assert a.recommended.candidate.tier is Tier.POOL and a.even is not None
+    assert a.even.above == a.recommended.id
+    below = by_id(a.played, a.even.below)
+    assert below.result.dedicated_gpu_hours < a.recommended.result.dedicated_gpu_hours
+
+
+def test_of_a_serverless_gpu_it_is_the_billed_seconds() -> None:
+    a = advised(traffic(np.arange(30) * DAY / 3), BATCH)
+    assert a.even is not None and a.even.below == a.recommended.id
+    r = a.recommended.result
+    billed = r.gpu_hours * 3600 / r.evaluated
+    assert a.even.value == pytest.approx(3600 / 2.5 / billed) and "premium x billed seconds" in a.even.formula
+    assert len(a.even.lines[1].simulated) > 2
+
+
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
