@@ -13,11 +13,13 @@ from pilotlight.cost.book import Book
 from pilotlight.errors import PilotlightError
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config
-from pilotlight.units import parse_duration, parse_fraction, parse_size
+from pilotlight.units import format_fraction, parse_duration, parse_fraction, parse_size
 
 LONGEST = 30 * 86400.0
 """Seconds that a wait or the computing of a request may be asked to be."""
 MOST_DAYS = 366.0
+LEAST_COLD = 1e-5
+"""Share of requests: the band that policies are given has a width."""
 STATEFUL = 0.1
 """Share of requests that go on with a session from which a trace is taken to be stateful [G]."""
 NO_SLEEP = frozenset({"command"})
@@ -105,8 +107,9 @@ def _fraction(option: str, text: str) -> float:
         part = parse_fraction(text)
     except ValueError:
         part = -1.0
-    if not 0 <= part <= 1:
-        raise PilotlightError(f"{option} {text}: write a share of the requests, 0% to 100%")
+    if not LEAST_COLD <= part <= 1:
+        least = format_fraction(LEAST_COLD)
+        raise PilotlightError(f"{option} {text}: write a share of the requests, {least} to 100%")
     return part
 
 
