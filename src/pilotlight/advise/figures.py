@@ -43,7 +43,7 @@ def _of(p: Played) -> dict[str, Any]:
         "tier": str(p.candidate.tier),
         "words": p.candidate.words,
         "month_usd": p.month_usd,
-        "month_usd_interval": _both(p.month),
+        "month_usd_interval": None if p.month is None else _both(p.month),
         "cold_rate": r.cold_rate,
         "cold_rate_interval": _both(p.cold),
         "cold_rate_worst_model": r.cold_rate_worst_model,

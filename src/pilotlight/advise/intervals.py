@@ -2,7 +2,8 @@
 
 Cost: a circular block bootstrap (Politis and Romano 1992) over days where there are seven or more, else over hours,
 else over what the trace can be cut into. Few blocks look more alike than many would, so that the interval is widened by
-Student's t over the normal quantile. Cold rate: Wilson's interval, for as many independent requests as the spread
+Student's t over the normal quantile. Of fewer than seven hours there is none but of what is rented: parts of an hour
+that cost alike say nothing of other hours. Cold rate: Wilson's interval, for as many independent requests as the spread
 between the blocks speaks for: cold requests come in clusters.
 """
 
@@ -35,6 +36,11 @@ class Interval(msgspec.Struct, frozen=True):
 
     low: float
     high: float
+
+
+def too_short(seconds: float) -> bool:
+    """For an interval of what so much time costs."""
+    return seconds < ENOUGH_BLOCKS * HOUR
 
 
 def pieces_of_a_block(pieces: int, seconds: float) -> int:

@@ -6,7 +6,7 @@ from html import escape
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.even import Even
 from pilotlight.advise.played import Played, best
-from pilotlight.advise.words import from_where
+from pilotlight.advise.words import from_where, interval
 from pilotlight.advise.written import number, part, time, usd
 from pilotlight.report.curves import Curve, curves
 from pilotlight.report.frontier import Dot, Kind, frontier, legend
@@ -45,7 +45,7 @@ def _shown(a: Advice) -> list[Played]:
 def _row(p: Played, a: Advice) -> list[str]:
     r = p.result
     return [
-        p.id, str(p.candidate.tier), usd(p.month_usd), f"{usd(p.month.low)} to {usd(p.month.high)}", part(r.cold_rate),
+        p.id, str(p.candidate.tier), usd(p.month_usd), "-" if p.month is None else interval(p.month), part(r.cold_rate),
         f"{part(p.cold.low)} to {part(p.cold.high)}", time(r.ttft_p50), time(r.ttft_p99), f"{r.starts:,}",
         "yes" if p.holds else "no", said(p, a),
     ]  # fmt: skip

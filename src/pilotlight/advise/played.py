@@ -31,7 +31,8 @@ class Played(msgspec.Struct, frozen=True):
     """Of a simulation of the whole traffic."""
     month_usd: float
     """The counted part of the trace, as long as a month of 730 hours."""
-    month: Interval
+    month: Interval | None
+    """None where the trace is too short for one."""
     cold: Interval
     holds: bool
     """Its cold rate is not above what is asked for, nor any model's above `objective.per_model_max`, and it answers
@@ -53,7 +54,9 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
     scale = MONTH / counted(result, candidate)
     requests, cold, cost = _pieces(candidate, result, usd)
     block = intervals.pieces_of_a_block(len(requests), result.series.seconds)
-    month = intervals.total(cost * scale, block)
+    month = None
+    if _rented(candidate, result, usd) or not intervals.too_short(counted(result, candidate)):
+        month = intervals.total(cost * scale, block)
     return Played(
         candidate,
         result,
@@ -61,6 +64,14 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
         month,
         intervals.share(cold, requests, block),
         _holds(candidate, result, needs),
+    )
+
+
+def _rented(c: Candidate, result: Result, usd: float) -> bool:
+    """It costs the same whatever comes."""
+    month = c.config.prices.gpu_month_usd
+    return c.fixed or (
+        not c.learns and c.tariff is None and usd <= ALIKE * result.dedicated_gpu_hours * 3600 * month / MONTH
     )
 
 

@@ -5,16 +5,20 @@ from textwrap import wrap
 
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.candidates import Tier
-from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS
+from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS, Interval
 from pilotlight.advise.needs import Inference, Latency
 from pilotlight.advise.played import Played
 from pilotlight.advise.written import DAY, number, part, time, usd
 from pilotlight.sim.trace import Trace
 
 
+def interval(of: Interval | None) -> str:
+    return "too little data for an interval" if of is None else f"{usd(of.low)} to {usd(of.high)}"
+
+
 def figures(p: Played) -> str:
     return (
-        f"{usd(p.month_usd)} a month ({usd(p.month.low)} to {usd(p.month.high)}), {part(p.cold_rate)} cold "
+        f"{usd(p.month_usd)} a month ({interval(p.month)}), {part(p.cold_rate)} cold "
         f"({part(p.cold.low)} to {part(p.cold.high)}), first token {time(p.result.ttft_p50)} at the median and "
         f"{time(p.result.ttft_p99)} for the slowest of 100"
     )
@@ -71,7 +75,9 @@ def _traffic(a: Advice) -> str:
 
 
 def _sure(first: Played, second: Played) -> Iterator[str]:
-    if first.holds == second.holds and first.month.high > second.month.low:
+    if first.month is None or second.month is None:
+        yield "How far apart their costs are is not to be told from so short a time."
+    elif first.holds == second.holds and first.month.high > second.month.low:
         yield "Their costs are not told apart by this much data: the intervals overlap."
 
 
@@ -207,11 +213,15 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
     s, first = a.shape, a.recommended
     cold = first.cold_rate * first.result.evaluated
     if s.requests < ENOUGH_REQUESTS:
-        yield f"Only {s.requests:,} requests: too few to know a cold rate by; the intervals are wide."
+        yield f"Only {s.requests:,} requests: too few to know a cold rate by; its intervals are wide."
     if s.span_s < ENOUGH_DAYS * DAY:
         yield (
-            f"Only {time(s.span_s)} of traffic: no week was seen, so that a month may be unlike it; the "
-            "intervals are wide."
+            f"Only {time(s.span_s)} of traffic: no week was seen, so that a month may be unlike it; "
+            + (
+                "it is too short to say how far costs may be from these."
+                if any(p.month is None for p in a.played)
+                else "the intervals are wide."
+            )
         )
     if first.cold_rate and cold < ENOUGH_COLD:
         yield f"Only {cold:.0f} cold requests were seen: one more or less changes the cold rate much."

@@ -4,10 +4,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from pilotlight.advise import words
 from pilotlight.advise.advice import by_id, simulated_on
 from pilotlight.advise.candidates import Tier
 from pilotlight.advise.figures import figures
 from pilotlight.advise.needs import WAIT, Inference, Latency, Needs
+from pilotlight.advise.page import html
 from pilotlight.errors import TraceError
 from pilotlight.spec.load import parse
 from unit.advise.kit import DAY, HOUR, advised, traffic
@@ -297,6 +299,25 @@ def test_little_data_is_said_to_be_little_and_its_intervals_are_wide() -> None:
     much = advised(traffic(np.cumsum(np.random.default_rng(3).exponential(900.0, 1500))), BATCH)
     assert not any("Only" in line for line in much.warnings)
     assert much.recommended.cold.high < 0.02
+
+
+def test_of_too_short_a_time_no_interval_is_given_but_of_what_is_rented() -> None:
+    a = advised(traffic([0, 1, 500, 600, 3000]))
+    for p in a.played:
+        rented = p.candidate.tier is Tier.DEDICATED
+        assert (p.month is not None) is rented, p.id
+    rented = by_id(a.played, "dedicated-peak").month
+    assert rented is not None and (rented.low, rented.high) == pytest.approx((2500, 2500))
+    assert any("is not to be told from so short a time" in line for line in a.why)
+    assert any("too short to say how far" in line for line in a.warnings)
+    assert by_id(a.played, "serverless-1h").month is None and "too little data" in words.figures(
+        by_id(a.played, "serverless-1h")
+    )
+    found = {c["id"]: c["month_usd_interval"] for c in figures(a)["candidates"]}
+    assert found["serverless-1h"] is None and found["dedicated-peak"] == pytest.approx([2500, 2500])
+    assert "too little data" in html(a) or "<td>-</td>" in html(a)
+    longer = advised(traffic(steady(6, 9)))
+    assert all(p.month is not None for p in longer.played)
 
 
 def test_the_answer_is_tried_with_other_prices_and_starts() -> None:
