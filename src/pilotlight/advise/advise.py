@@ -8,7 +8,7 @@ from pilotlight.advise import candidates, even, fitting, pools, refining, remote
 from pilotlight.advise.advice import Advice, PricesFrom, by_id, simulated_on
 from pilotlight.advise.candidates import Candidate, Maker, Tier
 from pilotlight.advise.draft import Draft, Tree, draft, resting
-from pilotlight.advise.leaving import Leaving, leaving
+from pilotlight.advise.leaving import Leaving, leaving, why_nobody
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.advise.played import Played, chosen, judged, played
 from pilotlight.advise.playing import Job, Play, Told, player, portable
@@ -80,6 +80,8 @@ class _Work:
         self.maker = self._maker(self.draft, self.config)
         self.kind = remote.Kind(trace, needs, self.seconds, asked.starts, asked.starts.source != "default")
         self.simulations = 0
+        self.more = {} if asked.api is None else {asked.api: provider_of(asked.book, asked.api)}
+        self.away = None if self.remote else self._leaving()
 
     def _maker(self, of: Draft, config: Config) -> Maker:
         return Maker(of, sizes(self.trace, config, self.starts), self.needs.band)
@@ -106,6 +108,7 @@ class _Work:
             runner_up=second,
             today=today,
             kept=self.draft.kept,
+            no_endpoint="" if self.away is not None else self._why_nobody(),
             even=level,
             changes=tuple(changes),
             flips=tuple(flips),
@@ -147,9 +150,8 @@ class _Work:
             days = self.trace.span / 86400
             premium = self.config.prices.serverless_premium
             yield from candidates.here(self.maker, premium, days)
-            away = self._leaving()
-            if away is not None:
-                yield from candidates.elsewhere(self.maker, away, premium)
+            if self.away is not None:
+                yield from candidates.elsewhere(self.maker, self.away, premium)
             return
         for c in remote.candidates(self._with_slots, self.kind):
             if c.tier is not Tier.FUNCTION or not self._by_session:
@@ -158,9 +160,10 @@ class _Work:
                 yield msgspec.structs.replace(c, trace=SESSIONS)
 
     def _leaving(self) -> Leaving | None:
-        api = self.asked.api
-        more = {} if api is None else {api: provider_of(self.asked.book, api)}
-        return leaving(self.asked.config, self.config, self.trace.models, self.draft.asked, more)
+        return leaving(self.asked.config, self.config, self.trace.models, self.draft.asked, self.more)
+
+    def _why_nobody(self) -> str:
+        return why_nobody(self.asked.config, self.config, self.trace.models, self.more)
 
     def _with_slots(self, n: int) -> Maker:
         keys = {"max_requests": n, "target_requests": n, "max_replicas": 2}
@@ -277,7 +280,7 @@ class _Work:
     def _prices(self, found: Sequence[Played]) -> PricesFrom:
         """Of CPUs nothing but the book's entries counts."""
         api, book, prices = self.asked.api, self.asked.book, self.asked.prices
-        names = [("tokens", api)] if api is not None and not self.remote else []
+        names = [("tokens", api)] if api is not None and self.away is not None else []
         if self.remote:
             names = remote.used(book, {p.candidate.tariff or "" for p in found})
         texts = {of: remote.entry(book, *of) for of in names}

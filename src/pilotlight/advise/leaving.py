@@ -16,6 +16,9 @@ from pilotlight.spec.provider import Burst
 
 _DEFAULTS = {f.name: f.default for f in msgspec.structs.fields(Burst)}
 
+NAMED = 5
+"""Models in a sentence."""
+
 
 class Leaving(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
@@ -51,6 +54,25 @@ def leaving(
     unnamed = [name for name in traced if name not in said]
     shared = found[unnamed[0]] if unnamed else _tree(rest, ())
     return Leaving(tuple(dict.fromkeys(names)), shared, {m: found[m] for m in named}, more)
+
+
+def why_nobody(today: Config, now: Config, traced: Sequence[str], more: Tree) -> str:
+    """Where no request of the traffic may leave: what would have to be said for that."""
+    if not today.providers and not more:
+        return "declare `providers` in a config, or name one that is paid by the token (--api)"
+    may = [name for name in traced if _model(now, name).leave_house]
+    if not may:
+        return f"`leave_house: false` keeps the requests of {some(traced)} in the house"
+    return (
+        f"`burst` of others in the config names providers, and that of {some(may)} none; name one there, or an "
+        "endpoint that is paid by the token (--api)"
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """Of names that may be many the first, for a sentence."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _model(config: Config, name: str) -> Model:

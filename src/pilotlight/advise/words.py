@@ -6,6 +6,7 @@ from textwrap import wrap
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.candidates import Tier
 from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS, Interval
+from pilotlight.advise.leaving import some
 from pilotlight.advise.needs import Inference, Latency
 from pilotlight.advise.played import Played
 from pilotlight.advise.written import DAY, number, part, time, usd
@@ -194,17 +195,12 @@ def _stays(a: Advice) -> Iterator[str]:
             yield f"With {what} between x{f.after:g} and x{f.by:g} the answer turns to {f.to}."
 
 
-NAMED = 5
-"""Models in a sentence."""
-
-
 def _unasked(a: Advice) -> Iterator[str]:
     if not a.kept:
         return
-    more = f" and {len(a.kept) - NAMED} more" if len(a.kept) > NAMED else ""
     pool = any(p.candidate.config.simulation.hosts is not None for p in a.played)
     yield (
-        f"Nobody asks for {', '.join(a.kept[:NAMED])}{more} in this traffic: what the config says of them stays, and "
+        f"Nobody asks for {some(a.kept)} in this traffic: what the config says of them stays, and "
         f"what they cost is in no figure{', but that they share the GPUs of a pool' if pool else ''}."
     )
 
@@ -243,11 +239,8 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
             if a.needs.inference is Inference.REMOTE
             else "The trace names no sessions: nothing was simulated of which turns find their replica."
         )
-    if a.needs.inference is Inference.HERE and not any(p.candidate.tier is Tier.PROVIDER for p in a.played):
-        yield (
-            "No endpoint of others was tried: declare `providers` in a config, or name one that is paid by the token "
-            "(--api)."
-        )
+    if a.needs.inference is Inference.HERE and a.no_endpoint:
+        yield f"No endpoint of others was tried: {a.no_endpoint}."
     if trace.skipped:
         yield f"{trace.skipped:,} rows of the trace could not be read and were left out."
     yield from trace.notes

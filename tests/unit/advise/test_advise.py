@@ -166,6 +166,24 @@ def test_of_a_serverless_gpu_it_is_the_billed_seconds() -> None:
     assert len(a.even.lines[1].simulated) > 2
 
 
+def test_why_no_endpoint_was_tried_is_said_as_it_is() -> None:
+    t = traffic(steady(20))
+    top = 'providers: {p: {base_url: "https://p.example.com/v1"}}\n'
+
+    def said(text: str | None, api: str | None = None) -> str:
+        a = advised(t, text=text, api=api)
+        assert not any("tokens." in entry for entry in a.prices.used)
+        return next((w for w in a.warnings if w.startswith("No endpoint")), "")
+
+    assert "declare `providers`" in said(None)
+    house = top + 'defaults: {leave_house: false, burst: {provider: p}}\nmodels: {m0: {source: "demo://50m"}}'
+    for api in (None, "llama-3.1-8b"):
+        assert "`leave_house: false` keeps the requests of m0" in said(house, api)
+    other = 'models: {m0: {source: "demo://50m"}, other: {source: "demo://50m", burst: {provider: p}}}'
+    assert "`burst` of others in the config names providers, and that of m0 none" in said(top + other)
+    assert said(top + 'models: {m0: {source: "demo://50m"}}') == ""
+
+
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
