@@ -431,6 +431,8 @@ def test_trace(sh: Shell, up: Server):
     assert sh("trace", request, "--json").json["request_id"] == request
     assert sh("trace", "--model", NAME, "--json").json["model"] == NAME
     assert sh("trace").out
+    assert "at the server's prices" in said
+    assert "prices are examples of 2026-06-30 until you set your own" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize("id", ["req-unknown", "../running", "a b", "?", b"\xff"])

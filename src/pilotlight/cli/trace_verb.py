@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import time
 from typing import Any
 
 from pilotlight.cli import client
 from pilotlight.cli.cost_view import usd
+from pilotlight.cost.declared import said
 
 WIDTH = 40
 
@@ -21,8 +23,19 @@ def run(args: argparse.Namespace) -> None:
     path = f"/traces/{client.quote(args.id)}" if args.id else "/traces"
     if args.model and not args.id:
         path += f"?model={client.quote(args.model)}"
-    trace = client.Client(args).get(path, "request_id", "spans")
-    print(json.dumps(trace) if args.json else render(trace))
+    server = client.Client(args)
+    trace = server.get(path, "request_id", "spans")
+    if args.json:
+        print(json.dumps(trace))
+        return
+    print(render(trace))
+    if _at_our_prices(trace):
+        told = server.get(f"/cost?since={time.time():.0f}", "prices")["prices"]
+        print(f"  {said(told['examples'])}")
+
+
+def _at_our_prices(trace: dict[str, Any]) -> bool:
+    return bool(trace.get("cost_usd")) and not trace.get("provider")
 
 
 def render(trace: dict[str, Any]) -> str:
@@ -36,7 +49,7 @@ def render(trace: dict[str, Any]) -> str:
         lines[0] += f"  by {trace['provider']}"
     if trace.get("cost_usd"):
         lines[0] += f", {usd(trace['cost_usd'])}"
-        if not trace.get("provider"):
+        if _at_our_prices(trace):
             lines[0] += " at the server's prices"
     for s in spans:
         left = round(s["start_s"] / end * WIDTH)

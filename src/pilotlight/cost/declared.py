@@ -6,6 +6,7 @@ from pilotlight.cost.capacity import Devices, Price
 from pilotlight.fleet.declared import goal
 from pilotlight.spec.model import Config, Model
 from pilotlight.spec.simulation import Example, Prices
+from pilotlight.units import format_duration
 
 EXAMPLES_OF = "2026-06-30"
 """The day of the examples that stand where no price is set; the shipped book's."""
@@ -51,10 +52,11 @@ def told(prices: Prices) -> Told:
 
 
 def examples(prices: Prices) -> tuple[str, ...]:
-    """The prices that nobody has set, in words."""
+    """The prices that nobody has set, and the time that one rents for, in words."""
     every = (
         (prices.gpu_month_usd, f"gpu_month_usd ${prices.gpu_month_usd:,.0f}"),
         (prices.serverless_premium, f"serverless_premium {prices.serverless_premium:g}"),
+        (prices.commitment, f"commitment {format_duration(prices.commitment)}"),
     )
     return tuple(text for price, text in every if isinstance(price, Example))
 

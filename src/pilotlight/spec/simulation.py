@@ -13,7 +13,7 @@ MOST_GPUS = 10_000
 
 
 class Example(float):
-    """A price that nobody has set: by its type it is told from the same figure that an operator pays."""
+    """A figure of a price that nobody has set: by its type it is told from the same figure that an operator pays."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     commitment: Annotated[
         PositiveDuration,
         _doc("The shortest time that dedicated capacity is rented for; an example until you set it."),
-    ] = 3600.0
+    ] = Example(3600.0)
     book: Annotated[
         FilePath | None,
         _doc(

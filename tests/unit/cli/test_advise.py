@@ -216,14 +216,14 @@ def test_it_says_of_which_day_the_example_prices_are_and_never_of_ones_own(
     (examples,) = asked(capsys, trace, "--report", str(page))
     for text in (" ".join(examples["warnings"]), examples["config"].replace("\n#", ""), page.read_text()):
         assert "examples of 2026-06-30" in text
-    config.write_text("prices: {gpu_month_usd: 2500, serverless_premium: 2.5}\n")
+    config.write_text("prices: {gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}\n")
     (own,) = asked(capsys, trace, "--config", str(config), "--report", str(page))
     assert not own["prices"]["examples"] and "example" not in " ".join(own["warnings"])
     assert "prices are those of the config" in own["config"].replace("\n#", "")
     assert "example" not in page.read_text()
     config.write_text("prices: {gpu_month_usd: 2000}\n")
     (half,) = asked(capsys, trace, "--config", str(config))
-    assert "(serverless_premium 2.5)" in " ".join(half["warnings"])
+    assert "(serverless_premium 2.5, commitment 1h)" in " ".join(half["warnings"])
 
 
 def test_prices_of_ones_own_book_are_no_examples(trace: str, tmp_path: Path, capsys: Output) -> None:

@@ -140,7 +140,7 @@ SAID = "prices are examples of 2026-06-30"
 def own(tmp_path: Path) -> str:
     """The examples' figures, which somebody has made his own."""
     path = tmp_path / "own.yaml"
-    path.write_text(f"{FIXED}prices: {{gpu_month_usd: 2500, serverless_premium: 2.5}}\n")
+    path.write_text(f"{FIXED}prices: {{gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}}\n")
     return str(path)
 
 

@@ -76,7 +76,7 @@ def test_csv_calls_no_price_an_example_that_somebody_has_set(history: History):
     assert of(Prices()) == {
         "serving": examples, "idle": examples, "rented": examples, "burst": "own", "pings": "own",
     }  # fmt: skip
-    assert set(of(Prices(2500.0, 2.5)).values()) == {"own"}
+    assert set(of(Prices(2500.0, 2.5, 3600.0)).values()) == {"own"}
 
 
 @pytest.mark.parametrize("by", list(BY))
@@ -95,10 +95,10 @@ def test_what_people_see_names_the_examples(
 def test_who_has_set_all_prices_hears_no_more_of_examples(
     history: History, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    own = told(Prices(gpu_month_usd=2000, serverless_premium=2.0))
+    own = told(Prices(gpu_month_usd=2000, serverless_premium=2.0, commitment=3600.0))
     assert (own.date, own.examples) == (None, "")
     assert told(Prices()).date == EXAMPLES_OF and "gpu_month_usd $2,500" in told(Prices()).examples
-    cost_view.show(billed(history, 10 * HOUR, 12 * HOUR, "model", Prices(2000, 2.0)))
+    cost_view.show(billed(history, 10 * HOUR, 12 * HOUR, "model", Prices(2000, 2.0, 3600.0)))
     out = capsys.readouterr().out
     assert "prices are your own" in out and "examples" not in out
 
@@ -106,10 +106,10 @@ def test_who_has_set_all_prices_hears_no_more_of_examples(
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("{}", ["gpu_month_usd $2,500", "serverless_premium 2.5"]),
-        ("{prices: {gpu_month_usd: 2500}}", ["serverless_premium 2.5"]),
-        ("{prices: {serverless_premium: 2.5}}", ["gpu_month_usd $2,500"]),
-        ("{prices: {gpu_month_usd: 2500, serverless_premium: 2.5}}", []),
+        ("{}", ["gpu_month_usd $2,500", "serverless_premium 2.5", "commitment 1h"]),
+        ("{prices: {gpu_month_usd: 2500, commitment: 3600}}", ["serverless_premium 2.5"]),
+        ("{prices: {serverless_premium: 2.5}}", ["gpu_month_usd $2,500", "commitment 1h"]),
+        ("{prices: {gpu_month_usd: 2500, serverless_premium: 2.5, commitment: 1h}}", []),
     ],
 )
 def test_a_price_that_somebody_set_to_what_the_example_is_is_theirs(text: str, found: list[str]):

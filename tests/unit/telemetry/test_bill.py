@@ -255,7 +255,7 @@ async def test_metrics_have_all_that_the_bill_has_since_the_server_began(tmp_pat
     assert found['pilotlight_waiting_usd_total{model="m"}'] == pytest.approx(0.01)
     info = 'pilotlight_prices_info{date="2026-06-30",examples="true",gpu_month_usd="2500",serverless_premium="2.5"}'
     assert found[info] == 1.0
-    own = sample(told(Prices(3000.0, 2.0)), bill)
+    own = sample(told(Prices(3000.0, 2.0, 3600.0)), bill)
     assert (
         'pilotlight_prices_info{date="",examples="false",gpu_month_usd="3000",serverless_premium="2"}' in own
     )
