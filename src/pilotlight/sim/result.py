@@ -29,6 +29,7 @@ class Waits(msgspec.Struct, frozen=True):
     """Share of the windows; None without a window."""
     above_band: float | None = None
     windows: int = 0
+    mean: float | None = None
 
 
 class Series(msgspec.Struct, frozen=True):
@@ -80,6 +81,7 @@ class Result(msgspec.Struct, frozen=True):
     """Seconds; of those never served their wait until the replay ended."""
     ttft_p95: float | None
     ttft_p99: float | None
+    ttft_mean: float | None
     unserved: int
     """Of all; refused ones among them. They count as cold."""
     refused: int
@@ -158,7 +160,7 @@ def waits(ttft: Floats, model: Ints, names: Sequence[str], limit: float, band: t
     rates = {name: float(c / k) for name, c, k in zip(names, cold_of_model, of_model, strict=True) if k}
     p50, p95, p99 = (float(x) for x in np.percentile(ttft, (50, 95, 99), method="inverted_cdf"))
     in_band, above, windows = windows_of(cold, band)
-    return Waits(n, float(cold.mean()), rates, p50, p95, p99, in_band, above, windows)
+    return Waits(n, float(cold.mean()), rates, p50, p95, p99, in_band, above, windows, float(ttft.mean()))
 
 
 def windows_of(cold: Any, band: tuple[float, float]) -> tuple[float | None, float | None, int]:

@@ -129,6 +129,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         ttft_p50=found.p50,
         ttft_p95=found.p95,
         ttft_p99=found.p99,
+        ttft_mean=found.mean,
         unserved=int(unserved.sum()),
         refused=len(p.ledger.refused),
         starts=p.ledger.starts,

@@ -47,7 +47,7 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(ge=0)] | None,
         _doc(
             "What one cold request costs you, for `ttl: auto` and for what a provider may cost. Default: what the band "
-            "implies."
+            "implies; for providers no limit."
         ),
     ] = None
 

@@ -45,6 +45,12 @@ def test_a_list_with_one_object_per_trace(trace: str, capsys: Output) -> None:
     assert (one["start_time"], one["start_time_from"]) == (40.0, "default")
 
 
+def test_its_fields_are_documented(trace: str, capsys: Output) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "simulate.md").read_text()
+    [found] = asked(capsys, trace, "--bill")
+    assert "bill" in found and {f for f in (*found, *found["bill"]) if f"`{f}`" not in text} == set()
+
+
 def test_the_same_words_print_the_same_but_for_the_timings(capsys: Output) -> None:
     found = [asked(capsys, TRAFFIC, "--seed", "3")[0] for _ in range(2)]
     assert [found[0].pop(name) for name in TIMINGS] and [found[1].pop(name) for name in TIMINGS]

@@ -137,6 +137,7 @@ def test_models_share_a_gpu_of_a_pool_as_many_as_may():
     given = config("ttl: auto, base: auto, target_requests: 8, max_requests: 8", hosts=hosts)
     found = play((0.0, 1, "a"), (100.0, 1, "b"), (200.0, 1, "a"), (300.0, 1, "b"), given=given)
     assert (found.starts, found.ttft_p50, found.ttft_p99) == (2, 0.0, 10.0)
+    assert found.ttft_mean == pytest.approx(5.0)
 
 
 def test_more_devices_cost_more_and_so_do_the_oracles():
