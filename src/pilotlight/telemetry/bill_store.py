@@ -57,34 +57,60 @@ ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, cold = cold +
   scale_to_zero_usd = scale_to_zero_usd + excluded.scale_to_zero_usd
 """
 
+LARGEST = 1e12
+"""Of any figure, in USD, seconds or requests [G]."""
+
+LAST_HOUR = 70_000_000
+"""In the year 9955: what is later cannot be written as a date."""
+
+
+def _right(names: str, figures: str) -> str:
+    """Whether a row can be right, in SQL. There, texts and blobs are above all numbers."""
+    each = [f"typeof({name}) = 'text'" for name in names.split()]
+    each += [f"{figure} BETWEEN 0 AND {LARGEST}" for figure in figures.split()]
+    return " AND ".join(["typeof(hour) = 'integer'", f"hour BETWEEN 0 AND {LAST_HOUR}", *each])
+
+
+RIGHT = {
+    "used": _right("model key class rung provider", "seconds usd"),
+    "traffic": _right("model", "requests cold waited waiting_usd peak one_usd scale_to_zero_usd"),
+    "lease": _right("provider", "usd"),
+}
+
 LEASE = "INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET usd = excluded.usd"
 
 LEFT = f"""
-INSERT INTO used SELECT hour, '', '', '', '{UNSETTLED}', provider, 0, usd FROM lease WHERE usd > 0
+INSERT INTO used SELECT hour, '', '', '', '{UNSETTLED}', provider, 0, usd FROM lease
+WHERE usd > 0 AND {RIGHT["lease"]}
 ON CONFLICT DO UPDATE SET usd = usd + excluded.usd
 """  # noqa: S608
 
-SPENT = """
-SELECT provider, hour, sum(usd) FROM used WHERE provider != '' AND hour >= ?
+SPENT = f"""
+SELECT provider, hour, sum(usd) FROM used WHERE provider != '' AND hour >= ? AND {RIGHT["used"]}
 GROUP BY provider, hour ORDER BY provider, hour
-"""
+"""  # noqa: S608
 
 
 Earlier = Mapping[str, tuple[tuple[int, float], ...]]
 """By provider, hours since 1970 (UTC) and USD in each."""
+
+LEFT_OUT = "left out of the bill: %d of the rows of %s, which cannot be right (a figure is none, below 0 or too large)"
 
 NO_LEASES: Mapping[Key, float] = {}
 
 
 class BillStore:
     """A file that cannot be used is set aside, one that cannot be written is said once: the server goes on without,
-    and its bill begins anew or stays in memory. May be called from any thread."""
+    and its bill begins anew or stays in memory. A row that cannot be right is left out whenever it is read, which is
+    said once. May be called from any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db: sqlite3.Connection | None = None
         self._lock = threading.Lock()
         self._failing = False
+        self._wrong = 0
+        """Rows that were said to be left out."""
 
     def open(self, now_hour: int) -> bool:
         """Forgets hours that are too old; what a killed server had leased is spent. False where the file cannot be used
@@ -93,6 +119,7 @@ class BillStore:
             try:
                 self._connect()
                 assert self._db is not None
+                self._leave_out(self._db)
                 with self._db:
                     for table in ("used", "traffic"):
                         self._db.execute(f"DELETE FROM {table} WHERE hour < ?", (now_hour - KEPT,))  # noqa: S608
@@ -129,6 +156,7 @@ class BillStore:
                 if self._db is None:
                     self._connect()
                 assert self._db is not None
+                self._leave_out(self._db)
                 return _read(self._db, since)
             except sqlite3.Error as e:
                 self._met(e)
@@ -172,6 +200,11 @@ class BillStore:
                 self._db.executemany(LEASE, [(*key, usd) for key, usd in leases.items()])
                 self._db.execute("DELETE FROM lease WHERE usd <= 0")
 
+    def _leave_out(self, db: sqlite3.Connection) -> None:
+        before, self._wrong = self._wrong, _wrong(db)
+        if self._wrong > before:
+            log.warning(LEFT_OUT, self._wrong, self.path)
+
     def _met(self, error: sqlite3.Error) -> bool:
         """A full disk passes; a file that is damaged does not, and is set aside: whether it was."""
         self._drop()
@@ -211,6 +244,9 @@ def read_file(path: Path, since: int) -> History:
         raise ServerError(f"{path} does not exist: no server has kept a bill in this state folder yet")
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.text_factory = _text
+            if wrong := _wrong(db):
+                log.warning(LEFT_OUT, wrong, path)
             return _read(db, since)
     except sqlite3.Error as e:
         text = f"{path} cannot be read ({e}); a server that starts sets a damaged one aside"
@@ -219,6 +255,7 @@ def read_file(path: Path, since: int) -> History:
 
 def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    db.text_factory = _text
     try:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
@@ -237,8 +274,20 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _wrong(db: sqlite3.Connection) -> int:
+    """Rows that cannot be right."""
+    there = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}  # there may be no leases yet
+    counts = [f"SELECT count(*) FROM {t} WHERE ({ok}) IS NOT TRUE" for t, ok in RIGHT.items() if t in there]  # noqa: S608
+    return sum(db.execute(count).fetchone()[0] for count in counts)
+
+
 def _spend_leases(db: sqlite3.Connection) -> None:
-    for provider, usd in db.execute("SELECT provider, sum(usd) FROM lease GROUP BY provider").fetchall():
+    leased = f"SELECT provider, sum(usd) FROM lease WHERE {RIGHT['lease']} GROUP BY provider"  # noqa: S608
+    for provider, usd in db.execute(leased).fetchall():
         text = "the server was killed while requests were at %s: $%.6g that they can have cost count as spent"
         log.warning(text, provider, usd)
     db.execute(LEFT)
@@ -247,9 +296,10 @@ def _spend_leases(db: sqlite3.Connection) -> None:
 
 def _read(db: sqlite3.Connection, since: int) -> History:
     history = History()
-    for hour, *who, seconds, usd in db.execute("SELECT * FROM used WHERE hour >= ?", (since,)):
+    used, traffic = (f"SELECT * FROM {t} WHERE hour >= ? AND {RIGHT[t]}" for t in ("used", "traffic"))  # noqa: S608
+    for hour, *who, seconds, usd in db.execute(used, (since,)):
         history.use(hour, Row(*who), Amount(seconds, usd))
-    for hour, model, *figures in db.execute("SELECT * FROM traffic WHERE hour >= ?", (since,)):
+    for hour, model, *figures in db.execute(traffic, (since,)):
         history.of(hour, model).plus(Traffic(*figures))
     return history
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotlight.cost.history import History, Traffic
+from pilotlight.cost.report import report
 from pilotlight.cost.rows import Amount, Row
 from pilotlight.errors import ServerError
 from pilotlight.telemetry.bill_store import KEPT, BillStore, read_file
@@ -190,3 +191,59 @@ def test_a_file_of_before_there_were_leases_is_read_on(path: Path):
     store = opened(path)
     assert store.write(History(), LEASED)
     assert store.spent(0) == {"cloud": ((NOW, 1.0),)}
+
+
+WRONG = (
+    "UPDATE used SET usd = 'a lot'",
+    "UPDATE used SET usd = 9e999",
+    "UPDATE used SET usd = -5",
+    "UPDATE used SET seconds = 1e300",
+    "UPDATE used SET hour = 99999999999999",
+    "UPDATE used SET hour = 500000.5",
+    "UPDATE used SET model = x'00ff'",
+    "UPDATE traffic SET requests = 'many'",
+    "UPDATE traffic SET one_usd = 9e999",
+)
+
+
+@pytest.mark.parametrize("sql", WRONG)
+def test_a_row_that_cannot_be_right_is_left_out_and_said_once(
+    path: Path, caplog: pytest.LogCaptureFixture, sql: str
+):
+    store = opened(path)
+    store.write(history(row=BURST))
+    with sqlite3.connect(path) as db:
+        db.execute(sql)
+    store.write(history(NOW + 1, BURST))
+    for found in (store.read(0), store.read(0)):
+        assert found.used.keys() | found.traffic.keys() == {NOW, NOW + 1}
+        of_table = found.used if "used" in sql else found.traffic
+        assert set(of_table) == {NOW + 1}
+        assert report(found, "hour").usd <= 2.0
+    assert caplog.text.count("left out of the bill: 1 of") == 1
+    if "used" in sql:
+        assert store.spent(0) == {"cloud": ((NOW + 1, 1.0),)}
+    caplog.clear()
+    assert report(read_file(path, 0), "hour").lines == report(store.read(0), "hour").lines
+    assert caplog.text.count("left out of the bill: 1 of") == 1
+
+
+@pytest.mark.parametrize("usd", ["'much'", "9e999", "-1"])
+def test_a_lease_that_cannot_be_right_is_neither_said_nor_spent(
+    path: Path, caplog: pytest.LogCaptureFixture, usd: str
+):
+    store = opened(path)
+    store.write(History(), LEASED)
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE lease SET usd = {usd} WHERE hour = {NOW} AND provider = 'cloud'")
+    assert opened(path).spent(0) == {"cloud": ((NOW - 1, 2.0),), "other": ((NOW, 1.0),)}
+    assert "at cloud: $2 that" in caplog.text
+    assert caplog.text.count("left out of the bill: 1 of") == 1
+
+
+def test_a_name_that_is_no_utf_8_does_not_keep_the_rest_from_being_read(path: Path):
+    store = opened(path)
+    store.write(history())
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE used SET key = CAST(x'ff' AS TEXT)")
+    assert seconds(store.read(0), row=ROW._replace(key="\ufffd")) == 10.0
