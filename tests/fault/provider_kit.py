@@ -165,14 +165,14 @@ def certificate(
 # -- what providers do ---------------------------------------------------------------------------------------------
 
 
-def completion(seen: Seen, text: str = "from afar", usage: Any = None, model: str | None = None) -> bytes:
+def completion(seen: Seen, text: str = "from afar", usage: Any = None, model: Any = None) -> bytes:
     said = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7} if usage is None else usage
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     value = {"id": "p1", "object": "chat.completion", "created": 1, "model": model or seen.body["model"]}
     return json.dumps({**value, "choices": [choice], **({"usage": said} if said else {})}).encode()
 
 
-def event(seen: Seen, text: str, model: str | None = None, **more: Any) -> bytes:
+def event(seen: Seen, text: str, model: Any = None, **more: Any) -> bytes:
     choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}
     value = {
         "id": "p1",
@@ -184,7 +184,7 @@ def event(seen: Seen, text: str, model: str | None = None, **more: Any) -> bytes
 
 
 def well(
-    after: float = 0.0, every: float = 0.0, events: int = 3, usage: Any = None, model: str | None = None
+    after: float = 0.0, every: float = 0.0, events: int = 3, usage: Any = None, model: Any = None
 ) -> Script:
     """Answers, `after` seconds; a stream's events are `every` seconds apart."""
 

@@ -94,6 +94,26 @@ async def test_an_upgrade_that_nobody_asked_for_is_no_answer(tmp_path: Path):
         assert "exception" not in client.server.log().lower()
 
 
+@pytest.mark.parametrize(
+    ("begins", "reason"),
+    [
+        (b'data: {"id": "', "its stream's first event is larger than 1 MiB"),
+        (b": ", "its stream has no event in"),
+    ],
+)
+async def test_a_stream_that_begins_with_too_much_is_told_what_is_too_much(
+    tmp_path: Path, begins: bytes, reason: str
+):
+    async def script(wire: Wire, seen: Seen) -> None:
+        await wire.stream_head()
+        await wire.part(begins)
+        for _ in range(10):
+            await wire.part(MEGABYTE)
+
+    async with ground(tmp_path, script) as (client, _):
+        assert (await declined(client, True)).startswith(reason)
+
+
 SECRET = "what-the-client-wrote"
 
 

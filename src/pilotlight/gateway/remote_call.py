@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http.headers import Raw
 from pilotlight.policy.breaker import KEPT
 from pilotlight.spec.model import Provider
+from pilotlight.units import format_size
 
 FIRST_EVENT = 2**20
 """Bytes in which a stream's first event must have come."""
@@ -51,11 +53,13 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct, gc=False):
-    model: str | None = None
+    """Of any types: what is of another one than it should be is looked at all the same."""
+
+    model: Any = None
     error: msgspec.Raw = msgspec.Raw()
-    response: "_Head | None" = None
+    response: Any = None
     """Of /v1/responses, which puts it there in its first events."""
-    message: "_Head | None" = None
+    message: Any = None
     """Of /v1/messages."""
 
 
@@ -176,7 +180,9 @@ class Call:
                 raise Refused("error", "its stream ended without an event", worked=True)
             self._first += chunk
             if len(self._first) > FIRST_EVENT:
-                raise Refused("error", "its stream begins with no event", worked=True)
+                began = any(line.startswith(b"data:") for line in self._first.split(b"\n"))
+                what = "its stream's first event is larger than" if began else "its stream has no event in"
+                raise Refused("error", f"{what} {format_size(FIRST_EVENT)}", worked=True)
         self.meter.events = self.meter.came = 0  # what is kept back is counted when it is read
         self._look_at(event)
 
@@ -219,14 +225,18 @@ class Call:
             return  # of its form it says nothing that we could read
         if bytes(head.error) not in (b"", b"null"):
             raise Refused("error", "its first event is an error")
-        inner = head.response or head.message
-        answered = head.model or (inner.model if inner is not None else None)
-        if answered and not same_model(self._order.model, answered):
-            text = (
-                f"it was asked for {self._order.model!r} and answered for {word(answered)}; if that is right, say "
-                f"so in providers.{self.target.name}.models"
-            )
-            raise Refused("error", text, worked=True)
+        inner = [it.get("model") for it in (head.response, head.message) if isinstance(it, dict)]
+        for answered in (head.model, *inner):
+            if answered in (None, ""):
+                continue
+            if not isinstance(answered, str):
+                raise Refused("error", "the model that it answered for is no text", worked=True)
+            if not same_model(self._order.model, answered):
+                text = (
+                    f"it was asked for {self._order.model!r} and answered for {word(answered)}; if that is right, "
+                    f"say so in providers.{self.target.name}.models"
+                )
+                raise Refused("error", text, worked=True)
 
     # -- and on --------------------------------------------------------------------------------------------------
 
