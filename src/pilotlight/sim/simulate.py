@@ -52,6 +52,7 @@ class _Played(msgspec.Struct):
     billed: bool = False
     cold_usd: float = 0.0
     """What a cold request counted for in the end."""
+    notes: tuple[str, ...] = ()
 
 
 def simulate(
@@ -72,6 +73,9 @@ def simulate(
     requests = Replayed(trace, names, given.first_token, given.per_token, bursting, given.hedged, seed)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
+    if config.providers and bursting.isdisjoint(names):
+        said = f"burst names only {', '.join(sorted(bursting))}" if bursting else "no model has burst"
+        played.notes = (f"no request of this trace may leave: {said}",)
     played.billed, played.placed = bill, {} if bill or trace.session is not None else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
@@ -156,7 +160,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         session_turns_kept=None if of_sessions is None else of_sessions.kept,
         seed=seed,
         faults=trace.skipped,
-        notes=(*trace.notes, *p.ledger.notes()),
+        notes=(*trace.notes, *p.notes, *p.ledger.notes()),
         wall_s=wall_s,
         cpu_s=cpu_s,
         requests_per_s=len(trace) / cpu_s if cpu_s else None,

@@ -244,3 +244,34 @@ def test_every_request_is_answered_once_and_all_that_was_sent_is_paid_once(
     spent = sum(sum(p.spend.months.values()) for p in fleet.providers.values())
     assert spent == pytest.approx(sum(c.usd for c in charges))
     assert all(p.in_flight == 0 for p in fleet.providers.values())
+
+
+# -- whether anything may leave at all -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "notes"),
+    [
+        ("defaults: {burst: {provider: p}}", ()),
+        ("models: {m: {burst: {provider: p}}}", ()),
+        ("models: {chat: {burst: {provider: p}, aliases: [m]}}", ()),
+        (
+            "models: {chat: {burst: {provider: p}}}",
+            ("no request of this trace may leave: burst names only chat",),
+        ),
+        (
+            "models: {m: {burst: {provider: p}, leave_house: false}}",
+            ("no request of this trace may leave: no model has burst",),
+        ),
+        ("models: {m: {}}", ("no request of this trace may leave: no model has burst",)),
+    ],
+)
+def test_a_trace_of_which_nothing_may_leave_is_said_to_be_that(written: str, notes: tuple[str, ...]):
+    config = parse(
+        f"providers: {{p: {{base_url: 'https://p.example.com/v1'}}}}\n{written}\n",
+        "p.yaml",
+        {},
+        simulated=True,
+    )
+    ones = np.ones(2, np.int32)
+    assert simulate(Trace("t", ["m"], np.array([0.0, 5.0]), 0 * ones, ones, ones), config).notes == notes
