@@ -31,8 +31,16 @@ def parse_duration(value: str | float) -> float:
     """
     seconds = _seconds(value)
     if seconds is None or not math.isfinite(seconds):
-        raise ValueError(f"{value!r} is not a duration; write it like 250ms, 30s, 5m, 1h30m, 0 or -1 (never)")
+        raise ValueError(
+            f"{_shown(value)} is not a duration; write it like 250ms, 30s, 5m, 1h30m, 0 or -1 (never)"
+        )
     return FOREVER if seconds < 0 else seconds
+
+
+def _shown(value: str | float) -> str:
+    """As a message repeats it."""
+    text = repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _seconds(value: str | float) -> float | None:
@@ -66,7 +74,9 @@ def parse_size(value: str | int) -> int:
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     size = float(match[1]) * _BYTES[match[2].upper()] if match else math.inf
     if not math.isfinite(size):
-        raise ValueError(f"{value!r} is not a size; write it like 512MiB, 16GiB, 1.5GB or a number of bytes")
+        raise ValueError(
+            f"{_shown(value)} is not a size; write it like 512MiB, 16GiB, 1.5GB or a number of bytes"
+        )
     return int(size)
 
 
@@ -79,7 +89,7 @@ def parse_fraction(value: str | float) -> float:
     number = text.removesuffix("%").rstrip()
     part = math.inf if isinstance(value, bool) or not _NUMBER.fullmatch(number) else float(number)
     if not math.isfinite(part):
-        raise ValueError(f"{value!r} is not a part of a whole; write it like 5% or 0.05")
+        raise ValueError(f"{_shown(value)} is not a part of a whole; write it like 5% or 0.05")
     return part / 100 if text.endswith("%") else part
 
 
@@ -91,7 +101,7 @@ def parse_rate(value: str) -> float:
     match = _RATE.fullmatch(value.strip())
     rate = float(match[1]) / _SECONDS[match[2]] if match else math.inf
     if not math.isfinite(rate):
-        raise ValueError(f"{value!r} is not a rate; write it like 0.5/s, 2/m, 30/h or 100/d")
+        raise ValueError(f"{_shown(value)} is not a rate; write it like 0.5/s, 2/m, 30/h or 100/d")
     return rate
 
 

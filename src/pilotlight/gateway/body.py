@@ -6,7 +6,8 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pilotlight.errors import RequestError
-from pilotlight.units import parse_duration
+from pilotlight.spec.wants import LONGEST
+from pilotlight.units import FOREVER, parse_duration
 
 
 class Head(msgspec.Struct, gc=False):
@@ -53,7 +54,10 @@ def keep_alive_of(head: Head) -> float | None:
     if value is UNSET or value is None:
         return None
     try:
-        return parse_duration(value)  # pyright: ignore[reportArgumentType]
+        seconds = parse_duration(value)  # pyright: ignore[reportArgumentType]
+        if LONGEST < seconds < FOREVER:
+            raise ValueError("it is too long: at most 100 years (36500d), or -1 for ever")
+        return seconds
     except ValueError as e:
         raise RequestError(400, f"keep_alive: {e}", code="invalid_keep_alive", param="keep_alive") from None
 

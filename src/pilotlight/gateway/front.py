@@ -44,7 +44,8 @@ class Directory:
         """The model's id. RequestError 404 when there is none, or none for this key."""
         found = self.names.get(name)
         if found is None or (key is not None and not key.permits(found)):
-            text = f"the model {name!r} does not exist or this key may not use it; GET /v1/models lists what there is"
+            text = f"the model {name[:100]!r} does not exist or this key may not use it"
+            text += "; GET /v1/models lists what there is"
             raise RequestError(404, text, code="model_not_found", param="model")
         return found
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pilotlight.errors import RequestError
 from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
+from pilotlight.gateway.front import Directory
 
 
 def refused(body: bytes) -> RequestError:
@@ -47,12 +48,17 @@ def test_bad_json(body: bytes):
         (b'{"model":"m","keep_alive":"soon"}', "keep_alive"),
         (b'{"model":"m","keep_alive":""}', "keep_alive"),
         (b'{"model":"m","keep_alive":1e999}', "keep_alive"),
+        (b'{"model":"m","keep_alive":1e308}', "keep_alive"),
+        (b'{"model":"m","keep_alive":"99999999999999999d"}', "keep_alive"),
+        (b'{"model":"m","keep_alive":"' + b"9d" * 10**6 + b'"}', "keep_alive"),
+        (b'{"model":"m","keep_alive":"' + b"x" * 10**6 + b'"}', "keep_alive"),
     ],
 )
 def test_a_wrong_field_is_named(body: bytes, param: str | None):
     error = refused(body)
     assert error.param == param
     assert error.code in ("invalid_body", "invalid_keep_alive", "invalid_json")
+    assert len(error.message) < 250
 
 
 def test_a_missing_model_says_where_names_are():
@@ -69,6 +75,7 @@ def test_nesting_bombs(bomb: bytes):
     [
         ("0", 0), ('"0"', 0), ('"0s"', 0), ("-1", math.inf), ('"-1"', math.inf), ('"-1m"', math.inf),
         ("-0.5", math.inf), ("300", 300), ("0.25", 0.25), ('"5m"', 300), ('"1h30m"', 5400), ('"250ms"', 0.25),
+        ('"36500d"', 36500 * 86400),
         ("null", None),
     ],
 )  # fmt: skip
@@ -150,3 +157,9 @@ def test_any_bytes_are_read_or_refused(body: bytes):
         assert e.status == 400
     else:
         assert isinstance(head.model, str)
+
+
+def test_a_name_of_no_model_is_not_repeated_whole():
+    with pytest.raises(RequestError) as caught:
+        Directory({}).find("n" * 10**6, None)
+    assert "'nnn" in caught.value.message and len(caught.value.message) < 250
