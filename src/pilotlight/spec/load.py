@@ -67,6 +67,9 @@ def parse(
 
 def _read(path: Path) -> str:
     try:
+        if path.is_fifo() and not path.is_relative_to("/dev") and not path.is_relative_to("/proc"):
+            # It would be waited for, and for ever.
+            raise OSError(0, "it is a named pipe; name a file, or give /dev/stdin")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) <= MAX_BYTES:

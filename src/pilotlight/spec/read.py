@@ -31,7 +31,7 @@ from pilotlight.spec.wants import (
     struct_type,
     unwrap,
 )
-from pilotlight.spec.wording import instead, range_fault, text_fault, unknown, wrong
+from pilotlight.spec.wording import instead, range_fault, short, text_fault, unknown, wrong
 from pilotlight.spec.written import Where, Written
 from pilotlight.units import FOREVER, parse_duration, parse_fraction, parse_rate, parse_size
 
@@ -229,7 +229,8 @@ class Reader:
         if value == FOREVER:
             if want.extra.get("never"):
                 return value
-            self._note(at, line, f"{node.text} (for ever) is not allowed here; write it like 250ms, 30s, 5m")
+            what = "-1 (for ever) is not allowed here" if text == "-1" else f"{short(node.text)} is below 0"
+            self._note(at, line, f"{what}; write it like 250ms, 30s, 5m")
             return _BAD
         return self._within(want, value, node, at, line)
 

@@ -267,8 +267,10 @@ class _Builder:
 
 
 def dotted(path: tuple[str | int, ...]) -> str:
-    """`models.chat.aliases[0]`."""
+    """`models.chat.aliases[0]`. A key of what cannot be printed, or of very much, is shown as text that can."""
     out = ""
     for part in path:
+        if isinstance(part, str) and not (part.isprintable() and len(part) <= 100):
+            part = repr(part[:100])  # noqa: PLW2901
         out += f"[{part}]" if isinstance(part, int) else f".{part}" if out else part
     return out

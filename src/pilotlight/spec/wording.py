@@ -70,7 +70,7 @@ def text_fault(want: Want, text: str) -> str | None:
 
 def range_fault(want: Want, value: float, text: str) -> str | None:
     """Why a number is out of range."""
-    type_ = want.type
+    type_, text = want.type, short(text)
     if not isinstance(type_, mi.IntType | mi.FloatType):
         return None
     shown = {"size": format_size, "percent": format_fraction}.get(want.kind or "", str)
@@ -85,7 +85,7 @@ def range_fault(want: Want, value: float, text: str) -> str | None:
     if want.kind == "duration" and value > LONGEST:
         return f"{text} is too long: at most 100 years (36500d)"
     if not math.isfinite(value) or (isinstance(type_, mi.IntType) and abs(value) > LARGEST):
-        return f"{_short(text)} is too large"
+        return f"{text} is too large"
     return None
 
 
@@ -119,9 +119,9 @@ def _found(node: Node) -> str:
     if node.kind == "null":
         return "no value"
     if node.kind == "unclear":
-        return f"`{_short(node.text)}`, which YAML readers take for different things"
+        return f"`{short(node.text)}`, which YAML readers take for different things"
     quotes = "" if node.plain else '"'
-    return f"{_FOUND[node.kind]} ({quotes}{_short(node.text)}{quotes})"
+    return f"{_FOUND[node.kind]} ({quotes}{short(node.text)}{quotes})"
 
 
 def _advice(want: Want, node: Node) -> str:
@@ -145,10 +145,11 @@ def _advice(want: Want, node: Node) -> str:
         if not word and any(isinstance(t, mi.IntType | mi.FloatType) for t in types):
             advice.append("write a plain decimal number")
     if any(isinstance(w.type, mi.StrType) and text_fault(w, node.text) is None for w in wants):
-        advice.append(f'put it in quotes: "{_short(node.text)}"')
+        advice.append(f'put it in quotes: "{short(node.text)}"')
     return "; " + ", or ".join(advice) if advice else ""
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """As a message repeats it."""
     text = " ".join(text.split())
     return text if len(text) <= 60 else text[:57] + "..."

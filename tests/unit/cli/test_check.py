@@ -1,6 +1,9 @@
 """`pilotlight check` of a file that is served, and of one that is only simulated."""
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,14 @@ def test_how_a_simulated_model_scales_is_checked(tmp_path: Path) -> None:
     file.write_text("models:\n  a: {ttl: soon}\n")
     with pytest.raises(ConfigError, match=r"p\.yaml:2: models\.a\.ttl: 'soon'"):
         check(str(file), "--simulated")
+
+
+def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "p.yaml"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "pilotlight.cli.main", "check"]
+    done = subprocess.run([*command, pipe], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, f"{pipe}: cannot be read: it is a named pipe" in done.stderr) == (2, True)
+    text = "models: {a: {source: 'demo://50m'}}\n"
+    done = subprocess.run([*command, "/dev/stdin"], input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -105,6 +105,18 @@ def test_every_fault_is_told_at_once_in_the_order_of_the_file() -> None:
     ]
 
 
+def test_no_message_repeats_a_long_number() -> None:
+    for line in (f"port: {'9' * 6000}", f"port: -{'9' * 6000}"):
+        said = problem(f"{line}\nmodels: {{a: {{source: demo://50m}}}}")
+        assert len(said) < 1000 and "9" * 100 not in said
+
+
+def test_a_key_that_cannot_be_printed_is_shown_as_text_that_can() -> None:
+    said = problem('"a\\r\\n\\u001b[2J": 1\nmodels: {a: {source: demo://50m}}')
+    assert r"1: 'a\r\n\x1b[2J': is not a key here" in said
+    assert len(problem(f"{'k' * 20_000}: 1\nmodels: {{a: {{source: demo://50m}}}}")) < 1000
+
+
 def test_an_unknown_key_names_the_nearest_and_all() -> None:
     said = model_problem("tll: 5m")
     assert said.startswith("tll: is not a key here; did you mean `ttl`? Allowed: aliases, base, ")
@@ -149,6 +161,7 @@ def test_an_unknown_key_names_the_nearest_and_all() -> None:
         ("startup_timeout: 0", "0 is too small: more than 0"),
         ("request_timeout: 0", "0 is too small: more than 0"),
         ("startup_timeout: -1", "-1 (for ever) is not allowed here"),
+        ("startup_timeout: -5", "-5 is below 0; write it like 250ms, 30s, 5m"),
         ("memory: 16", "16 is too small: at least 1 MiB; a number without a unit is bytes"),
         ("memory: lots", "'lots' is not a size; write it like 512MiB"),
         ("memory: -1", "'-1' is not a size"),
