@@ -33,6 +33,10 @@ class StateFolder:
             # Engines may log what they are asked: nobody else is to read it.
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.path / "logs").mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError as e:
+            what = "no folder" if Path(e.filename).exists() else "a link to nothing"
+            text = f"the state folder {self.path} cannot be used: {e.filename} is {what}; set state_dir to a folder"
+            raise ServerError(text) from None
         except OSError as e:
             fault = e.strerror or str(e)
         if not os.access(self.path / "logs", os.W_OK | os.X_OK):

@@ -59,3 +59,22 @@ def test_it_is_private_and_must_be_writable(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ServerError, match="cannot be written"):
         StateFolder(tmp_path / "file" / "state").open()
+
+
+def test_one_that_is_no_folder_is_told_so(tmp_path: Path):
+    file, link, folder = (tmp_path / name for name in ("file", "link", "folder"))
+    file.write_text("")
+    link.symlink_to(tmp_path / "nowhere")
+    folder.mkdir()
+    (folder / "logs").write_text("")
+    faults = {
+        file: f"{file} is no folder",
+        link: f"{link} is a link to nothing",
+        folder: f"{folder}/logs is no folder",
+    }
+    for path, fault in faults.items():
+        with pytest.raises(ServerError) as caught:
+            StateFolder(path).open()
+        assert (
+            str(caught.value) == f"the state folder {path} cannot be used: {fault}; set state_dir to a folder"
+        )
