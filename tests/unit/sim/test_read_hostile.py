@@ -76,8 +76,9 @@ def test_a_panic_of_the_parquet_reader_does_not_reach_the_terminal(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ):
     path = tmp_path / "x.parquet"
-    path.write_bytes(b"PAR1" + b"\xff" * 100 + b"\x10\0\0\0PAR1")
-    refusal(path)
+    for data in (b"\xff" * 100 + b"\x10\0\0\0", b"abcdefg"):
+        path.write_bytes(b"PAR1" + data + b"PAR1")
+        assert refusal(path).endswith("is damaged, or a kind of Parquet that cannot be read; fetch it again")
     assert capfd.readouterr().err == ""
 
 

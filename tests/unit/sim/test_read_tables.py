@@ -104,6 +104,14 @@ def test_rows_out_of_order_are_sorted_and_it_is_said_where(tmp_path: Path):
     assert trace.notes == (f"{path}: not in order of time, first at line 4; sorted",)
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path):
+    path = write(tmp_path, "t,T,prompt_tokens,output_tokens,note,note\n1,2,1,1,x,y\n")
+    with pytest.raises(TraceError, match=r"some\.csv: has the column `t` more than once; leave one"):
+        read(path)
+    path = write(tmp_path, "t,prompt_tokens,output_tokens,note,note\n1,1,1,x,y\n")
+    assert len(read(path)) == 1
+
+
 def test_rows_that_are_the_same_are_all_kept(tmp_path: Path):
     assert len(read(write(tmp_path, OWN + "1,a,1,1\n" * 5))) == 5
 

@@ -30,6 +30,10 @@ class Layout(msgspec.Struct, frozen=True):
         have = {plain(c) for c in columns}
         return [name for name in self.required if plain(name) not in have]
 
+    def twice(self, columns: Sequence[str]) -> list[str]:
+        have = [plain(c) for c in columns]
+        return [name for name in self.names if have.count(plain(name)) > 1]
+
 
 class Columns(msgspec.Struct, frozen=True):
     """Where each column of a layout stands in a certain table; None where it is not there."""
@@ -46,10 +50,8 @@ def plain(name: str) -> str:
 
 
 def find(layout: Layout, columns: Sequence[str]) -> Columns:
-    """Of two columns of one name the first. The required ones must be there."""
-    at: dict[str, int] = {}
-    for i, column in enumerate(columns):
-        at.setdefault(plain(column), i)
+    """The required ones must be there, and none twice."""
+    at = {plain(column): i for i, column in enumerate(columns)}
     t, prompt, output = (at[plain(name)] for name in layout.required)
     model, session = (
         None if name is None else at.get(plain(name)) for name in (layout.model, layout.session)

@@ -95,8 +95,9 @@ def _damage(path: Path) -> Generator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):
         raise
     except BaseException as e:
-        text = " ".join(str(e).split())[:160]
-        raise TraceError(f"{path}: is damaged, or a kind of Parquet that cannot be read ({text})") from None
+        # A panic's words are for who wrote the reader.
+        text = f" ({' '.join(str(e).split())[:160]})" if isinstance(e, Exception) else "; fetch it again"
+        raise TraceError(f"{path}: is damaged, or a kind of Parquet that cannot be read{text}") from None
 
 
 @contextmanager

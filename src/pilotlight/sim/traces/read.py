@@ -86,6 +86,8 @@ def _matching(columns: list[str]) -> Layout | None:
 
 def _layout(path: Path, columns: list[str]) -> Layout:
     if layout := _matching(columns):
+        if twice := layout.twice(columns):
+            raise TraceError(f"{path}: has the column `{twice[0]}` more than once; leave one of them out")
         return layout
     nearest = min(LAYOUTS, key=lambda layout: len(layout.missing(columns)))
     missing = nearest.missing(columns)
