@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import logging
+import os
 import subprocess
 import sys
 import urllib.request
@@ -117,13 +119,27 @@ def test_passing_refusals_are_tried_again_and_others_are_not(server, cache):
             cache.fetch(f"{server.url}/other.gguf")
 
 
-def test_a_server_that_never_recovers_is_given_up(server, cache):
+def test_a_server_that_never_recovers_is_given_up(server, cache, caplog):
+    caplog.set_level(logging.WARNING)
     server.statuses = [503] * 50
     with pytest.raises(SourceError, match=r"HTTP 503.*6 times in a row"):
-        cache.fetch(f"{server.url}/m.gguf")
+        cache.fetch(f"{server.url}/m.gguf?signature=secret")
+    assert [m.rpartition(" (")[2] for m in caplog.messages] == [f"{n} of 5)" for n in range(1, 6)]
+    assert f"{server.url}/m.gguf: HTTP 503" in caplog.messages[0] and "secret" not in caplog.text
     assert len(server.requests) == transfer.RETRIES + 1
     with pytest.raises(SourceError, match="refused"):
         cache.fetch("http://127.0.0.1:1/m.gguf")
+
+
+def test_run_says_that_it_tries_again(server, tmp_path):
+    server.statuses = [503] * 50
+    command = [sys.executable, "-m", "pilotlight.cli.main", "run", f"{server.url}/m.gguf", "hi"]
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.kill()
+    assert f"{server.url}/m.gguf: HTTP 503 Service Unavailable; trying again in 0.5 s (1 of 5)" in said
 
 
 def test_unknown_length_needs_a_digest(server, cache):

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     set_up_logging(args.verbose)
     if not args.verbose:
         logging.getLogger().setLevel(logging.ERROR)
+        logging.getLogger("pilotlight.weights").setLevel(logging.WARNING)  # that it is tried again, and why
     prompt = args.prompt if args.prompt is not None else sys.stdin.read()
     source = args.source if "://" in args.source else str(Path(args.source).resolve())
     cache = WeightCache(cache_dir(Config()))

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import logging
 import os
 import socket
 import ssl
@@ -22,6 +23,8 @@ from pilotlight.weights.arriving import Arriving
 from pilotlight.weights.path import NotGguf, check_start
 from pilotlight.weights.remote import Remote
 from pilotlight.weights.work import Work
+
+log = logging.getLogger(__name__)
 
 STALL = 30.0
 """Seconds without a byte after which a connection counts as dead."""
@@ -113,7 +116,10 @@ class _Download:
                         f"{self.remote.name} could not be fetched ({broken}), {failures} times in a row; "
                         f"{format_size(self.done)} are kept, and fetching it again goes on from there"
                     ) from broken
-                time.sleep(min(max(BACK_OFF * 2 ** (failures - 1), broken.wait), BACK_OFF_CAP))
+                pause = min(max(BACK_OFF * 2 ** (failures - 1), broken.wait), BACK_OFF_CAP)
+                text = "%s: %s; trying again in %g s (%d of %d)"
+                log.warning(text, self.remote.name, broken, pause, failures, RETRIES)
+                time.sleep(pause)
                 self.work.beat()
 
     def _attempt(self) -> str:
