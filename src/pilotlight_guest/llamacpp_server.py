@@ -9,6 +9,7 @@ monotonic clock, which all processes of a machine share.
                       {"event": "stage", "name": "import", "start": t, "end": t}  not in a fork; also load, warm_up
                       {"event": "ready", "port": n}                             also when it was woken: another port
                       {"event": "asleep"}
+                      {"event": "still"}                                        it may be dumped; see snapshot_maker.py
                       {"event": "error", "message": text, "see_log": bool}      and then it exits with status 1
     server -> guest   {"weights": path, "name": n, "port": n, "args": {...}}    0 or no port: a free one;
                                                                                 to one that has waited also env, cwd;
@@ -17,6 +18,9 @@ monotonic clock, which all processes of a machine share.
                       {"take": true}                                              to one that waits: told as a stage
                       {"sleep": level}                                            once it is ready; all levels are one
                       {"wake": true}                                              once it is asleep
+                      {"snapshot": true}                                          once it is ready
+                      {"restored": port, "env": {...}}                            by another server, to each that was
+                                                                                  restored; told as begin and ready
 
 The runtime is imported while the weights are still on their way. Weights that are arriving have their header and their
 full length, so they are mapped and loaded, and nothing is computed before they are whole: neither a warm-up nor
@@ -100,7 +104,8 @@ def serve_as_told(order: dict[str, Any]) -> NoReturn:
             warm_up(server)
         exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
         tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
-        wait_for("sleep")
+        while "snapshot" in wait_for("sleep", "snapshot"):
+            be_dumped()
         del server  # llama.cpp's own sleep goes by its own clock, and keeps twice as much
         rest()
         tell(event="asleep")
@@ -185,6 +190,18 @@ def rest() -> None:
     give_back()
 
 
+def be_dumped() -> None:
+    """Returns in a process that was restored, whose channel leads to another server."""
+    from pilotlight_guest.give_back import drop_zeroes  # noqa: PLC0415  a start does without
+
+    drop_zeroes()
+    tell(event="still")
+    order = wait_for("restored")
+    begin(time.monotonic())
+    os.environ.update(order["env"])
+    tell(event="ready", port=order["restored"])
+
+
 # -- the channel -------------------------------------------------------------------------------------------------
 
 
@@ -216,9 +233,9 @@ def receive() -> dict[str, Any]:
     return order
 
 
-def wait_for(word: str) -> dict[str, Any]:
-    """The next order of this kind; others are of no sense now. The process ends with the channel."""
-    while word not in (order := receive()):
+def wait_for(*words: str) -> dict[str, Any]:
+    """The next order of these kinds; others are of no sense now. The process ends with the channel."""
+    while not (order := receive()).keys() & words:
         pass
     return order
 

@@ -19,6 +19,7 @@ from fault.server_kit import PILOTLIGHT, WEIGHTS
 from integration.kit import StandIn, until
 from pilotlight.cli.main import main
 from pilotlight.weights.cache import WeightCache
+from pilotlight.worker import criu
 from unit.weights.servers import FileServer
 
 pytestmark = linux_only
@@ -76,7 +77,9 @@ def test_every_technique_is_measured_on_the_real_engine(bench: Bench, tmp_path: 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert list(found) == ["results", "machine", "date", "notes"]
-    assert [r["technique"] for r in found["results"]] == ["plain", "zygote", "warm_pool", "sleep", "all"]
+    snapshot = [] if criu.why_not() else ["snapshot"]
+    names = ["plain", "zygote", "warm_pool", *snapshot, "sleep", "all"]
+    assert [r["technique"] for r in found["results"]] == names
     for result in found["results"]:
         assert result["runs"] == 1 and len(result["ttft_s"]) == 1
         assert all(s > 0 for s in [*result["ttft_s"], *result["stages"].values()]), result
@@ -84,6 +87,7 @@ def test_every_technique_is_measured_on_the_real_engine(bench: Bench, tmp_path: 
     assert {"spawn", "import", "load", "first_token"} <= stages["plain"]
     assert {"fork", "load"} <= stages["zygote"] and "import" not in stages["zygote"]
     assert {"take", "load"} <= stages["warm_pool"] and "import" not in stages["warm_pool"]
+    assert all({"restore"} <= stages[name] and "load" not in stages[name] for name in snapshot)
     assert "wake" in stages["sleep"] and "wake" in stages["all"]
     assert "fell back" not in " ".join(found["notes"])
     page = (tmp_path / "out.html").read_text()

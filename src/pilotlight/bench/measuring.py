@@ -136,7 +136,12 @@ class Lane:
         names = self.variant.techniques
         zygotes = any(z["ready"] for z in primed["zygotes"] if z["engine"] == engine)
         pool = primed["warm_pool"].get(engine, 0) > 0
-        return (zygotes or "zygote" not in names) and (pool or "warm_pool" not in names)
+        there = {
+            "zygote": zygotes,
+            "warm_pool": pool,
+            "snapshot": self.variant.sleeps or bool(primed["snapshots"]),
+        }
+        return all(there.get(name, True) for name in names)
 
 
 @contextlib.contextmanager

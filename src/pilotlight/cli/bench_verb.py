@@ -160,8 +160,12 @@ def _check_fetch(args: argparse.Namespace, model: Model) -> None:
 
 
 def _offered(engine: Engine, model: Model, fetch: bool) -> list[str]:
-    """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched."""
-    return [name for name in engine.techniques(model) if name != ("sleep" if fetch else "stream")]
+    """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched.
+    Snapshots where they are possible: they need what may not be there."""
+    from pilotlight.worker import criu  # noqa: PLC0415
+
+    left_out = {"sleep", "snapshot"} if fetch else {"stream", *(["snapshot"] if criu.why_not() else [])}
+    return [name for name in engine.techniques(model) if name not in left_out]
 
 
 def _fetch(config: Config, model: Model, engine: Engine) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from pilotlight.coldstart.learned import Row
+from pilotlight.coldstart.techniques import chosen
 from pilotlight.errors import SourceError
 from pilotlight.fleet.declared import deployment, goal, providers
 from pilotlight.fleet.deployment import Deployment, Host, Need
@@ -63,9 +64,7 @@ def _need(name: str, model: Model, engine: Engine, weights: WeightCache, known: 
 
 
 def _techniques(model: Model, engine: Engine) -> tuple[str, ...]:
-    """Of what its engine offers, what the operator wants."""
-    offered, wanted = engine.techniques(model), model.techniques
-    return offered if wanted is None else tuple(name for name in offered if name in wanted)
+    return chosen(engine.techniques(model), model.techniques)
 
 
 def refined(

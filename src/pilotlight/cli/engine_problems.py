@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pilotlight.coldstart.techniques import SNAPSHOT
 from pilotlight.engines import homes
 from pilotlight.engines.registry import engines
 from pilotlight.engines.sglang import SglangEngine
@@ -10,6 +11,7 @@ from pilotlight.engines.vllm import VllmEngine
 from pilotlight.errors import EngineError, Problem
 from pilotlight.spec.load import line_of
 from pilotlight.spec.model import Config, Model
+from pilotlight.worker import criu
 
 
 def not_installed(path: Path, config: Config) -> dict[str, Problem]:
@@ -23,6 +25,13 @@ def not_installed(path: Path, config: Config) -> dict[str, Problem]:
             except EngineError as error:
                 found[model.engine] = _problem(path, name, "engine", str(error))
     return found
+
+
+def no_snapshots(config: Config) -> str:
+    """Why models that have `snapshot` among their techniques start without; empty when none has, or all can."""
+    names = [name for name, model in config.models.items() if SNAPSHOT.name in (model.techniques or ())]
+    why = criu.why_not() if names else ""
+    return why and f"{', '.join(names)}: no snapshots, all else works: {why}"
 
 
 def wrong_args(path: Path, config: Config) -> list[Problem]:

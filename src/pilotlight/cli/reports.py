@@ -53,6 +53,10 @@ class Reports:
         return report.doing if (report := self.of(replica)) else ""
 
     def primed(self) -> dict[str, Any]:
-        """What is kept so that starts are shorter, by engine."""
+        """What is kept so that starts are shorter, by engine; snapshots by model."""
         zygotes = [msgspec.to_builtins(zygote) for zygote in self._substrate.zygotes()]
-        return {"zygotes": zygotes, "warm_pool": dict(self._worker.primed())}
+        return {
+            "zygotes": zygotes,
+            "warm_pool": dict(self._worker.primed()),
+            "snapshots": self._worker.snapshots.taken(),
+        }

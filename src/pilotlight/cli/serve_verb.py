@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from pilotlight.cli.engine_problems import not_installed, wrong_args
+from pilotlight.cli.engine_problems import no_snapshots, not_installed, wrong_args
 from pilotlight.cli.server import Server
 from pilotlight.errors import ConfigError
 from pilotlight.spec.load import load
@@ -53,6 +53,8 @@ def tell_of_missing(path: Path, config: Config) -> None:
         raise ConfigError([*missing.values()])
     for problem in missing.values():
         log.warning("%s; its models answer 503 until then", problem)
+    if why := no_snapshots(config):
+        log.warning("%s", why)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from pilotlight.cli.recording import Recording
 from pilotlight.cli.reports import Reports
 from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
+from pilotlight.coldstart.techniques import SNAPSHOT
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
 from pilotlight.controller.wall import WallClock
@@ -103,7 +104,14 @@ class Server:
             self.substrate,
             self.weights,
             self._engines,
-            Settings(config_dir, self.state / "logs", config.log_max_size, self._engine_env),
+            Settings(
+                config_dir,
+                self.state / "logs",
+                config.log_max_size,
+                self._engine_env,
+                snapshot_dir=self.state / "snapshots",
+            ),
+            room=lambda: view.room(self.controller.fleet),
         )
         self._reports = Reports(self.worker, self.substrate)
         self.forecast = Forecast(
@@ -230,6 +238,9 @@ class Server:
         """Hands the declaration to the kernel, and better estimates of memory as they come."""
         self._remotes.configure(self.config.providers, declared.providers, self._env)
         self.controller.post(declared)
+        self.worker.snapshots.keep(
+            [name for name, model in self.config.models.items() if SNAPSHOT.name in (model.techniques or ())]
+        )
         pools = {engine: settings.warm_pool for engine, settings in self.config.engines.items()}
         models = self.config.models.values()
         self.worker.prime([*models, *(m.small() for m in models if m.warmer is not None)], pools)

@@ -5,7 +5,7 @@ from pathlib import Path
 from pilotlight.cli.state import cache_dir, state_dir
 from pilotlight.coldstart.learned import Learned, Who
 from pilotlight.coldstart.sleep import WAKE
-from pilotlight.coldstart.techniques import rewritten
+from pilotlight.coldstart.techniques import chosen, rewritten
 from pilotlight.engines.registry import engines
 from pilotlight.errors import PilotlightError
 from pilotlight.sim.start_file import LONGEST, read_starts
@@ -67,8 +67,7 @@ class _Known:
         who = _who(name, model)
         engine = self._engines.get(model.engine)
         if engine is not None:
-            offered = engine.techniques(model)
-            names = [t for t in offered if model.techniques is None or t in model.techniques]
+            names = chosen(engine.techniques(model), model.techniques)
             plan = rewritten(engine.plan(model), [t for t in names if t not in ("sleep", "stream")])
             estimate = self._learned.estimate(who, HOST, plan)
             if estimate is not None:

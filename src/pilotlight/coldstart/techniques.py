@@ -4,11 +4,11 @@ The kernel says which of them a start may use, the worker which of those are at 
 of the start which were used. Waking a replica that is asleep is no rewritten start: its plan is its own, in sleep.py.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from pilotlight.coldstart import stream, warm_pool, zygote
+from pilotlight.coldstart import snapshot, stream, warm_pool, zygote
 from pilotlight.fleet.plan import Plan
 
 
@@ -20,6 +20,9 @@ class Technique(msgspec.Struct, frozen=True):
     """The plan with this technique; a plan that offers no hold for it comes back as it was."""
 
 
+SNAPSHOT = Technique(
+    snapshot.NAME, "restore a process that was dumped when it was ready, with CRIU", snapshot.rewrite
+)
 ZYGOTE = Technique("zygote", "fork a process that has imported the runtime already", zygote.rewrite)
 WARM_POOL = Technique("warm_pool", "take a waiting process that has imported the runtime", warm_pool.rewrite)
 STREAM = Technique(
@@ -27,12 +30,20 @@ STREAM = Technique(
 )
 SLEEP = Technique("sleep", "put an idle replica aside and wake it, in place of stopping and starting it")
 
-TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (ZYGOTE, WARM_POOL, STREAM, SLEEP)}
+TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, SLEEP)}
+
+ASKED_FOR = frozenset({SNAPSHOT.name})
+"""Only those who name them get them."""
+
+
+def chosen(offered: Iterable[str], wanted: Collection[str] | None) -> tuple[str, ...]:
+    """Of what an engine offers, what the operator wants: None, all that need not be asked for."""
+    return tuple(n for n in offered if (n not in ASKED_FOR if wanted is None else n in wanted))
 
 
 def rewritten(plan: Plan, names: Collection[str]) -> Plan:
     """By each of these techniques in turn, those with the greatest effect first. Pure."""
-    for technique in (WARM_POOL, ZYGOTE, STREAM):
+    for technique in (SNAPSHOT, WARM_POOL, ZYGOTE, STREAM):
         if technique.name in names and technique.rewrite is not None:
             plan = technique.rewrite(plan)
     return plan

@@ -89,7 +89,7 @@ class LlamaCppEngine:
         return plans.embedded(warm_up=bool(model.engine_args.get("warmup", False)))
 
     def techniques(self, model: Model) -> tuple[str, ...]:
-        return ("zygote", "warm_pool", *(["stream"] if _maps(model) else []), "sleep")
+        return ("zygote", "warm_pool", *(["stream", "snapshot"] if _maps(model) else []), "sleep")
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = _estimate(model, weights) if model.memory is None else model.memory

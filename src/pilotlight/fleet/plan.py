@@ -29,6 +29,8 @@ class Stage(StrEnum):
     """A process from a zygote that has the runtime imported, until its first instruction of ours."""
     TAKE = "take"
     """A primed process taken from the warm pool."""
+    RESTORE = "restore"
+    """A process that was dumped when it was ready, until it can answer."""
     GPU_CONTEXT = "gpu_context"
     """The device's context and the engine's own processes."""
     LOAD = "load"

@@ -24,6 +24,11 @@ def is_up(fleet: Fleet, deployment: str) -> bool:
     return d is not None and any(r.state in UP for r in d.every)
 
 
+def room(fleet: Fleet) -> int:
+    """Bytes of host memory that nothing is reserved for, where most are."""
+    return max((h.spec.memory - h.memory - h.overhead for h in fleet.hosts.values()), default=0)
+
+
 def held(fleet: Fleet) -> dict[str, int]:
     """Requests that wait, by deployment."""
     return {

@@ -13,6 +13,7 @@ from pilotlight.worker.health import Ask, Order
 from pilotlight.worker.memory import Measure
 from pilotlight.worker.pool import Pool
 from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshots import Snapshots
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -26,4 +27,5 @@ class Context(msgspec.Struct, frozen=True):
     measure: Measure
     settings: Settings
     pool: Pool
+    snapshots: Snapshots
     order: Order

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pilotlight.clock import Clock
@@ -16,6 +17,9 @@ from pilotlight.worker.waiting import within
 _FORK_WITHIN = 10.0
 """Seconds for a fork to run its first instruction; it takes milliseconds."""
 
+
+_RESTORE_WITHIN = 30.0
+"""Seconds for a restore; it takes 50 ms, and 1 s for each GB or so that has to be read."""
 
 _TAKE_WITHIN = 3.0
 """Seconds for one that waits to say that it is there; it takes less than a millisecond."""
@@ -59,6 +63,28 @@ class EngineProcess:
         await self.channel.close()
         self.channel = self._coming = None
         raise ZygoteUnavailable("the fork ended before it began")
+
+    async def restore(self, command: Command, order: Mapping[str, object]) -> Span:
+        """By a command that restores what had been ready: until it is so again. Raises ZygoteUnavailable when nothing
+        has come of it."""
+        process = await self._order(command)
+        assert process.channel is not None
+        self.channel = Channel(process.channel)
+        await self.channel.send(order)
+        up = asyncio.create_task(self.channel.port())
+        ended = asyncio.create_task(process.ended())
+        try:
+            await asyncio.wait((up, ended), timeout=_RESTORE_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            if up.done() and up.exception() is None:
+                self._watch(process)
+                return Span(Stage.RESTORE, self.ordered_at, self._clock.now())
+            why = f"it {ended.result()}" if ended.done() else f"not within {_RESTORE_WITHIN:g} s"
+        finally:
+            await cancel(up, ended)
+        await process.stop(0.0)
+        await self.channel.close()
+        self.channel = self._coming = None
+        raise ZygoteUnavailable(why)
 
     async def take(self, primed: Primed, log: Path) -> None:
         """One that has waited, which logs there from now on. Raises ZygoteUnavailable when it does not answer."""

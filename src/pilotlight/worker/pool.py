@@ -14,7 +14,7 @@ from typing import Any
 from pilotlight.clock import Clock, Timer
 from pilotlight.errors import EngineError
 from pilotlight.fleet.events import Event
-from pilotlight.ports import Launch, Preload, Substrate
+from pilotlight.ports import Launch, Preload, Process, Substrate
 from pilotlight.worker.channel import EngineRefused
 from pilotlight.worker.memory import Measure
 from pilotlight.worker.overhead import Overhead
@@ -56,6 +56,8 @@ class Pool:
         self._waiting: list[Primed] = []
         self._coming: list[Primed] = []
         """Whose imports still run."""
+        self._beside: list[Process] = []
+        """Others that are not replicas either, and go when what is primed has to."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._watches: set[asyncio.Task[None]] = set()
         self._filling: asyncio.Task[None] | None = None
@@ -130,6 +132,14 @@ class Pool:
         self._let_all_go()
         self._background(self._tell_when_gone(set(self._tasks)))
         self.fill()  # once it may again
+
+    def counts(self, process: Process) -> None:
+        """What it takes is told with what is primed, and it is ended with that when a replica needs the room."""
+        self._beside.append(process)
+        self._overhead.watch()
+
+    def counts_no_more(self, process: Process) -> None:
+        self._beside.remove(process)
 
     async def close(self) -> None:
         self._closed = True
@@ -225,6 +235,8 @@ class Pool:
         self._stop_filling()
         for primed in list(self._waiting):
             self._let_go(primed)
+        for process in self._beside:
+            self._background(_ended(process))
         self._background(self._substrate.end_zygotes())
 
     def _stop_filling(self) -> None:
@@ -257,6 +269,10 @@ class Pool:
 
     def _pids(self) -> list[int]:
         pids = [zygote.pid for zygote in self._substrate.zygotes()]
-        for primed in (*self._waiting, *self._coming):
-            pids += primed.process.pids()
+        for process in (*(p.process for p in (*self._waiting, *self._coming)), *self._beside):
+            pids += process.pids()
         return pids
+
+
+async def _ended(process: Process) -> None:
+    await process.stop(0.0)

@@ -172,6 +172,8 @@ class Replica:
         now = self._context.clock.now()
         if self._stopping is not None:
             self._context.post(Stopped(now, self.id))
+            if self.ready_at is not None and (wanted := self.starting.snapshot(self.memory)) is not None:
+                self._context.snapshots.after_stop(wanted)
         elif self.ready_at is None:
             self._context.post(StartFailed(now, self.id, self.outcome))
         else:

@@ -24,3 +24,5 @@ class Settings(msgspec.Struct, frozen=True):
     measure_every: float = 5.0
     failed_grace: float = 2.0
     """For an engine whose start has failed, from SIGTERM to SIGKILL."""
+    snapshot_dir: Path | None = None
+    """Where processes are dumped to; nowhere, none are."""

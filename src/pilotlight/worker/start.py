@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from pilotlight.coldstart.techniques import STREAM, WARM_POOL, ZYGOTE, rewritten
+from pilotlight.coldstart.snapshot import INSTEAD_OF
+from pilotlight.coldstart.techniques import SNAPSHOT, STREAM, WARM_POOL, ZYGOTE, rewritten
 from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed
@@ -24,6 +25,7 @@ from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.priming import Primed
 from pilotlight.worker.scratch import NOTES, Scratch
+from pilotlight.worker.snapshots import Wanted
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Starting:
             Stage.IMPORT: lambda: self._told(Stage.IMPORT),
             Stage.FORK: self._fork,
             Stage.TAKE: self._take,
+            Stage.RESTORE: self._restore,
             Stage.LOAD: self._load,
             Stage.WHOLE: self._whole,
             Stage.WARM_UP: lambda: self._told(Stage.WARM_UP),
@@ -156,8 +159,7 @@ class Starting:
 
     def _plan(self) -> Plan:
         """The plain one, rewritten by those of the techniques it may use that are at hand now."""
-        at_hand = self._at_hand()
-        plan = rewritten(self.action.plan, at_hand)
+        plan = rewritten(self.action.plan, self._at_hand())
         self.techniques = plan.techniques
         self._early = STREAM.name in plan.techniques
         if self._primed is not None and WARM_POOL.name not in plan.techniques:
@@ -168,6 +170,11 @@ class Starting:
     def _at_hand(self) -> list[str]:
         """Whether a zygote can fork now is seen when it is asked to, and why not."""
         offered, preload = self.action.techniques, self.launch.preload if self.launch else None
+        if SNAPSHOT.name in offered:
+            why_not = self._context.snapshots.why_not(self.action.deployment, self.action.small)
+            if not why_not:
+                return [SNAPSHOT.name]
+            self._do_without(SNAPSHOT.name, why_not)
         streams = self.launch is not None and self._incoming.will_stream(self.launch)
         stream = [STREAM.name] if streams and STREAM.name in offered else []
         if preload is None:
@@ -264,14 +271,45 @@ class Starting:
             self._primed = None
             raise
 
+    async def _restore(self) -> Span:
+        """Raises ZygoteUnavailable, and then there is none any more."""
+        wanted, command = self.snapshot(None), self._command()
+        assert wanted is not None, "its plan has fetched the weights"
+        async with self._context.snapshots.restoring(wanted, self.port) as argv:
+            order = {"restored": self.port, "env": {**command.env, "PILOTLIGHT_REPLICA": command.replica}}
+            return await self.engine_process.restore(msgspec.structs.replace(command, argv=argv), order)
+
+    def snapshot(self, memory: int | None) -> Wanted | None:
+        """This engine as one that is dumped, `memory` being what it was measured to take; None where that is not
+        wanted, or it did not get so far."""
+        launch, engine, here = self.launch, self._engine, self._incoming.here
+        if SNAPSHOT.name not in self.action.techniques or launch is None or engine is None or here is None:
+            return None
+        return Wanted(
+            deployment=self.action.deployment,
+            small=self.action.small,
+            launch=launch,
+            order={
+                "weights": str(here.path),
+                "args": {**engine.settings(self.model, here.info), "warmup": True},
+                "name": self.action.deployment,
+                "port": 0,
+            },
+            memory=memory or engine.need(self.model, here.info).memory,
+            within=self.model.startup_timeout,
+        )
+
     def _do_without(self, technique: str, why: str) -> None:
         self.fell_back += f"; {technique}: {why}" if self.fell_back else f"{technique}: {why}"
         self.techniques = tuple(name for name in self.techniques if name != technique)
 
     async def _start_plainly(self, why: str) -> None:
-        self._do_without(self.techniques[0], why)
-        await self._step(Stage.SPAWN)
-        await self._step(Stage.IMPORT)
+        technique = self.techniques[0]
+        self._do_without(technique, why)
+        missed = INSTEAD_OF if technique == SNAPSHOT.name else (Stage.SPAWN, Stage.IMPORT)
+        for stage in missed:
+            if any(step.name is stage for step in self.action.plan.steps):
+                await self._step(stage)
 
     def _command(self) -> Command:
         launch, settings = self.launch, self._context.settings

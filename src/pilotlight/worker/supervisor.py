@@ -1,6 +1,7 @@
 """Carries out what the kernel orders on this machine: starts, stops, probes; and tells it what has come of it."""
 
 import asyncio
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from pilotlight.worker.pool import Pool
 from pilotlight.worker.replica import Replica
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshots import Snapshots
 
 _REMEMBERED = 256
 """Replicas that have ended and whose report and log can still be asked for."""
@@ -48,12 +50,26 @@ class Worker:
         ask: health.Ask = health.ask,
         measure: memory.Measure = memory.measure,
         order: health.Order = health.order,
+        room: Callable[[], int] = lambda: sys.maxsize,
     ) -> None:
-        """The last four stand in for the file's header, the network and /proc in tests."""
+        """`room`: bytes of host memory that nothing is reserved for. Those before it stand in for the file's header,
+        the network and /proc in tests."""
         fetches = Fetches(weights, describe, describe_arriving)
         self._pool = Pool(substrate, clock, settings, measure, post, self._prime)
+        self.snapshots = Snapshots(substrate, clock, settings, self._pool, room)
         self._context = Context(
-            post, clock, substrate, engines, fetches, FreePorts(), ask, measure, settings, self._pool, order
+            post,
+            clock,
+            substrate,
+            engines,
+            fetches,
+            FreePorts(),
+            ask,
+            measure,
+            settings,
+            self._pool,
+            self.snapshots,
+            order,
         )
         self._declared: tuple[Collection[Model], Mapping[str, int]] = ((), {})
         """Models, and how many processes are to be kept primed for each engine."""
@@ -127,6 +143,7 @@ class Worker:
         going = list(self._replicas.values())
         for replica in going:
             replica.stop(grace)
+        await self.snapshots.close()
         await self._pool.close()
         if going:
             await asyncio.wait([replica.task for replica in going])

@@ -4,7 +4,7 @@ import pytest
 
 from pilotlight.coldstart import plans
 from pilotlight.coldstart.pricing import ends, price
-from pilotlight.coldstart.techniques import TECHNIQUES, rewritten
+from pilotlight.coldstart.techniques import TECHNIQUES, chosen, rewritten
 from pilotlight.fleet.plan import Stage
 from pilotlight.spec.types import TECHNIQUES as NAMES
 
@@ -24,6 +24,23 @@ def test_a_process_and_its_imports_are_replaced_by_one_step(technique: str, stag
     assert step.needs == {"place"} and step.gives == {"process", "runtime"}
     assert {s.name for s in plan.steps} == {Stage.ALLOCATE, Stage.FETCH, stage, Stage.LOAD, Stage.WARM_UP}
     assert plan.techniques == (technique,)
+
+
+@pytest.mark.parametrize("warm_up", [True, False])
+def test_what_was_dumped_when_it_was_ready_needs_its_weights_and_nothing_else(warm_up: bool) -> None:
+    plan = rewritten(plans.embedded(warm_up), ["snapshot", "warm_pool", "zygote", "stream"])
+    plan.check()
+    assert [step.name for step in plan.steps] == [Stage.ALLOCATE, Stage.FETCH, Stage.RESTORE]
+    assert plan.steps[-1].needs == {"place", "weights"} and "model" in plan.steps[-1].gives
+    assert plan.techniques == ("snapshot",)
+    assert rewritten(plans.self_fetching(), ["snapshot"]) == plans.self_fetching()
+
+
+def test_snapshots_are_for_those_who_name_them() -> None:
+    offered = ("zygote", "snapshot", "sleep")
+    assert chosen(offered, None) == ("zygote", "sleep")
+    assert chosen(offered, ("sleep", "snapshot", "stream")) == ("snapshot", "sleep")
+    assert chosen(offered, ()) == ()
 
 
 def test_a_primed_process_goes_before_a_fork() -> None:

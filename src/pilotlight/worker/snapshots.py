@@ -1,0 +1,281 @@
+"""Engines dumped when they were ready, one for each model: taken behind its stop, restored by its starts.
+
+What is dumped is a process of its own, brought up for that in the room that the replica has just left, and asked
+nothing but for a warm-up: so no prompt is in an image. An image is restored as often as it is wanted, side by side
+too. It goes when anything has changed that it depends on, and when a restore of it has failed.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import logging
+import shutil
+import socket
+import sys
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import pilotlight
+from pilotlight.clock import Clock
+from pilotlight.errors import EngineError, ZygoteUnavailable
+from pilotlight.ports import Command, Launch, Process, Substrate
+from pilotlight.units import format_size
+from pilotlight.worker import criu
+from pilotlight.worker.pool import BEHIND, Pool
+from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshot_stamp import kept_env, stamp
+from pilotlight.worker.waiting import sleep, within
+from pilotlight_guest.snapshot_port import with_port
+
+log = logging.getLogger(__name__)
+
+RETRY = 600.0
+"""Seconds after a dump or a restore that failed before another is taken [G]."""
+
+_GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest"
+_STAMP = "stamp.json"
+_WORK = "work"
+_numbers = itertools.count(1)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """An engine as it would be dumped or restored."""
+
+    deployment: str
+    small: bool
+    launch: Launch
+    order: Mapping[str, Any]
+    """What it is told once it has its runtime: weights, name, args."""
+    memory: int
+    """Bytes that it takes."""
+    within: float
+    """Seconds that it may take to come up."""
+
+
+class _Image(msgspec.Struct, frozen=True):
+    stamp: Mapping[str, str]
+    socket: int
+    pipe: int
+    port_at: int
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """What the maker answers: see pilotlight_guest/snapshot_maker.py."""
+
+    socket: int = 0
+    pipe: int = 0
+    port_at: int = 0
+    failed: str = ""
+
+
+class _Stale(ZygoteUnavailable):
+    """Nothing is wrong with it, but that it is of no use any more."""
+
+
+class Snapshots:
+    def __init__(
+        self, substrate: Substrate, clock: Clock, settings: Settings, pool: Pool, room: Callable[[], int]
+    ) -> None:
+        """`room`: bytes of host memory that nothing is reserved for."""
+        self._substrate = substrate
+        self._clock = clock
+        self._settings = settings
+        self._pool = pool
+        self._room = room
+        self._why: dict[str, str] = {}
+        """There is none, by folder's name."""
+        self._not_before: dict[str, float] = {}
+        self._one = asyncio.Lock()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._names: set[str] = set()
+
+    # -- for a start ---------------------------------------------------------------------------------------------
+
+    def why_not(self, deployment: str, small: bool) -> str:
+        """Why none can be restored; empty when one may. Cheap, but for the first time."""
+        if self._settings.snapshot_dir is None:
+            return "there is no folder for it"
+        if criu.why_not():
+            return criu.why_not()
+        name = _name(deployment, small)
+        return (
+            "" if (self._folder(name) / _STAMP).exists() else self._why.get(name, "none has been taken yet")
+        )
+
+    @contextlib.asynccontextmanager
+    async def restoring(self, wanted: Wanted, port: int) -> AsyncGenerator[tuple[str, ...]]:
+        """The words with which a process restores it, listening on that port, which is held meanwhile. Raises
+        ZygoteUnavailable; on that, also from within, it is discarded."""
+        name = _name(wanted.deployment, wanted.small)
+        images = self._folder(f"restore-{next(_numbers)}")
+        log_file = self._folder(_WORK) / f"{images.name}.log"
+        with _held(port), contextlib.ExitStack() as stack:
+            stack.callback(log_file.unlink, missing_ok=True)
+            stack.callback(shutil.rmtree, images, ignore_errors=True)
+            try:
+                image = await asyncio.to_thread(self._lay_out, name, wanted, images, port)
+                yield criu.restoring(criu.find() or "criu", images, log_file, image.socket, image.pipe)
+            except _Stale as error:
+                self._discard(name, str(error))
+                raise
+            except (ZygoteUnavailable, OSError, msgspec.MsgspecError) as error:
+                self._failed(name, f"it could not be restored: {criu.first_error(log_file) or error}")
+                raise ZygoteUnavailable(self._why[name]) from error
+
+    def _lay_out(self, name: str, wanted: Wanted, images: Path, port: int) -> _Image:
+        folder = self._folder(name)
+        image = msgspec.json.decode((folder / _STAMP).read_bytes(), type=_Image)
+        now = self._stamp(wanted)
+        changed = [what for what, mark in now.items() if image.stamp.get(what) != mark]
+        if changed:
+            raise _Stale(f"{' and '.join(changed)} changed since it was taken")
+        images.mkdir(0o700)
+        self._folder(_WORK).mkdir(0o700, exist_ok=True)
+        for file in folder.iterdir():
+            if file.name not in (_STAMP, "files.img"):
+                (images / file.name).symlink_to(file)
+        with_port(str(folder / "files.img"), str(images / "files.img"), image.port_at, port)
+        return image
+
+    def _failed(self, name: str, why: str) -> None:
+        self._not_before[name] = self._clock.now() + RETRY
+        self._discard(name, why)
+
+    def _discard(self, name: str, why: str) -> None:
+        self._why[name] = why
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+
+    # -- taken ---------------------------------------------------------------------------------------------------
+
+    def after_stop(self, wanted: Wanted) -> None:
+        """Its last replica may have gone: takes one where there is none, soon."""
+        name = _name(wanted.deployment, wanted.small)
+        if name not in self._tasks and self._lacks(name):
+            self._tasks[name] = asyncio.create_task(self._take(name, wanted))
+            self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+
+    def taken(self) -> list[str]:
+        """Models of which there is one."""
+        if self._settings.snapshot_dir is None:
+            return []
+        return sorted(n for n in self._names if (self._folder(_name(n, False)) / _STAMP).exists())
+
+    def keep(self, names: Collection[str]) -> None:
+        """Of these models only; what an earlier server left half made goes as well."""
+        self._names = set(names)
+        if self._settings.snapshot_dir is None:
+            return
+        kept = {_WORK, *(_name(name, small) for name in names for small in (False, True))}
+        for folder in self._settings.snapshot_dir.glob("*"):
+            if folder.name not in kept and folder.stem not in self._tasks:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    async def close(self) -> None:
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _lacks(self, name: str) -> bool:
+        if self._settings.snapshot_dir is None or (self._folder(name) / _STAMP).exists():
+            return False
+        return self._clock.now() >= self._not_before.get(name, 0.0) and not criu.why_not()
+
+    async def _take(self, name: str, wanted: Wanted) -> None:
+        await sleep(self._clock, BEHIND)
+        async with self._one:
+            if self._room() < wanted.memory:
+                self._why[name] = f"to take one, {format_size(wanted.memory)} have to be free"
+                return
+            new = self._folder(f"{name}.new")
+            try:
+                shutil.rmtree(new, ignore_errors=True)
+                new.parent.mkdir(0o700, parents=True, exist_ok=True)
+                new.mkdir(0o700)
+                image = await self._make(name, wanted, new)
+                (new / _STAMP).write_bytes(msgspec.json.encode(image))
+                new.rename(self._folder(name))
+                self._why.pop(name, None)
+            except (EngineError, OSError, TimeoutError, msgspec.MsgspecError) as error:
+                log.warning("no snapshot of %s was taken: %s", wanted.deployment, error)
+                self._failed(name, f"none could be taken: {error}")
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+
+    async def _make(self, name: str, wanted: Wanted, folder: Path) -> _Image:
+        before = await asyncio.to_thread(self._stamp, wanted)
+        process = await self._substrate.spawn(self._maker(name))
+        assert process.channel is not None
+        channel = socket.socket(fileno=process.channel)
+        self._pool.counts(process)
+        try:
+            answer = await within(self._clock, wanted.within, self._answer(channel, process, wanted, folder))
+        finally:
+            await asyncio.shield(process.stop(0.0))
+            channel.close()
+            self._pool.counts_no_more(process)
+        if answer.failed:
+            raise EngineError(answer.failed)
+        if await asyncio.to_thread(self._stamp, wanted) != before:
+            raise EngineError("something that it depends on was changed meanwhile")
+        return _Image(before, answer.socket, answer.pipe, answer.port_at)
+
+    async def _answer(self, channel: socket.socket, process: Process, wanted: Wanted, folder: Path) -> _Made:
+        launch, loop = wanted.launch, asyncio.get_running_loop()
+        order = {
+            "argv": launch.argv,
+            "env": kept_env(self._settings.env, launch),
+            "cwd": launch.cwd,
+            "order": wanted.order,
+            "criu": criu.find(),
+            "folder": str(folder),
+        }
+        await loop.sock_sendall(channel, msgspec.json.encode(order) + b"\n")
+        line = b""
+        while not line.endswith(b"\n"):
+            part = await loop.sock_recv(channel, 65536)
+            if not part:
+                raise EngineError(f"what was to take it {await process.ended()}")
+            line += part
+        return msgspec.json.decode(line, type=_Made)
+
+    def _maker(self, name: str) -> Command:
+        return Command(
+            replica=f"snapshot-{name}",
+            argv=(sys.executable, "-I", "-S", str(_GUEST / "snapshot_maker.py")),
+            env=self._settings.env,
+            cwd="/",
+            log=self._settings.log_dir / ".snapshots" / f"{name}.log",
+            log_max_size=self._settings.log_max_size,
+            channel=True,
+        )
+
+    def _stamp(self, wanted: Wanted) -> dict[str, str]:
+        env = kept_env(self._settings.env, wanted.launch)
+        return stamp(wanted.launch, env, wanted.order, criu.find() or "", _GUEST)
+
+    def _folder(self, name: str) -> Path:
+        assert self._settings.snapshot_dir is not None
+        return self._settings.snapshot_dir / name
+
+
+def _name(deployment: str, small: bool) -> str:
+    """Of a folder; names of models may have what those of folders may not."""
+    return hashlib.sha256(f"{deployment}\0{small}".encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _held(port: int) -> Any:
+    """So that nobody else can get it; CRIU, which allows for others on a port, gets it all the same."""
+    with socket.socket() as holder:
+        try:
+            for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # as CRIU does
+                holder.setsockopt(socket.SOL_SOCKET, option, 1)
+            holder.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ZygoteUnavailable(f"port {port} cannot be had: {error}") from error
+        yield

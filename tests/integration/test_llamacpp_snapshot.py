@@ -1,0 +1,333 @@
+"""llama.cpp dumped by CRIU when it was ready, and restored: the same engine as one that was started plainly.
+
+They need CRIU 4.2 or newer and root: `make criu`.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from integration.kit import CACHE, Server, until
+from pilotlight.clock import SystemClock
+from pilotlight.engines.registry import ENGINES
+from pilotlight.fleet.actions import Start
+from pilotlight.fleet.events import Died, Event, Ready, Slept, StartFailed, Stopped
+from pilotlight.spec.model import Model
+from pilotlight.substrate.local import LocalSubstrate
+from pilotlight.weights.cache import WeightCache
+from pilotlight.worker import criu
+from pilotlight.worker.report import StartReport
+from pilotlight.worker.settings import Settings
+from pilotlight.worker.supervisor import Worker
+
+needs_criu = pytest.mark.skipif(bool(criu.why_not()), reason=f"no snapshots here: {criu.why_not()}")
+MODEL = Model(source="demo://50m", engine="llamacpp", techniques=("snapshot",), engine_args={"n_ctx": 512})
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    return WeightCache(CACHE / "weights").fetch("demo://50m")
+
+
+class House:
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self.model = Model(**{**_fields(MODEL), "source": str(weights)})
+        self.snapshots = folder / "snapshots"
+        self.news: asyncio.Queue[Event] = asyncio.Queue()
+        self.substrate = LocalSubstrate(folder / "state")
+        self.settings = Settings(folder, folder / "logs", env=dict(os.environ), snapshot_dir=self.snapshots)
+        self.room = 2**40
+        self.worker = Worker(
+            self.news.put_nowait,
+            SystemClock(),
+            self.substrate,
+            WeightCache(folder / "cache"),
+            ENGINES,
+            self.settings,
+            room=lambda: self.room,
+        )
+        self.worker.snapshots.keep(["m"])
+        self._count = 0
+
+    async def until(self, *kinds: type[Any]) -> Any:
+        async with asyncio.timeout(60):
+            while not isinstance(event := await self.news.get(), (*kinds, StartFailed)):
+                pass
+        assert isinstance(event, kinds), event
+        return event
+
+    async def up(self, model: Model | None = None, techniques: tuple[str, ...] = ("snapshot",)) -> str:
+        model = model or self.model
+        self._count += 1
+        replica = f"m/{self._count}"
+        plan = ENGINES["llamacpp"].plan(model)
+        self.worker.start(Start(replica, "m", "local", (), plan, "a test", techniques), model)
+        await self.until(Ready)
+        return replica
+
+    async def down(self, replica: str) -> None:
+        self.worker.stop(replica, 5.0)
+        await self.until(Stopped)
+
+    async def taken(self) -> Path:
+        """Starts and stops one, and waits for its snapshot: the folder."""
+        await self.down(await self.up())
+        return await self.there()
+
+    async def there(self) -> Path:
+        async with asyncio.timeout(60):
+            while not self.worker.snapshots.taken():
+                await asyncio.sleep(0.02)
+        (folder,) = (path.parent for path in self.snapshots.glob("*/stamp.json"))
+        return folder
+
+    def report(self, replica: str) -> StartReport:
+        return self.worker.report(replica)
+
+    async def says(self, replica: str, prompt: str, **fields: Any) -> str:
+        return await asyncio.to_thread(complete, self.worker.url(replica), prompt, **fields)
+
+
+def _fields(model: Model) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in model.__struct_fields__}
+
+
+def complete(url: str, prompt: str, **fields: Any) -> str:
+    body = {"model": "m", "prompt": prompt, "max_tokens": 16, "temperature": 0, **fields}
+    request = urllib.request.Request(
+        f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)["choices"][0]["text"]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, weights: Path) -> AsyncIterator[House]:
+    house = House(tmp_path, weights)
+    yield house
+    await house.worker.close(0.5)
+    await house.substrate.close()
+
+
+@needs_criu
+async def test_one_snapshot_is_restored_many_times_and_each_says_what_a_plain_one_does(house: House) -> None:
+    prompts = [f"Tell me {n} things about {n * 7}:" for n in range(5)]
+    first = await house.up()
+    assert house.report(first).fell_back == "snapshot: none has been taken yet"
+    plain = [await house.says(first, prompt) for prompt in prompts]
+    await house.down(first)
+    folder = await house.there()
+    assert folder.stat().st_mode & 0o777 == 0o700 and house.snapshots.stat().st_mode & 0o077 == 0
+    for prompt, wanted in zip(prompts, plain, strict=True):
+        replica = await house.up()
+        report = house.report(replica)
+        assert report.techniques == ("snapshot",) and not report.fell_back
+        assert {span.stage for span in report.spans} == {"allocate", "fetch", "restore"}
+        assert await house.says(replica, prompt) == wanted
+        await house.down(replica)
+    assert [path.name for path in house.snapshots.iterdir() if path.name != "work"] == [folder.name]
+    assert "".join(plain)
+
+
+@needs_criu
+async def test_two_are_restored_side_by_side_and_one_that_is_killed_takes_no_other_along(
+    house: House,
+) -> None:
+    await house.taken()
+    one, other = await house.up(), await house.up()
+    assert house.worker.url(one) != house.worker.url(other)
+    assert await house.says(one, "Once upon a time") == await house.says(other, "Once upon a time")
+    os.kill(engine_of(house.report(one).pid).pid, signal.SIGKILL)
+    await house.until(Died)
+    assert await house.says(other, "Once upon a time")
+    third = await house.up()
+    assert house.report(third).techniques == ("snapshot",)
+    assert await house.says(third, "Once upon a time") == await house.says(other, "Once upon a time")
+
+
+@needs_criu
+async def test_its_random_numbers_are_its_own(house: House) -> None:
+    await house.taken()
+    said = set[str]()
+    for _ in range(3):
+        replica = await house.up()
+        said.add(await house.says(replica, "Once upon a time", temperature=1.0))
+        await house.down(replica)
+    assert len(said) == 3
+
+
+@needs_criu
+async def test_what_was_restored_sleeps_and_wakes_and_is_measured(house: House) -> None:
+    await house.taken()
+    replica = await house.up()
+    before = await house.says(replica, "Once upon a time")
+    house.worker.sleep(replica, 1)
+    await house.until(Slept)
+    house.worker.wake(replica)
+    await house.until(Ready)
+    report = house.report(replica)
+    assert report.kind == "wake" and {"wake", "load"} <= {span.stage for span in report.spans}
+    assert await house.says(replica, "Once upon a time") == before
+
+
+@needs_criu
+@pytest.mark.parametrize("wrong", ["pages", "truncated", "gone", "stamp"])
+async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
+    house: House, wrong: str
+) -> None:
+    folder = await house.taken()
+    (pages,) = folder.glob("pages-*.img")
+    if wrong == "pages":
+        (folder / "pstree.img").write_bytes(b"nonsense")
+    elif wrong == "truncated":
+        os.truncate(pages, pages.stat().st_size // 2)
+    elif wrong == "gone":
+        pages.unlink()
+    else:
+        (folder / "stamp.json").write_bytes(b'{"stamp"')
+    replica = await house.up()
+    report = house.report(replica)
+    assert report.fell_back.startswith("snapshot: it could not be restored: "), report.fell_back
+    assert report.techniques == () and {"spawn", "import", "load"} <= {span.stage for span in report.spans}
+    assert not folder.exists()
+    assert await house.says(replica, "Once upon a time")
+    await house.down(replica)
+    assert house.worker.snapshots.taken() == [], "another is not taken at once"
+
+
+@needs_criu
+@pytest.mark.parametrize("what", ["its settings", "its weights", "its environment", "the engine"])
+async def test_what_it_depends_on_has_changed(
+    house: House, tmp_path: Path, weights: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if what == "its weights":
+        house.model = Model(**{**_fields(house.model), "source": str(tmp_path / "copy.gguf")})
+        shutil.copyfile(weights, tmp_path / "copy.gguf")
+    folder = await house.taken()
+    model = house.model
+    if what == "its weights":
+        os.utime(tmp_path / "copy.gguf")
+    elif what == "its settings":
+        model = Model(**{**_fields(model), "engine_args": {"n_ctx": 256}})
+    elif what == "its environment":
+        model = Model(**{**_fields(model), "env": {"GGML_SOMETHING": "1"}})
+    else:
+        monkeypatch.setattr("pilotlight.engines.llamacpp._version", lambda: "xllamacpp 99")
+    replica = await house.up(model)
+    assert house.report(replica).fell_back == f"snapshot: {what} changed since it was taken"
+    assert not folder.exists()
+    await house.down(replica)
+    await house.there()
+    assert house.report(await house.up(model)).techniques == ("snapshot",), "another was taken"
+
+
+@needs_criu
+async def test_none_is_taken_without_room_nor_kept_for_models_that_are_not_declared(house: House) -> None:
+    house.room = 1
+    await house.down(await house.up())
+    replica = ""
+    async with asyncio.timeout(30):
+        while "have to be free" not in (house.report(replica).fell_back if replica else ""):
+            replica = await house.up()
+            await house.down(replica)
+    house.room = 2**40
+    await house.taken()
+    house.worker.snapshots.keep([])
+    assert [path.name for path in house.snapshots.iterdir()] == ["work"] or not list(
+        house.snapshots.iterdir()
+    )
+
+
+@needs_criu
+async def test_what_is_needed_sooner_ends_the_process_that_is_to_be_dumped(house: House) -> None:
+    await house.down(await house.up())
+    async with asyncio.timeout(30):
+        while not any(maker.children() for maker in makers()):
+            await asyncio.sleep(0.001)
+    house.worker.trim("local")
+    async with asyncio.timeout(30):
+        while makers() or list(house.snapshots.glob("*.new")):
+            await asyncio.sleep(0.01)
+    assert not house.worker.snapshots.taken()
+
+
+# -- the whole server ------------------------------------------------------------------------------------------------
+
+
+def config(**more: Any) -> dict[str, Any]:
+    return {"models": {"m": {"source": "demo://50m", "techniques": ["snapshot"], "ttl": "1h", **more}}}
+
+
+@needs_criu
+def test_what_was_restored_does_not_outlive_a_server_that_is_killed_and_serves_the_next_one(
+    tmp_path: Path, weights: Path
+) -> None:
+    with Server(tmp_path, config()) as server:
+        plain = complete(server.url, "Once upon a time")
+        stop(server)
+        until(lambda: server.get("/running")["primed"]["snapshots"] == ["m"])
+        assert complete(server.url, "Once upon a time") == plain
+        assert server.get("/traces")["techniques"] == ["snapshot"]
+        (row,) = server.running()
+        engine = engine_of(row["pid"])
+        server.process.kill()
+        server.process.wait()
+        until(lambda: not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE)
+        with Server(tmp_path, config()) as again:
+            assert complete(again.url, "Once upon a time") == plain
+            assert again.get("/traces")["techniques"] == ["snapshot"]
+        server.process = again.process
+        server.process.returncode = 0
+
+
+@pytest.mark.parametrize("program", ["/nonexistent/criu", "old"])
+def test_without_criu_one_line_says_so_and_all_else_works(
+    tmp_path: Path, weights: Path, program: str
+) -> None:
+    if program == "old":
+        old = tmp_path / "criu"
+        old.write_text("#!/bin/sh\necho 'Error (criu/cr-check.c:1): too new a kernel' >&2\nexit 1\n")
+        old.chmod(0o755)
+        program = str(old)
+    with Server(tmp_path, config(techniques=["snapshot", "zygote"]), env={criu.VARIABLE: program}) as server:
+        assert complete(server.url, "Once upon a time")
+        assert server.get("/traces")["fell_back"].startswith("snapshot: ")
+        said = [line for line in server.log().splitlines() if "no snapshots" in line]
+        assert len(said) == 1 and program in said[0] and "all else works" in said[0]
+
+
+def stop(server: Server) -> None:
+    request = urllib.request.Request(
+        f"{server.url}/models/m/stop", b"", {"Authorization": f"Bearer {server.token}"}
+    )
+    urllib.request.urlopen(request, timeout=30).close()
+    until(lambda: not server.running())
+
+
+def engine_of(pid: int | None) -> psutil.Process:
+    """The restored process, below `unshare` and CRIU."""
+    return next(
+        p
+        for p in psutil.Process(pid).children(recursive=True)
+        if "llamacpp_server.py" in " ".join(p.cmdline())
+    )
+
+
+def makers() -> list[psutil.Process]:
+    """Those that dump, which are there for half a second."""
+    found: list[psutil.Process] = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "snapshot_maker.py" in " ".join(process.cmdline()):
+                found.append(process)
+    return found

@@ -1,0 +1,100 @@
+"""What can be said of snapshots without CRIU: whether it is there, what a stamp is of, the port in an image."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pilotlight.ports import Launch
+from pilotlight.worker import criu
+from pilotlight.worker.snapshot_stamp import kept_env, stamp
+from pilotlight_guest.guardian_proc import LINUX
+from pilotlight_guest.snapshot_port import find_port, varint, with_port
+
+LAUNCH = Launch(("python", "guest.py"), {"OMP_WAIT_POLICY": "passive"}, "/", "http://127.0.0.1:0", "/health")
+
+
+def program(folder: Path, script: str) -> str:
+    path = folder / "criu"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.skipif(not LINUX, reason="CRIU is for Linux")
+def test_why_there_are_no_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+
+    def why(path: str) -> str:
+        monkeypatch.setenv(criu.VARIABLE, path)
+        return criu.why_not()
+
+    assert "cannot be run" in why(str(tmp_path / "nothing"))
+    found = program(tmp_path, "echo 'Error (criu/a.c:1): no such thing' >&2; exit 1")
+    assert why(found) == (
+        f"`{found} check` fails, as before 4.2 on new kernels: Error (criu/a.c:1): no such thing"
+    )
+    (tmp_path / "good").mkdir()
+    assert why(program(tmp_path / "good", "exit 0")) == ""
+    (tmp_path / "user").mkdir()
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert "root" in why(program(tmp_path / "user", "exit 0"))
+    monkeypatch.delenv(criu.VARIABLE)
+    monkeypatch.setenv("PATH", str(tmp_path / "good"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert criu.find() == str(tmp_path / "good" / "criu")
+    monkeypatch.setenv("PATH", "")
+    assert criu.find() is None and "make criu" in criu.why_not()
+    criu.built().parent.mkdir(parents=True)
+    criu.built().write_text("")
+    criu.built().chmod(0o755)
+    assert criu.find() == str(criu.built())
+
+
+def stamped(weights: Path, args: dict[str, Any], **env: str) -> dict[str, str]:
+    order = {"weights": str(weights), "args": args, "name": "m", "port": 0}
+    return stamp(LAUNCH, kept_env({"PATH": "/bin", **env}, LAUNCH), order, "/bin/sh", weights.parent)
+
+
+def test_a_stamp_names_what_has_changed(tmp_path: Path) -> None:
+    weights, adapter = tmp_path / "m-00001-of-00002.gguf", tmp_path / "lora.bin"
+    other = tmp_path / "m-00002-of-00002.gguf"
+    for path in (weights, adapter, other):
+        path.write_text("1")
+
+    def changed(args: dict[str, Any], **env: str) -> list[str]:
+        now = stamped(weights, args, **env)
+        return [what for what, mark in now.items() if before[what] != mark]
+
+    args = {"n_ctx": 1, "lora": str(adapter)}
+    before = stamped(weights, args)
+    assert changed(args) == [] and changed(args, SSH_TTY="another") == []
+    assert changed({**args, "n_ctx": 2}) == ["its settings"]
+    assert changed(args, OMP_NUM_THREADS="1") == ["its environment"]
+    (tmp_path / "guest.py").write_text("")
+    assert changed(args) == ["the engine"]
+    (tmp_path / "guest.py").unlink()
+    other.write_text("22")
+    assert changed(args) == ["its weights"]
+    before = stamped(weights, args)
+    adapter.write_text("22")
+    assert changed(args) == ["its weights"]
+
+
+def test_an_engine_that_is_dumped_does_not_get_the_servers_secrets() -> None:
+    env = kept_env({"HF_TOKEN": "secret", "PATH": "/bin", "LD_LIBRARY_PATH": "/lib"}, LAUNCH)
+    assert env == {"PATH": "/bin", "LD_LIBRARY_PATH": "/lib", "OMP_WAIT_POLICY": "passive"}
+
+
+def test_a_port_is_written_over_another(tmp_path: Path) -> None:
+    image, copy = tmp_path / "files.img", tmp_path / "copy.img"
+    image.write_bytes(b"before\x30\x0a\x38" + varint(40123) + b"\x40\x00after")
+    place = find_port(str(image), 40123)
+    with_port(str(image), str(copy), place, 20001)
+    assert find_port(str(copy), 20001) == place and copy.stat().st_size == image.stat().st_size
+    with pytest.raises(OSError, match="not have the port 40124"):
+        find_port(str(image), 40124)
+    with pytest.raises(OSError, match="not from 16384"):
+        find_port(str(image), 8080)
+    with pytest.raises(OSError, match="not the file that was dumped"):
+        with_port(str(image), str(copy), place + 1, 20001)
