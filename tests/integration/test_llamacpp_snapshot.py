@@ -148,11 +148,27 @@ async def test_two_are_restored_side_by_side_and_one_that_is_killed_takes_no_oth
     assert house.worker.url(one) != house.worker.url(other)
     assert await house.says(one, "Once upon a time") == await house.says(other, "Once upon a time")
     os.kill(engine_of(house.report(one).pid).pid, signal.SIGKILL)
-    await house.until(Died)
+    assert "exited" in (await house.until(Died)).reason
     assert await house.says(other, "Once upon a time")
     third = await house.up()
     assert house.report(third).techniques == ("snapshot",)
     assert await house.says(third, "Once upon a time") == await house.says(other, "Once upon a time")
+
+
+@needs_criu
+async def test_it_logs_by_its_keeper_and_ends_with_it(house: House) -> None:
+    await house.taken()
+    replica = await house.up()
+    outer = psutil.Process(house.report(replica).pid)
+    engine, keeper = engine_of(outer.pid), outer.parent()
+    assert keeper is not None and keeper.name() == "pl-keeper"
+    Path(f"/proc/{engine.pid}/fd/2").write_text("its words\n")
+    async with asyncio.timeout(10):
+        while "its words" not in house.worker.log_tail(replica):
+            await asyncio.sleep(0.01)
+    keeper.kill()
+    assert (await house.until(Died)).reason
+    assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
 
 
 @needs_criu
@@ -181,14 +197,19 @@ async def test_what_was_restored_sleeps_and_wakes_and_is_measured(house: House) 
 
 
 @needs_criu
-@pytest.mark.parametrize("wrong", ["pages", "truncated", "gone", "stamp"])
+@pytest.mark.parametrize("wrong", ["of no sense", "changed", "truncated", "gone", "stamp"])
 async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
     house: House, wrong: str
 ) -> None:
     folder = await house.taken()
     (pages,) = folder.glob("pages-*.img")
-    if wrong == "pages":
-        (folder / "pstree.img").write_bytes(b"nonsense")
+    if wrong == "of no sense":  # and yet as large and as old as it was
+        image, before = folder / "pstree.img", (folder / "pstree.img").stat()
+        image.write_bytes(bytes(before.st_size))
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+    elif wrong == "changed":
+        with pages.open("r+b") as file:
+            file.write(bytes(4096))
     elif wrong == "truncated":
         os.truncate(pages, pages.stat().st_size // 2)
     elif wrong == "gone":

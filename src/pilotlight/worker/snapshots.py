@@ -58,6 +58,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
 class _Image(msgspec.Struct, frozen=True):
     stamp: Mapping[str, str]
+    files: Mapping[str, tuple[int, int]]
+    """Bytes and time of change."""
     socket: int
     pipe: int
     port_at: int
@@ -91,6 +93,7 @@ class Snapshots:
         self._not_before: dict[str, float] = {}
         self._one = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._restoring: set[str] = set()
         self._names: set[str] = set()
 
     # -- for a start ---------------------------------------------------------------------------------------------
@@ -112,8 +115,10 @@ class Snapshots:
         ZygoteUnavailable; on that, also from within, it is discarded."""
         name = _name(wanted.deployment, wanted.small)
         images = self._folder(f"restore-{next(_numbers)}")
+        self._restoring.add(images.name)
         log_file = self._folder(_WORK) / f"{images.name}.log"
         with _held(port), contextlib.ExitStack() as stack:
+            stack.callback(self._restoring.discard, images.name)
             stack.callback(log_file.unlink, missing_ok=True)
             stack.callback(shutil.rmtree, images, ignore_errors=True)
             try:
@@ -130,14 +135,16 @@ class Snapshots:
         folder = self._folder(name)
         image = msgspec.json.decode((folder / _STAMP).read_bytes(), type=_Image)
         now = self._stamp(wanted)
+        if _files(folder) != image.files:
+            raise OSError("its images are not as they were dumped")
         changed = [what for what, mark in now.items() if image.stamp.get(what) != mark]
         if changed:
             raise _Stale(f"{' and '.join(changed)} changed since it was taken")
         images.mkdir(0o700)
         self._folder(_WORK).mkdir(0o700, exist_ok=True)
-        for file in folder.iterdir():
-            if file.name not in (_STAMP, "files.img"):
-                (images / file.name).symlink_to(file)
+        for file in image.files:
+            if file != "files.img":
+                (images / file).symlink_to(folder / file)
         with_port(str(folder / "files.img"), str(images / "files.img"), image.port_at, port)
         return image
 
@@ -169,7 +176,7 @@ class Snapshots:
         self._names = set(names)
         if self._settings.snapshot_dir is None:
             return
-        kept = {_WORK, *(_name(name, small) for name in names for small in (False, True))}
+        kept = {_WORK, *self._restoring, *(_name(name, small) for name in names for small in (False, True))}
         for folder in self._settings.snapshot_dir.glob("*"):
             if folder.name not in kept and folder.stem not in self._tasks:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -222,7 +229,7 @@ class Snapshots:
             raise EngineError(answer.failed)
         if await asyncio.to_thread(self._stamp, wanted) != before:
             raise EngineError("something that it depends on was changed meanwhile")
-        return _Image(before, answer.socket, answer.pipe, answer.port_at)
+        return _Image(before, _files(folder), answer.socket, answer.pipe, answer.port_at)
 
     async def _answer(self, channel: socket.socket, process: Process, wanted: Wanted, folder: Path) -> _Made:
         launch, loop = wanted.launch, asyncio.get_running_loop()
@@ -261,6 +268,11 @@ class Snapshots:
     def _folder(self, name: str) -> Path:
         assert self._settings.snapshot_dir is not None
         return self._settings.snapshot_dir / name
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {path.name: path.stat() for path in folder.iterdir() if path.name != _STAMP}
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 def _name(deployment: str, small: bool) -> str:

@@ -170,12 +170,12 @@ class Starting:
     def _at_hand(self) -> list[str]:
         """Whether a zygote can fork now is seen when it is asked to, and why not."""
         offered, preload = self.action.techniques, self.launch.preload if self.launch else None
-        if SNAPSHOT.name in offered:
+        streams = self.launch is not None and self._incoming.will_stream(self.launch)
+        if SNAPSHOT.name in offered and not streams:
             why_not = self._context.snapshots.why_not(self.action.deployment, self.action.small)
             if not why_not:
                 return [SNAPSHOT.name]
             self._do_without(SNAPSHOT.name, why_not)
-        streams = self.launch is not None and self._incoming.will_stream(self.launch)
         stream = [STREAM.name] if streams and STREAM.name in offered else []
         if preload is None:
             return stream
