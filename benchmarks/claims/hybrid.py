@@ -1,9 +1,9 @@
 """The hybrid example: a base for 12 requests a minute, peaks of 2,000 at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
-from claim import REFINED, REFUTED, Claim
+from claim import REFINED, REFUTED, REPRODUCED, Claim
 from worlds import STARTS, config, joined, percent, run, spike
 
 from pilotlight.fleet.declared import MONTH
@@ -13,6 +13,8 @@ from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Burst, Config, Provider, Rates
 
 TOKENS, PEAK = 120, 2000
+CLAIMED, NEAR = 0.09, 1.5
+"""Seconds on average, and how many times as long or as short still is about that."""
 HOURS, AT, LASTS, RAMP = 24.0, 15 * 3600.0, 300.0, 60.0
 
 
@@ -25,6 +27,7 @@ def claims() -> Iterator[Claim]:
     hybrids["base 1, burst to a provider"] = run(trace, to_provider(), STARTS[1])
     always = run(trace, persistent, STARTS[1])
     lines = [line(name, r, always) for name, r in hybrids.items()]
+    quiet = run(everyday(), config(base=1), STARTS[0])
     yield Claim(
         "hybrid: cost",
         "40 % cheaper than persistent capacity for the peak",
@@ -53,19 +56,32 @@ def claims() -> Iterator[Claim]:
         "hybrid: latency",
         "90 ms on average",
         "article",
-        "p50 / p99 to the first token: "
-        + "; ".join(f"{name}: {r.ttft_p50:.2g} / {r.ttft_p99:.2g} s" for name, r in hybrids.items())
-        + ". 15 % of requests that wait 2 s or more make an average of 300 ms at least, so that 90 ms can be a median "
-        "or hold outside of spikes, not be the average of both.",
-        REFUTED,
+        "average, and p50 / p99, to the first token: "
+        + "; ".join(
+            f"{name}: {r.ttft_mean:.3f} s, {r.ttft_p50:.2g} / {r.ttft_p99:.2g} s"
+            for name, r in hybrids.items()
+        )
+        + f". Without the spike, 5 s starts: {quiet.ttft_mean:.3f} s. The average holds, about, where starts are short "
+        "and few requests of the spike are cold; with 15 % of them cold it does not: each waits 2 s or more, which is "
+        "300 ms at least on average in the spike.",
+        verdict([r.ttft_mean or 0.0 for r in hybrids.values()]),
         "simulated and computed",
     )
 
 
+def verdict(means: Sequence[float]) -> str:
+    """Of seconds to the first token on average, each with starts of another length, or with a provider."""
+    near = [CLAIMED / NEAR <= mean <= CLAIMED * NEAR for mean in means]
+    return REPRODUCED if all(near) else REFINED if any(near) else REFUTED
+
+
+def everyday() -> Trace:
+    return traffic.poisson(12 / 60, HOURS * 3600, name="base")
+
+
 def example() -> Trace:
     service = 0.05 + 0.03 * TOKENS
-    base = traffic.poisson(12 / 60, HOURS * 3600, name="base")
-    return joined("hybrid", [base, spike(AT, RAMP, LASTS, PEAK / service, TOKENS, 1)])
+    return joined("hybrid", [everyday(), spike(AT, RAMP, LASTS, PEAK / service, TOKENS, 1)])
 
 
 def cold(r: Result, inside: bool) -> float:
