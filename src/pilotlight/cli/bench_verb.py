@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> None:
     _check_source(model)
     _check_fetch(args, model)
     _check_technique(args, engine.techniques(model))
+    _check_snapshots(args.wanted)
     chosen = variants.variants(_offered(engine, model, args.fetch), args.wanted, args.without)
     if args.plot is not None and args.plot.is_dir():
         raise PilotlightError(f"--plot {args.plot}: is a folder; name the file to be written in it")
@@ -157,6 +158,13 @@ def _check_fetch(args: argparse.Namespace, model: Model) -> None:
         raise PilotlightError(
             "--fetch needs weights that come over the network; give https://... or hf://..."
         )
+
+
+def _check_snapshots(wanted: tuple[str, ...] | None) -> None:
+    from pilotlight.worker import criu  # noqa: PLC0415
+
+    if "snapshot" in (wanted or ()) and (why := criu.why_not()):
+        raise PilotlightError(f"snapshots cannot be measured here: {why}")
 
 
 def _offered(engine: Engine, model: Model, fetch: bool) -> list[str]:

@@ -14,7 +14,7 @@ _CHECK_WITHIN = 20.0
 """Seconds; it takes 50 ms."""
 
 _RESTORE = (
-    'if [ -e "$1/criu.kdat" ]; then : >>/run/criu.kdat && mount --bind "$1/criu.kdat" /run/criu.kdat; fi; '
+    'if [ -e "$1/criu.kdat" ]; then true >>/run/criu.kdat && mount --bind "$1/criu.kdat" /run/criu.kdat; fi; '
     'exec "$0" restore --images-dir "$1" --work-dir "$2" --log-file "$3" '
     '--inherit-fd "fd[$PILOTLIGHT_CHANNEL]:socket:[$4]" --inherit-fd "fd[1]:pipe:[$5]"'
 )
