@@ -124,14 +124,13 @@ class Exchange(Elsewhere):
 
     async def _wait(self) -> None:
         kitchen, size = self.kitchen, len(self.body)
-        if kitchen.held_bytes + size > kitchen.max_held_bytes:
-            self.outcome = "refused"
-            text = f"the requests that wait hold {kitchen.held_bytes} bytes already; try again later"
-            raise RequestError(
-                429, text, code="too_many_pending_requests", type="rate_limit_error", retry_after=2.0
-            )
         kitchen.held_bytes += size
         try:
+            try:
+                kitchen.bound()
+            except RequestError:
+                self.outcome = "refused"
+                raise
             await self._hold()
         finally:
             kitchen.held_bytes -= size

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from pilotlight.errors import RequestError
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.gateway.body import keep_alive_of, read_head, rewrite
+from pilotlight.gateway.client_body import read_body
 from pilotlight.gateway.exchange import Exchange
 from pilotlight.gateway.kitchen import Kitchen
 from pilotlight.gateway.terms import leave, terms
@@ -93,7 +94,7 @@ class Front:
 
     async def _admit(self, request: web.BaseRequest, id: str, key: Key | None) -> Exchange:
         """What may be done. Raises RequestError. Of the body nothing stays but what the exchange has."""
-        body = await read_body(request)
+        body = await read_body(request, self.kitchen)
         head = read_head(body)
         keep_alive = keep_alive_of(head)
         deployment = self.directory.find(head.model, key)
@@ -179,23 +180,3 @@ class Front:
             "owned_by": "pilotlight",
         }
         return card if root == name else {**card, "root": root}
-
-
-async def read_body(request: web.BaseRequest) -> bytes:
-    """RequestError 413 when it is larger than client_max_size, which is seen before it is read if it says so."""
-    limit = request.client_max_size
-    try:
-        if (request.content_length or 0) <= limit:
-            if not request.content.is_eof():
-                body = await request.read()
-                request._read_bytes = None  # pyright: ignore[reportPrivateUsage] - or it lives as long as the answer
-                return body
-            body = request.content.read_nowait()  # it came with its head, as most do
-            if len(body) <= limit:
-                return body
-    except web.HTTPRequestEntityTooLarge:
-        pass
-    except web.RequestPayloadError as e:
-        raise RequestError(400, f"the body could not be read: {e}", code="invalid_body") from None
-    text = f"the body is larger than {limit} bytes (client_max_size)"
-    raise RequestError(413, text, code="request_too_large")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from pilotlight.clock import Clock
+from pilotlight.errors import RequestError
 from pilotlight.fleet.records import RequestRecord, StartRecord
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.remote import Remotes
@@ -90,8 +91,16 @@ class Kitchen:
         """USD of a request's share of the replicas that have had it, until it was told of."""
         self.patience = patience or Patience()
         self.held_bytes = 0
-        """Of the bodies of those who wait now."""
+        """Of the bodies of those who wait now, and of those that are still coming."""
         self.max_held_bytes = MAX_HELD_BYTES
+
+    def bound(self) -> None:
+        """RequestError 429 when more is held than may be."""
+        if self.held_bytes > self.max_held_bytes:
+            text = f"the requests that wait hold {self.held_bytes} bytes already; try again later"
+            raise RequestError(
+                429, text, code="too_many_pending_requests", type="rate_limit_error", retry_after=2.0
+            )
 
     def tell(self, record: RequestRecord) -> None:
         for tell in self.told:
