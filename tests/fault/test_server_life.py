@@ -263,8 +263,9 @@ def test_a_state_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path,
         server.launch()
         assert server.wait() == 1
         (line,) = server.log().splitlines()
-        assert line.startswith(f"pilotlight: the state folder {folder} cannot be written (")
-        assert line.endswith("set state_dir to one that can")
+        what, remedy = ("used: ", "a folder") if how == "a file" else ("written (", "one that can")
+        assert line.startswith(f"pilotlight: the state folder {folder} cannot be {what}")
+        assert line.endswith(f"set state_dir to {remedy}")
     server.nothing_is_left()
 
 
