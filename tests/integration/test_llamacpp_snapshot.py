@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 import pytest
 
@@ -243,7 +244,10 @@ async def test_what_it_depends_on_has_changed(
     elif what == "its environment":
         model = Model(**{**_fields(model), "env": {"GGML_SOMETHING": "1"}})
     else:
-        monkeypatch.setattr("pilotlight.engines.llamacpp._version", lambda: "xllamacpp 99")
+        launch = ENGINES["llamacpp"].launch(model, 0, (), tmp_path)
+        assert launch.preload is not None
+        other = msgspec.structs.replace(launch.preload, stamp="pip has been here")
+        monkeypatch.setattr("pilotlight.engines.llamacpp._preload", lambda env: other)
     replica = await house.up(model)
     assert house.report(replica).fell_back == f"snapshot: {what} changed since it was taken"
     assert not folder.exists()
