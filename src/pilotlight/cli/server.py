@@ -204,23 +204,19 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
-        if spent is None:
-            log.warning(
-                "what was spent is not known: providers with a budget are not asked until it can be read"
-            )
-            self._post(SpendKnown(self.clock.now(), known=False))
-        else:
-            self._spent_before(spent)
+        self._spent_before(spent)
         self._wall.start()
         if self._reload_due:
             self.reload_and_log()
 
-    def _spent_before(self, spent: Earlier) -> None:
-        """At providers, by earlier servers."""
+    def _spent_before(self, spent: Earlier | None) -> None:
+        """At providers, by earlier servers; None while that cannot be read."""
         now = self.clock.now()
-        for name, hours in spent.items():
+        if spent is None:
+            log.warning("providers with a budget are not asked until it can be read what was spent there")
+        for name, hours in (spent or {}).items():
             self._post(Spent(now, name, hours))
-        self._post(SpendKnown(now, known=True))
+        self._post(SpendKnown(now, known=spent is not None))
 
     async def _sweep(self) -> None:
         """Ends what an earlier server left behind: usually nothing, and else no reason to keep the door shut."""
