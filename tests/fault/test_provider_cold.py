@@ -74,3 +74,23 @@ async def test_one_that_takes_30_seconds_to_wake_is_waited_for_and_known_from_th
             await eventually(lambda: of(client)["promise_s"] > COLD - 1)
             _, headers, _ = await client.answer("chat", stream=True)
             assert headers["x-pilotlight-served-by"] == "spare", "the other one may have gone cold again"
+
+
+async def test_a_cold_start_shows_in_whole_answers_too(tmp_path: Path):
+    late = 0.0
+
+    async def answers(wire: Wire, seen: Seen) -> None:
+        await well(after=late)(wire, seen)
+
+    async with provider(answers) as far:
+        model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
+        config = {"models": {"chat": model.model}, "providers": {"far": far.declared(first_token="100ms")}}
+        async with up(tmp_path / "s", config) as client:
+            for seconds in (0.0, 4.0, 0.0):
+                late = seconds
+                _, headers, _ = await client.answer("chat")
+                assert headers["x-pilotlight-served-by"] == "far"
+            known = of(client)
+            assert known["cold_rate"] == 0.5, "of those after the first, which told how long tokens take"
+            assert 3 < known["cold_start_s"] < 10
+            assert known["first_token_s"] < 2

@@ -139,7 +139,12 @@ async def test_a_whole_answer():
 async def test_a_stream():
     async with Bench().open(fine) as bench:
         answer = await bench.ask(stream=True)
-        assert await answer.text() == 'data: {"a":1}\n\ndata: {"a":2}\n\ndata: [DONE]\n\n'
+        said = await answer.text()
+        chunks, comment, done = said.partition(
+            ": x-pilotlight-served-by=m-1 x-pilotlight-cost-usd=0.000000000\n\n"
+        )
+        assert (chunks, done) == ('data: {"a":1}\n\ndata: {"a":2}\n\n', "data: [DONE]\n\n")
+        assert comment
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.headers["X-Accel-Buffering"] == "no"
         (record,) = bench.records

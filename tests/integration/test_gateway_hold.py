@@ -91,10 +91,15 @@ async def test_a_warm_request_waits_for_nothing(server: Server, client: Client, 
     await client.answer(model.name)
     status, headers, text = await client.answer(model.name, stream=True)
     assert (status, headers["x-pilotlight-start"]) == (200, "warm")
-    assert not comments(text)
+    (said,) = comments(text)  # no sign of a wait, only the end
+    assert f"x-pilotlight-served-by={headers['x-pilotlight-served-by']}" in said
+    said_usd = float(said.partition("x-pilotlight-cost-usd=")[2])
     trace = server.get(f"/traces/{headers['x-pilotlight-request-id']}")
     assert trace["start"] == "warm"
     assert trace["start_wait_s"] == 0
+    await eventually(lambda: any(r["request_id"] == trace["request_id"] for r in server.requests()))
+    (line,) = (r for r in server.requests() if r["request_id"] == trace["request_id"])
+    assert 0 < said_usd <= line["cost_usd"]
 
 
 @uses("order")

@@ -49,7 +49,9 @@ class Answered(msgspec.Struct, frozen=True):
     request: str
     provider: str
     whole: bool = False
-    """It came in one piece, after its last token: its time says nothing of the first one."""
+    """It came in one piece, after its last token."""
+    tokens: int | None = None
+    """Then, how many it has; None where that is not known."""
 
 
 class Declined(msgspec.Struct, frozen=True):

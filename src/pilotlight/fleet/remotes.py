@@ -49,6 +49,8 @@ class FirstToken(msgspec.Struct, eq=False):
     warm: float | None = None
     cold: float | None = None
     """How much longer it takes when it is cold."""
+    pace: float | None = None
+    """What a further token takes, by answers in one piece."""
     cold_idle: float = 1.0
     """Share of requests that find it cold after a time without traffic."""
     cold_used: float = 0.0

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from pilotlight.errors import RequestError
 from pilotlight.gateway.connection import Silent
-from pilotlight.gateway.course import money
 from pilotlight.gateway.desk import Ticket
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.relay import Relay
@@ -17,7 +16,6 @@ from pilotlight.gateway.remote_call import Call
 from pilotlight.gateway.remote_head import entering, said_without
 from pilotlight.gateway.remote_rules import MAY_NOT, Refused
 from pilotlight.gateway.upstream import Answer, Broken, Unreached
-from pilotlight.http import sse
 from pilotlight.policy.breaker import KEPT
 
 log = logging.getLogger("pilotlight")
@@ -150,7 +148,7 @@ class Elsewhere(Relay):
         self.sent_at, self.first_byte_at = call.began_at, call.first_byte_at
         call.headers = entering(call.headers, call.target.secrets)
         if call.payload is None:
-            self.call, self.ends_with_cost = call, True
+            self.call = call
             return await self._relay(call)
         call.settle()
         if call.status == 200:
@@ -166,12 +164,9 @@ class Elsewhere(Relay):
         return done
 
     def _with_cost(self, events: bytes) -> bytes:
-        """A comment, which every client skips: the headers left before it was known."""
-        assert self.call is not None
-        self.call.settle()
-        said = f"x-pilotlight-served-by={self.provider} x-pilotlight-cost-usd={money(self.cost() or 0.0)}"
-        end = sse.done_at(events) or 0
-        return events[:end] + sse.comment(said) + events[end:]
+        if self.call is not None:
+            self.call.settle()
+        return super()._with_cost(events)
 
     def _cut_short(self, call: Call, e: Broken | Silent) -> RequestError:
         """What the client is told of a provider that did not end its answer."""

@@ -59,11 +59,11 @@ class Errand:
         self.owed: Callable[[], float] = _nothing
         """What it would cost if it ended now."""
 
-    def answer(self, whole: bool = False) -> None:
-        """The first byte of its answer is there."""
+    def answer(self, whole: bool = False, tokens: int | None = None) -> None:
+        """The first byte of its answer is there; or the `whole` of it, with so many tokens."""
         if not self.answered and not self.settled:
             self.answered = True
-            self._post(self, Answered(self._clock.now(), self.request, self.provider, whole))
+            self._post(self, Answered(self._clock.now(), self.request, self.provider, whole, tokens))
 
     def decline(self, kind: str, reason: str, retry_after: float | None = None) -> None:
         """No answer came that a client could be given. `kind` as Declined has it."""

@@ -15,6 +15,7 @@ from pilotlight.http.errors import as_error
 from pilotlight.http.headers import Raw, for_client
 
 _ENDS_IN_DONE = frozenset({"/v1/chat/completions", "/v1/completions"})
+_AT_END = ("x-pilotlight-served-by", "x-pilotlight-cost-usd")
 
 
 class Source(Protocol):
@@ -34,8 +35,6 @@ class Source(Protocol):
 class Relay(Reply):
     body: bytes
     """Empty once a stream has begun, for then it is not sent again."""
-    ends_with_cost = False
-    """It is a provider's answer: what it cost is said at its end."""
     _watch: Timer | None = None
 
     async def _hand_over(self, status: int, headers: Raw, payload: bytes) -> web.StreamResponse:
@@ -89,8 +88,7 @@ class Relay(Reply):
                 if b"[DONE]" in events and self._count(tail, count, told, first):
                     # many a client leaves as soon as it has seen this
                     self.outcome, self.answered = "ok", True
-                    if self.ends_with_cost:
-                        events = self._with_cost(events)
+                    events = self._with_cost(events)
                 await response.write(events)
             chunk = await answer.chunk()
         count += whole.rest.startswith(b"data:")
@@ -101,14 +99,18 @@ class Relay(Reply):
         self.outcome, self.answered = "ok", True
         if whole.rest:
             await response.write(whole.rest)
-        if self.ends_with_cost and not done:
+        if not done:
             await response.write(self._with_cost(b""))
         await response.write_eof()
         return response
 
     def _with_cost(self, events: bytes) -> bytes:
-        """The end of a provider's stream, with what it cost before it."""
-        raise NotImplementedError
+        """The end of a stream, and before it, as a comment, which every client skips, what was not known when the
+        headers left."""
+        said = self.headers_of_whole()
+        text = " ".join(f"{name}={said[name]}" for name in _AT_END if name in said)
+        end = sse.done_at(events) or 0
+        return events[:end] + sse.comment(text) + events[end:]
 
     def _count(self, tail: bytes, count: int, told: bytes, first: bytes) -> bool:
         """The tokens of a stream, from its last events and the number of those with data, as usage.of_stream has it;

@@ -214,7 +214,10 @@ class Call:
             except _BAD:
                 raise Refused("error", "its answer is no JSON object", worked=True) from None
             self._look_at(payload)
-        self.errand.answer(whole=not self.errand.is_ping)
+        if self.errand.is_ping:
+            self.errand.answer()
+        else:
+            self.errand.answer(whole=True, tokens=self.meter.tokens().output if self.status == 200 else None)
 
     def _look_at(self, payload: bytes) -> None:
         """Whose answer it is. Raises Refused when it is another model's, for that is not what was asked for, and

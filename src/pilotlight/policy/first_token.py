@@ -1,7 +1,8 @@
 """How soon a provider gives its first token: learned from its answers, those that met it cold apart from the others.
 
 Nobody says whether an answer was a cold one. One that took longer than half-way from what is known of a warm one to
-what is known of a cold one is taken to have been.
+what is known of a cold one is taken to have been. An answer in one piece does not say when its first token came.
+What its tokens took is taken off it.
 """
 
 from pilotlight.fleet.fleet import Sent
@@ -64,12 +65,41 @@ def sent(p: ProviderState, s: Sent) -> None:
 
 def learn(p: ProviderState, s: Sent, now: float) -> None:
     """The first token of `s` is there, which has not been `answered_at` yet."""
-    took, f = now - s.at, p.first_token
-    was_cold = took > limit(p)
-    if was_cold:
-        f.cold = _mean(f.cold, took - warm(p))
+    took = now - s.at
+    if took > limit(p):
+        _was(p, s, now, took)
     else:
-        f.warm = _mean(f.warm, took)
+        p.first_token.warm = _mean(p.first_token.warm, took)
+        _was(p, s, now)
+    p.waking_since = NOT
+
+
+def learn_whole(p: ProviderState, s: Sent, now: float, tokens: int) -> None:
+    """The answer to `s` is there in one piece, `tokens` long. What these took is told by the pace of others, which is
+    no more than a guess: what it leaves open teaches nothing of the first one."""
+    f, took = p.first_token, now - s.at
+    for_tokens = tokens * (f.pace or 0.0)
+    first = max(0.0, took - for_tokens)
+    each = max(0.0, took - warm(p)) / max(1, tokens)
+    if f.pace is None and tokens:
+        f.pace = each
+    elif first > limit(p) + for_tokens:
+        _was(p, s, now, first)
+    else:
+        if tokens and f.pace is not None:
+            f.pace = min(each, _mean(f.pace, each))  # one that was cold unnoticed is forgotten with the next
+        if first <= limit(p):
+            if for_tokens <= 0.5 * took:
+                f.warm = _mean(f.warm, first)
+            _was(p, s, now)
+    p.waking_since = NOT
+
+
+def _was(p: ProviderState, s: Sent, now: float, cold: float | None = None) -> None:
+    """It was answered warm; or cold, after so many seconds."""
+    f, was_cold = p.first_token, cold is not None
+    if cold is not None:
+        f.cold = _mean(f.cold, cold - warm(p))
     if s.idle:
         f.cold_idle += WEIGHT * (was_cold - f.cold_idle)
         f.goes_cold = was_cold
@@ -77,7 +107,6 @@ def learn(p: ProviderState, s: Sent, now: float) -> None:
             f.cold_used = 0.0  # whatever made it late has passed
     elif p.waking_since > now:  # else it waited with another one
         f.cold_used += WEIGHT * (was_cold - f.cold_used)
-    p.waking_since = NOT
     if s.held is not None:
         f.answers += 1
         f.colds += was_cold

@@ -35,10 +35,12 @@ def answered(fleet: Fleet, e: Answered, out: list[Action]) -> None:
     if s is None or s.provider != e.provider or s.answered_at is not None:
         return
     p = fleet.providers[s.provider]
-    if e.whole:
-        p.waking_since = FOREVER
-    else:
+    if not e.whole:
         first_token.learn(p, s, e.at)
+    elif e.tokens is not None:
+        first_token.learn_whole(p, s, e.at, e.tokens)
+    else:
+        p.waking_since = FOREVER
     s.answered_at = e.at
     pings.used(p, e.at, p.in_flight)
     s.whole = e.whole

@@ -66,14 +66,57 @@ def test_whoever_comes_while_it_comes_up_waits_for_the_rest():
     assert first_token.promise(p.fleet.providers["p"], p.now) == pytest.approx(6.5)
 
 
-def test_an_answer_in_one_piece_says_nothing_of_its_first_token():
+def whole(p, request: str, seconds: float, tokens: int | None, idle: float = 1.0) -> None:
+    p.ask(request, remote=REMOTE)
+    p.wait(seconds)
+    p.play(ev.Answered(p.now, request, "p", whole=True, tokens=tokens))
+    p.charged(request)
+    p.wait(idle)
+
+
+def test_an_answer_in_one_piece_of_which_nothing_is_known_teaches_nothing():
     p = bursting(Provider("p", first_token=0.5))
-    p.ask("r0", remote=REMOTE)
-    p.wait(30.0)
-    p.play(ev.Answered(p.now, "r0", "p", whole=True))
+    whole(p, "r0", 30.0, None)
     assert known(p) == (0.5, 0.0)
     assert p.fleet.providers["p"].first_token.answers == 0
     assert p.fleet.prices.past.cold == 0.0
+
+
+@pytest.mark.parametrize("cold", [0, 5])
+def test_a_cold_start_shows_in_answers_in_one_piece(cold: int):
+    """Tokens of 30 ms; one of them meets it cold, were it the first, whose tokens nothing is known of yet."""
+    p = bursting(Provider("p", first_token=0.5))
+    for i in range(12):
+        whole(p, f"r{i}", 0.5 + 0.03 * 100 + 30.0 * (i == cold), 100)
+    f = p.fleet.providers["p"].first_token
+    assert f.pace == pytest.approx(0.03)
+    if cold:
+        assert f.colds == 1
+        assert known(p) == (0.5, pytest.approx(30.0))
+    else:
+        assert f.colds == 0
+    whole(p, "again", 0.5 + 0.03 * 200 + 30.0, 200)
+    assert f.colds == (2 if cold else 1)
+    assert known(p) == (0.5, pytest.approx(30.0))
+
+
+def test_long_answers_in_one_piece_are_not_taken_for_cold_ones():
+    """Between 1 and 1,000 tokens, at a pace that changes by half."""
+    p = bursting(Provider("p", first_token=0.5))
+    for i in range(200):
+        tokens = 1 + (i * 389) % 1000
+        whole(p, f"r{i}", 0.5 + (0.03 + 0.015 * (i % 2)) * tokens, tokens)
+    f = p.fleet.providers["p"].first_token
+    assert f.colds == 0
+    assert f.answers > 50
+    assert known(p)[0] == pytest.approx(0.5, abs=0.2)
+
+
+def test_short_answers_in_one_piece_tell_of_the_first_token():
+    p = bursting(Provider("p", first_token=2.0))
+    for i in range(40):
+        whole(p, f"r{i}", 0.4, 0)
+    assert known(p)[0] == pytest.approx(0.4, abs=0.01)
 
 
 def test_one_that_is_never_cold_is_trusted_after_a_pause_too():
