@@ -17,8 +17,8 @@ def test_a_warmer_takes_away_what_the_last_replica_going_made_cold(claims: Simpl
     assert found[0].warm == 0  # ten requests an hour never need a second replica
     assert all(f.bare > 0.3 and f.fewer > 0.9 and f.times > 1 for f in found)
     assert found[1].warm > 0  # bursts do
-    assert claim.detail.count("\n| ") == 1 + 6
-    assert found[1].row() in claim.detail
+    assert claim.detail.count("\n- ") == 6
+    assert found[1].line() in claim.detail
     lowest = min(f.fewer for f in found)
     assert claim.found.startswith(f"{100 * lowest:.0f} to 100 % fewer at ")
 
