@@ -25,6 +25,10 @@ ALIKE = 1.02
 fewer cold requests."""
 
 
+CENT = 0.005
+"""US dollars: what is nearer is printed as the same."""
+
+
 class Played(msgspec.Struct, frozen=True):
     candidate: Candidate
     result: Result
@@ -133,7 +137,7 @@ def best(found: Iterable[Played]) -> Played:
             (p for p in known if p.cold_rate <= least * ALIKE), key=lambda p: (p.month_usd, p.cold_rate)
         )
     cheapest = min(p.month_usd for p in holding)
-    alike = [p for p in holding if p.month_usd <= cheapest * ALIKE + 0.005]
+    alike = [p for p in holding if p.month_usd <= cheapest * ALIKE + CENT]
     return min(alike, key=_simplicity)
 
 

@@ -8,7 +8,7 @@ from pilotlight.advise.candidates import Tier
 from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS, Interval
 from pilotlight.advise.leaving import some
 from pilotlight.advise.needs import Inference, Latency
-from pilotlight.advise.played import Played
+from pilotlight.advise.played import ALIKE, CENT, Played
 from pilotlight.advise.written import DAY, number, part, time, usd
 from pilotlight.sim.trace import Trace
 
@@ -34,11 +34,14 @@ def why(a: Advice) -> Iterator[str]:
     limit = f"not above {part(a.needs.cold)} (first token after {time(a.needs.wait)})"
     first = a.recommended
     if first.holds:
+        alike = any(p.holds and p.month_usd < first.month_usd - CENT for p in a.played)
+        near = part(ALIKE - 1)
+        within, less = (f", to within {near},", f"over {near} ") if alike else ("", "")
         yield (
-            f"Of {len(a.played)} settings that were simulated on this traffic, {first.candidate.words}, is the "
-            f"cheapest whose cold rate is {limit}: {figures(first)}."
+            f"Of {len(a.played)} settings that were simulated on this traffic, {first.candidate.words}, is{within} "
+            f"the cheapest whose cold rate is {limit}: {figures(first)}."
             if first.candidate.tier is not Tier.TODAY
-            else f"Keep what you have: nothing that was simulated holds the cold rate {limit} for less: "
+            else f"Keep what you have: nothing that was simulated holds the cold rate {limit} for {less}less: "
             f"{figures(first)}."
         )
     else:
@@ -124,7 +127,7 @@ def _reason(a: Advice) -> Iterator[str]:
             n, everything = first.result.burst_requests, max(1, first.result.evaluated)
             yield (
                 f"{part(n / everything)} of the requests are answered by a provider, for {usd(first.result.burst_usd)} "
-                "in the part of the trace that counts: fewer tokens than would pay for a GPU that waits for them."
+                "in the part of the trace that counts: less than GPUs that wait for them would cost."
             )
         case Tier.FUNCTION:
             yield "It is paid for what it works, and there is too little work for a machine that waits for it."

@@ -96,6 +96,7 @@ def test_an_endpoint_by_the_token_is_tried_where_it_is_named_and_data_may_leave(
     api = advised(t, api="llama-3.1-8b")
     assert api.recommended.candidate.tier is Tier.PROVIDER
     assert api.recommended.result.burst_requests == api.recommended.result.evaluated
+    assert any(line.endswith("less than GPUs that wait for them would cost.") for line in api.why)
     # 400 tokens in and 120 out at $0.18 a million, 60 times an hour, 730 hours
     assert api.recommended.month_usd == pytest.approx(60 * 730 * 520 * 0.18e-6, rel=0.03)
     assert "llama-3.1-8b" in parse(api.config, "x", {}).providers
@@ -297,6 +298,22 @@ models: {m0: {source: "demo://50m"}, seldom: {source: "demo://50m"}}
     trace = type(t)("t", ["m0", "seldom"], t.t, model, t.prompt_tokens, t.output_tokens)
     for p in advised(trace, text=text).played:
         assert not p.holds or (p.result.cold_rate_worst_model or 0.0) <= 0.1
+
+
+def test_what_is_nearly_the_cheapest_is_not_said_to_be_the_cheapest() -> None:
+    trace = traffic(steady(60))
+    a = advised(trace)
+    first = a.recommended
+    assert "is the cheapest whose" in a.why[1]
+    other = next(p for p in a.played if p.id != first.id)
+    less = msgspec.structs.replace(other, month_usd=0.99 * first.month_usd, holds=True)
+    near = msgspec.structs.replace(a, played=(less, *a.played))
+    assert "is, to within 2%, the cheapest whose" in [*words.why(near)][1]
+    today = msgspec.structs.replace(first.candidate, tier=Tier.TODAY)
+    kept = msgspec.structs.replace(near, recommended=msgspec.structs.replace(first, candidate=today))
+    assert "(first token after 2.00 s) for over 2% less" in [*words.why(kept)][1]
+    alone = msgspec.structs.replace(kept, played=a.played)
+    assert "(first token after 2.00 s) for less" in [*words.why(alone)][1]
 
 
 def test_what_is_best_already_is_kept() -> None:
