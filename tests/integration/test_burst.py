@@ -11,8 +11,8 @@ from typing import Any
 import openai
 import pytest
 
-from fault.provider_kit import KEY, KEY_ENV, Provider, Script, Seen, Wire, provider, well
-from integration.kit import Client, Server, StandIn, client_of, comments, events, eventually
+from fault.provider_kit import KEY, KEY_ENV, Provider, Script, Seen, Wire, event, provider, well
+from integration.kit import DEADLINE, Client, Server, StandIn, client_of, comments, events, eventually
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 PRICE = {"request_usd": 0.001, "million_input_usd": 100.0, "million_output_usd": 1000.0}
@@ -98,6 +98,32 @@ async def test_a_stream_ends_with_what_it_cost(server: Server, client: Client, f
     (row,) = server.get("/providers")["providers"]
     assert (row["id"], row["in_flight"], row["requests"], row["reserved_usd"]) == ("far", 0, 1, 0)
     assert row["spent"]["month"] == pytest.approx(COST)
+
+
+async def test_a_stream_is_passed_on_as_it_comes_byte_for_byte(server: Server, client: Client, far: Provider):
+    """However the provider ends its lines, and wherever its bytes are parted: only our comment is added."""
+    go = asyncio.Event()
+    first = event(Seen(b"", "", {}, {"model": "org/chat"}), "naïve ✓") + b": its own word\r\n\r\n"
+    rest = 'event: odd\r\nid: 7\r\ndata: {"x": "ü✓",\r\ndata:  "y" : 1}\r\n\r\nretry: 5\n\n'.encode()
+    end = b"data: [DONE]\n\n"
+
+    async def script(wire: Wire, seen: Seen) -> None:
+        await wire.stream_head()
+        await wire.part(first)
+        await go.wait()
+        for i in range(len(rest)):  # in the middle of a letter, too
+            await wire.part(rest[i : i + 1])
+        await wire.part(end)
+        await wire.end()
+
+    far.script = script
+    async with asyncio.timeout(DEADLINE), client.chat("chat", stream=True) as response:
+        begun = await response.content.readexactly(len(first))
+        assert begun == first, "it is here while the rest is yet to come"
+        go.set()
+        over = await response.content.read()
+    said, comment, end_too = over.partition(b": x-pilotlight-served-by=far x-pilotlight-cost-usd=")
+    assert (said, comment != b"", end_too.partition(b"\n\n")[2]) == (rest, True, end)
 
 
 async def test_an_openai_client_reads_both(server: Server, client: Client):
