@@ -82,6 +82,17 @@ def test_the_ledger_of_a_served_model_sums_to_the_seconds_that_its_replicas_ran(
         assert 'pilotlight_cost_usd_total{model="demo",rung="serving"}' in metrics
 
 
+def test_what_waiting_cost_is_at_the_price_that_a_cold_request_is_said_to_have(tmp_path: Path):
+    objective = {"wait": "1ms", "cold_request_cost_usd": 0.25}
+    with Server(tmp_path, Stub(tmp_path), objective=objective) as server:
+        for _ in range(3):  # of which the first one waits for the start
+            assert server.chat().status == 200
+        until(lambda: logged_requests(tmp_path, 3), "all are told")
+        waiting = cost(server)["waiting"]
+        assert (waiting["requests"], waiting["cold"], waiting["usd"]) == (3, 1, 0.25)
+        assert 'pilotlight_waiting_usd_total{model="m"} 0.25' in server.ask("/metrics").text
+
+
 STATES = {
     "starting": {"starting", "waking"},
     "asleep": {"going_to_sleep", "asleep"},

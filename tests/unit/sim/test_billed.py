@@ -76,6 +76,12 @@ def test_the_peak_is_that_of_the_oracle():
     assert bill.otherwise.always_on_usd == pytest.approx(result.always_on_usd)
 
 
+def test_what_waiting_cost_is_at_the_price_that_a_cold_request_is_said_to_have():
+    result, bill = billed(CONFIGS["fixed"], bursts(), "objective: {cold_request_cost_usd: 0.25}")
+    assert bill.waiting.cold == round((result.cold_rate or 0) * result.evaluated) > 0
+    assert bill.waiting.usd == pytest.approx(0.25 * bill.waiting.cold)
+
+
 def test_a_bill_is_made_only_where_it_is_wanted():
     trace = bursts(60)
     config = parse(CONFIGS["fixed"], "c.yaml", {}, simulated=True)
