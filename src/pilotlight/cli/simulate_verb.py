@@ -44,6 +44,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also say what it costs by what replicas did: serving, idle, starting",
     )
+    parser.add_argument(
+        "--by",
+        choices=("model", "key", "class", "rung", "provider"),
+        help="what the lines of that bill are; default: model",
+    )
     parser.add_argument("--json", action="store_true", help="for programs: a list, one object per trace")
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page for a browser")
     parser.add_argument(
@@ -68,6 +73,8 @@ def _run(args: argparse.Namespace) -> None:
         return
     if not args.traces:
         raise PilotlightError("name a trace, or --show-config; pilotlight simulate --help says more")
+    if args.by is not None and not args.bill:
+        raise PilotlightError(f"--by {args.by} is what a bill is sorted by; give --bill as well")
     _check(args)
     configs = list(_configs(args))
     if args.sweep is not None:
@@ -208,4 +215,4 @@ def _simulated(
     from pilotlight.sim.simulate import simulate  # noqa: PLC0415
 
     with simulate_view.busy(f"{trace.name}: {len(trace):,} requests, {name}"):
-        return simulate(trace, config, starts, args.seed, name=name, bill=args.bill)
+        return simulate(trace, config, starts, args.seed, name=name, bill=args.bill, by=args.by or "model")

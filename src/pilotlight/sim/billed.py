@@ -4,7 +4,7 @@ The ledger is the live one (cost/ledger.py). It is told of the requests after th
 loop pays nothing for a bill that nobody asks for. Its sums are those of cost/capacity.py, which the figures are of.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,9 +45,10 @@ def rows(
     devices: Mapping[str, Devices],
     since: float,
     until: float,
+    asked_by: Callable[[int], tuple[str, str]],
 ) -> Rows:
     """What replicas took between the two moments. `placed`: the replica of each request, by its number as text;
-    `begins`, `ends`: of each request of the trace, seconds."""
+    `begins`, `ends`: of each request of the trace, seconds; `asked_by`: its key and class."""
     ledger = Ledger(price, lambda name: devices.get(name, ONE))
     counted = False
     for at, kind, i in _in_order(log, placed, begins, ends):
@@ -58,7 +59,7 @@ def rows(
         if at > until:
             break
         if kind == BEGINS:
-            ledger.began(str(i), placed[str(i)], at)
+            ledger.began(str(i), placed[str(i)], at, *asked_by(i))
         elif kind == ENDS:
             ledger.ended(str(i), at)
         else:
@@ -85,12 +86,13 @@ def _in_order(
     return zip(times[order].tolist(), kinds[order].tolist(), which[order].tolist(), strict=True)
 
 
-def charged(charges: Sequence[Charge], since: float) -> Rows:
+def charged(charges: Sequence[Charge], since: float, asked_by: Callable[[int], tuple[str, str]]) -> Rows:
     """What providers were paid for what was sent from then on."""
     found: Rows = {}
     for c in charges:
         if c.at >= since:
-            add(found, Row(c.deployment, rung=PINGS if c.is_ping else BURST, provider=c.provider), 0.0, c.usd)
+            key, of = ("", "") if c.is_ping else asked_by(int(c.request))
+            add(found, Row(c.deployment, key, of, PINGS if c.is_ping else BURST, c.provider), 0.0, c.usd)
     return found
 
 
@@ -140,9 +142,11 @@ def by_rung(
     cold_usd: float,
     since: float,
     until: float,
+    by: str,
 ) -> Report:
     """Of a replay, for what was between the two moments. `names`: the deployment of each of the trace's models;
-    `wait`: of each request, seconds, and `cold` whether it counts and was; `cold_usd`: what one counted for."""
+    `wait`: of each request, seconds, and `cold` whether it counts and was; `cold_usd`: what one counted for; `by`:
+    what its lines are sorted by."""
     given, real = config.simulation, declared.price(config)
     service = given.first_token + given.per_token * trace.output_tokens
     came = trace.t + np.nan_to_num(wait)
@@ -150,8 +154,8 @@ def by_rung(
     # A pool is paid for whatever is in it.
     each = real if given.hosts is None else Price(0.0, 0.0, real.commitment)
     history = _history(
-        rows(ledger.log, placed, came, came + service, each, sizes, since, until),
-        charged(ledger.charges, since),
+        rows(ledger.log, placed, came, came + service, each, sizes, since, until, trace.asked_by),
+        charged(ledger.charges, since, trace.asked_by),
     )
     if given.hosts is not None:
         history.use(0, Row("", rung=RENTED), Amount(0.0, given.hosts.gpus * (until - since) * real.dedicated))
@@ -163,7 +167,7 @@ def by_rung(
         counted, n = of & (trace.t >= since), int(np.count_nonzero(cold & of))
         waited = float(np.nan_to_num(wait[counted]).sum())
         model.plus(Traffic(int(np.count_nonzero(counted)), n, waited, n * cold_usd))
-    return report(history)
+    return report(history, by)
 
 
 def _history(*parts: Rows) -> History:

@@ -29,6 +29,8 @@ class Charge(msgspec.Struct, frozen=True):
     declined: bool = False
     cut: bool = False
     """A replica was faster; what had come by then is paid for."""
+    request: str = ""
+    """Empty for a ping."""
 
 
 class Asked(Protocol):
@@ -99,15 +101,18 @@ class SimulatedProviders:
         )
         if hedged:
             self._beside[action.request] = len(self.charges)
+        request = "" if is_ping else action.request
         declined, first = self._begins(action, now)
         if declined is not None:
-            self.charges.append(Charge(now, action.provider, deployment, 0.0, is_ping, hedged, declined=True))
+            self.charges.append(
+                Charge(now, action.provider, deployment, 0.0, is_ping, hedged, declined=True, request=request)
+            )
             return (declined,)
         endpoint = self._endpoints[action.provider]
         last = first + self._per_token * output
         endpoint.until(last)
         usd = endpoint.spec.tariff.usd(last - now, tokens, output)
-        self.charges.append(Charge(now, action.provider, deployment, usd, is_ping, hedged))
+        self.charges.append(Charge(now, action.provider, deployment, usd, is_ping, hedged, request=request))
         found = (
             Answered(first, action.request, action.provider),
             Charged(last, action.request, action.provider, usd),

@@ -49,7 +49,8 @@ class _Played(msgspec.Struct):
     until: float
     placed: dict[str, str] | None = None
     """The replica of each request, where a bill is wanted, or the trace has sessions."""
-    billed: bool = False
+    billed: str = ""
+    """By what the lines of a bill are; empty where none is wanted."""
     cold_usd: float = 0.0
     """What a cold request counted for in the end."""
     notes: tuple[str, ...] = ()
@@ -63,9 +64,11 @@ def simulate(
     *,
     name: str = "default",
     bill: bool = False,
+    by: str = "model",
 ) -> Result:
-    """`name`: what the config is called. `bill`: whether it is wanted by what replicas did, which takes longer.
-    The figures are the same for the same arguments, but for the timings."""
+    """`name`: what the config is called. `bill`: whether it is wanted by what replicas did, which takes longer; `by`:
+    what its lines are sorted by (cost/report.py). The figures are the same for the same arguments, but for the
+    timings."""
     given = config.simulation
     names = [declared.deployment_of(config, model) for model in trace.models]
     models = declared.models(config, trace.models)
@@ -76,7 +79,7 @@ def simulate(
     if config.providers and bursting.isdisjoint(names):
         said = f"burst names only {', '.join(sorted(bursting))}" if bursting else "no model has burst"
         played.notes = (f"no request of this trace may leave: {said}",)
-    played.billed, played.placed = bill, {} if bill or trace.session is not None else None
+    played.billed, played.placed = by if bill else "", {} if bill or trace.session is not None else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
 
@@ -174,7 +177,7 @@ def _by_rung(p: _Played, ttft: Floats) -> Report:
     return by_rung(
         p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed or {}, p.requests.wait,
         cold=(ttft > p.config.objective.wait) & (p.trace.t >= p.since), cold_usd=p.cold_usd, since=p.since,
-        until=p.until,
+        until=p.until, by=p.billed,
     )  # fmt: skip
 
 

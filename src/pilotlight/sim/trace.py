@@ -9,6 +9,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
 NO_SESSION = -1
+PLAIN = "standard"
+"""The class of a request of which nothing is said."""
 
 
 class Trace:
@@ -19,8 +21,8 @@ class Trace:
     """
 
     __slots__ = (
-        "epoch", "faults", "model", "models", "name", "notes", "output_tokens", "prompt_tokens", "session",
-        "skipped", "t",
+        "asker", "askers", "epoch", "faults", "model", "models", "name", "notes", "output_tokens", "prompt_tokens",
+        "session", "skipped", "t",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +39,8 @@ class Trace:
         faults: Sequence[str] = (),
         skipped: int = 0,
         notes: Sequence[str] = (),
+        asker: Ints | None = None,
+        askers: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.name = name
         """The file's name without its endings, or the text of synthetic traffic."""
@@ -56,9 +60,17 @@ class Trace:
         """How many rows were bad in all. They are not in the arrays."""
         self.notes = tuple(notes)
         """What else a reader of the figures should know, such as that rows were not in order."""
-        for array in (t, model, prompt_tokens, output_tokens, session):
+        self.asker = asker
+        """Indexes into `askers`; None where it says of none whose it is."""
+        self.askers = tuple(askers)
+        """The keys that asked, each with the class that it asked for."""
+        for array in (t, model, prompt_tokens, output_tokens, session, asker):
             if array is not None:
                 array.flags.writeable = False
+
+    def asked_by(self, i: int) -> tuple[str, str]:
+        """Key and class of request `i`; the key is empty where nobody says."""
+        return ("", PLAIN) if self.asker is None else self.askers[self.asker[i]]
 
     def __len__(self) -> int:
         return len(self.t)

@@ -51,6 +51,13 @@ def test_its_fields_are_documented(trace: str, capsys: Output) -> None:
     assert "bill" in found and {f for f in (*found, *found["bill"]) if f"`{f}`" not in text} == set()
 
 
+def test_a_bill_is_by_whatever_is_asked_for(trace: str, capsys: Output) -> None:
+    [found] = asked(capsys, trace, "--bill", "--by", "class")
+    assert found["bill"]["by"] == "class" and "standard" in {line["name"] for line in found["bill"]["lines"]}
+    assert main(["simulate", trace, "--bill", "--by", "rung"]) == 0
+    assert re.search(r"^RUNG +USD.*\n(.*\n)*serving +\$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_the_same_words_print_the_same_but_for_the_timings(capsys: Output) -> None:
     found = [asked(capsys, TRAFFIC, "--seed", "3")[0] for _ in range(2)]
     assert [found[0].pop(name) for name in TIMINGS] and [found[1].pop(name) for name in TIMINGS]
@@ -207,6 +214,7 @@ def test_bad_rows_are_told_with_their_line_and_refused_when_strict(tmp_path: Pat
         (["TRACE", "--start-time", "-1"], "takes more than 0 s"),
         (["TRACE", "--start-time", "TRACE"], "has no column of start times"),
         (["TRACE", "--sweep", "ttl"], "write KEY=A..B"),
+        (["TRACE", "--by", "key"], "give --bill as well"),
         (["TRACE", "--sweep", "ttl=1m,2m", "--compare", "FIXED"], "do not go together"),
         (["TRACE", "--sweep", "base=0..60", "--config", "FIXED"], "more than its max_replicas, 50"),
         (["TRACE", "--config", "gone.yaml"], "gone.yaml"),

@@ -1,5 +1,7 @@
 """The live ledger, fed with a replay: its sums are those of the figures."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from pilotlight.sim.result import Result
 from pilotlight.sim.simulate import simulate
 from pilotlight.sim.starts import constant
 from pilotlight.sim.trace import Trace
+from pilotlight.sim.traces.read import read
 from pilotlight.spec.load import parse
 
 MONTH = 730 * 3600
@@ -80,6 +83,49 @@ def test_what_waiting_cost_is_at_the_price_that_a_cold_request_is_said_to_have()
     result, bill = billed(CONFIGS["fixed"], bursts(), "objective: {cold_request_cost_usd: 0.25}")
     assert bill.waiting.cold == round((result.cold_rate or 0) * result.evaluated) > 0
     assert bill.waiting.usd == pytest.approx(0.25 * bill.waiting.cold)
+
+
+LOG = """\
+{"t": 0, "model": "m", "output_tokens": 20, "key": "alice"}
+{"t": 5, "model": "m", "output_tokens": 10, "key": "bob", "request_class": "batch"}
+{"t": 7, "model": "m", "output_tokens": 10, "key": ["x"], "request_class": "urgent"}
+{"t": 1000, "model": "m"}
+"""
+"""Alice's begins at 10, once a replica is up; the others come meanwhile and are done one after the other."""
+
+
+def of_log(folder: Path, text: str, by: str) -> dict[str, dict[str, float]]:
+    log = folder / "requests.jsonl"
+    log.write_text(LOG)
+    given = "simulation: {first_token: 0s, per_token: 1s, warm_up: 0%}"
+    config = parse(f"prices: {{gpu_month_usd: {MONTH}}}\n{given}\n{text}", "c.yaml", {}, simulated=True)
+    bill = simulate(read(log), config, constant(10.0), bill=True, by=by).bill
+    assert bill is not None and bill.by == by
+    return {line.name: line.by_rung for line in bill.lines}
+
+
+def test_each_key_and_class_of_a_request_log_has_what_its_requests_took(tmp_path: Path):
+    text = FIXED.replace("max_replicas: 10", "max_replicas: 1")
+    rest = {"starting": 2.5 * 10, "idle": 2.5 * 60}
+    keys = of_log(tmp_path, text, "key")
+    assert keys.pop("alice") == pytest.approx({"serving": 2.5 * 20})
+    assert keys.pop("bob") == pytest.approx({"serving": 2.5 * 10})
+    assert keys == {"": pytest.approx({"serving": 2.5 * 10, **rest})}, "and of what is no name of a key"
+    classes = of_log(tmp_path, text, "class")
+    assert classes == {
+        "batch": pytest.approx({"serving": 2.5 * 10}),
+        "standard": pytest.approx({"serving": 2.5 * 30}),
+        "": pytest.approx(rest),
+    }
+
+
+def test_each_key_has_what_a_provider_charged_for_its_requests(tmp_path: Path):
+    far = "{base_url: 'https://p.example.com/v1', price: {million_output_usd: 1e6}, PINGS}"
+    pings = "idle_timeout: 1h, keep_warm: {model: m}"
+    text = f"providers: {{p: {far.replace('PINGS', pings)}}}\nmodels: {{m: {{burst: {{provider: p}}}}}}"
+    keys = of_log(tmp_path, text, "key")
+    assert keys["alice"] == pytest.approx({"burst": 20.0}) and keys["bob"] == pytest.approx({"burst": 10.0})
+    assert keys[""]["pings"] > 0 and keys[""]["burst"] == pytest.approx(10.0)
 
 
 def test_a_bill_is_made_only_where_it_is_wanted():

@@ -46,7 +46,7 @@ def test_what_follows_from_a_request():
         Charged(110.0, "r", "p", pytest.approx(0.1 + 0.01)),
         Finished(110.0, "r"),
     )
-    assert world.charges == [Charge(100.0, "p", "m", pytest.approx(0.11))]
+    assert world.charges == [Charge(100.0, "p", "m", pytest.approx(0.11), request="r")]
     assert asked.first == {"r": 105.0}
 
 

@@ -39,6 +39,8 @@ class Block(msgspec.Struct):
     model: Sequence[Any] | None = None
     """None: all are for the model that is called like the file."""
     session: Sequence[Any] | None = None
+    asker: Sequence[tuple[str, str]] | None = None
+    """Key and class, where the format has them."""
 
 
 class Gather:
@@ -53,6 +55,7 @@ class Gather:
         self._scale = scale
         self._stem = stem(path)
         self._codes: dict[str, int] = {}
+        self._askers: dict[tuple[str, str], int] = {}
         self._blocks: list[tuple[npt.NDArray[Any], ...]] = []
 
     def fault(self, line: int, what: str) -> None:
@@ -72,19 +75,21 @@ class Gather:
             self.fault(int(block.lines[i]), self._what(block, i, float(t[i])))
         lines = np.asarray(block.lines, np.int64)[good]
         session = _sessions(block)[good] if block.session is not None else np.zeros(0, np.int64)
+        askers = [self._askers.setdefault(a, len(self._askers)) for a in block.asker or ()]
+        asker = np.array(askers, np.int32)[good] if askers else np.zeros(0, np.int32)
         whole = (prompt[good].astype(np.int32), output[good].astype(np.int32))
-        self._blocks.append((t[good], model[good], *whole, lines, session))
+        self._blocks.append((t[good], model[good], *whole, lines, session, asker))
 
     def trace(self, *, strict: bool, ordered: bool = True) -> Trace:
         """All that was added. `ordered`: the format promises rows in order of time, so it is said when they are not.
 
         Raises TraceError when no row is good, or, where it is to be strict, when one is bad.
         """
-        t, model, prompt, output, lines, session = self._columns()
+        t, model, prompt, output, lines, session, asker = self._columns()
         kept = self._of_one_clock(t, lines)
         if kept is not None:
             t, model, prompt, output, lines = (c[kept] for c in (t, model, prompt, output, lines))
-            session = session[kept] if len(session) else session
+            session, asker = (c[kept] if len(c) else c for c in (session, asker))
         self._refuse(strict, len(t))
         late = np.flatnonzero(np.diff(t) < 0)
         if len(late):
@@ -94,12 +99,13 @@ class Gather:
                 )
             order = np.argsort(t, kind="stable")
             t, model, prompt, output = (c[order] for c in (t, model, prompt, output))
-            session = session[order] if len(session) else session
+            session, asker = (c[order] if len(c) else c for c in (session, asker))
         names, model = self._asked_for(model)
         epoch = float(t[0]) if t[0] >= ABSOLUTE else None
         return Trace(
             self._stem, names, t if epoch is None else t - epoch, model, prompt, output,
             _numbered(session), epoch=epoch, faults=self.faults, skipped=self.skipped, notes=self.notes,
+            asker=asker if len(asker) else None, askers=list(self._askers),
         )  # fmt: skip
 
     # -- rows ------------------------------------------------------------------------------------------------
@@ -145,7 +151,7 @@ class Gather:
     # -- the whole -------------------------------------------------------------------------------------------
 
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
-        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64)
+        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64, np.int32)
         blocks, self._blocks = self._blocks, []
         return tuple(
             np.concatenate([block[i] for block in blocks]) if blocks else np.zeros(0, kind)
