@@ -177,6 +177,22 @@ async def test_a_key_that_is_repeated_does_not_reach_a_client(tmp_path: Path):
         assert "wrong key ..." in text and KEY not in text
 
 
+async def test_nor_does_one_that_comes_in_pieces(tmp_path: Path):
+    """As it does where it lies over the end of a packet."""
+
+    async def script(wire: Wire, seen: Seen) -> None:
+        await wire.stream_head()
+        await wire.part(event(seen, "a"))
+        for piece in (f"data: {KEY[:7]}", f"{KEY[7:]}\n\n: {KEY[:3]}", KEY[3:]):
+            await wire.part(piece.encode())
+            await asyncio.sleep(0.1)  # or all is read at once
+        await wire.end()
+
+    async with ground(tmp_path, script) as (client, _):
+        _, _, text = await client.answer("chat", stream=True)
+        assert "data: ...\n\n: ..." in text and KEY not in text
+
+
 async def test_a_stream_that_puts_all_into_one_event_is_paid_for_as_text(tmp_path: Path):
     """Who does not say `usage` is not cheaper for it."""
 

@@ -15,6 +15,7 @@ from pilotlight.gateway.remote_cost import Meter
 from pilotlight.gateway.remote_head import Secrets, said_without, without
 from pilotlight.gateway.remote_rules import MAY_NOT, Refused, judge, same_model, word
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
+from pilotlight.http import sse
 from pilotlight.http.headers import Raw
 from pilotlight.policy.breaker import KEPT
 from pilotlight.spec.model import Provider
@@ -96,6 +97,7 @@ class Call:
         self._answer: Answer | None = None
         self._first = b""
         """Of a stream, what was read to see how it begins."""
+        self._whole = sse.WholeEvents()
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = False
         errand.owed = lambda: self.meter.usd(clock.now())
@@ -183,7 +185,7 @@ class Call:
                 began = any(line.startswith(b"data:") for line in self._first.split(b"\n"))
                 what = "its stream's first event is larger than" if began else "its stream has no event in"
                 raise Refused("error", f"{what} {format_size(FIRST_EVENT)}", worked=True)
-        self.meter.events = self.meter.came = 0  # what is kept back is counted when it is read
+        self.meter.events = 0  # of what is kept back they are counted when it is read
         self._look_at(event)
 
     async def _whole_begins(self, answer: Answer) -> None:
@@ -244,15 +246,24 @@ class Call:
     # -- and on --------------------------------------------------------------------------------------------------
 
     async def chunk(self) -> bytes:
-        """As Answer has it."""
-        assert self._answer is not None
+        """As Answer has it, but of whole events."""
         if self.first_byte_at is not None and self._first:
             data, self._first = self._first, b""
         else:
-            data = await self._answer.chunk()
+            data = await self._events()
         self.meter.events += data.count(b"\ndata:") + data.startswith(b"data:")
-        self.meter.came += len(data)
-        return without(self.target.secrets, data)
+        return data
+
+    async def _events(self) -> bytes:
+        """What has come, without our secrets: of an event that is not whole they could not be told."""
+        assert self._answer is not None
+        whole = self._whole
+        while chunk := await self._answer.chunk():
+            self.meter.came += len(chunk)
+            if events := whole.take(chunk):
+                return without(self.target.secrets, events)
+        rest, whole.rest = whole.rest, b""
+        return without(self.target.secrets, rest)
 
     @property
     def awaited(self) -> bool:
