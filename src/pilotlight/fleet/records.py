@@ -73,7 +73,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     provider: str | None = None
     """The provider that answered it in place of a replica, or had it when it ended."""
     cost_usd: float | None = None
-    """What providers charged for it, those too that another was faster than; None for one that none was asked."""
+    """US dollars: what providers charged for it, those too that another was faster than, and its share of the time of
+    replicas. None for one that nobody had."""
     in_vain: bool = False
     """It was held to its end, and no replica was up by then."""
     waiting_since: float = 0.0

@@ -37,7 +37,7 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     replica: str | None = None
     provider: str | None = None
     cost_usd: float | None = None
-    """What providers charged; None for a request that none was asked for."""
+    """US dollars, its share of replicas' time among them; None for a request that nobody had."""
     ttft: float | None = None
     stages: dict[str, float] | None = None
 
