@@ -428,7 +428,8 @@ def test_trace(sh: Shell, up: Server):
     said = sh("trace", request).out
     assert said.startswith(f"{request}  {NAME}  warm  ok (200)")
     assert "first byte" in said
-    assert sh("trace", request, "--json").json["request_id"] == request
+    told = sh("trace", request, "--json").json
+    assert (told["request_id"], told["prices"]["date"]) == (request, "2026-06-30")
     assert sh("trace", "--model", NAME, "--json").json["model"] == NAME
     assert sh("trace").out
     assert "at the server's prices" in said

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import time
 from typing import Any
 
 from pilotlight.cli import client
@@ -23,15 +22,13 @@ def run(args: argparse.Namespace) -> None:
     path = f"/traces/{client.quote(args.id)}" if args.id else "/traces"
     if args.model and not args.id:
         path += f"?model={client.quote(args.model)}"
-    server = client.Client(args)
-    trace = server.get(path, "request_id", "spans")
+    trace = client.Client(args).get(path, "request_id", "spans", "prices")
     if args.json:
         print(json.dumps(trace))
         return
     print(render(trace))
     if _at_our_prices(trace):
-        told = server.get(f"/cost?since={time.time():.0f}", "prices")["prices"]
-        print(f"  {said(told['examples'])}")
+        print(f"  {said(trace['prices']['examples'])}")
 
 
 def _at_our_prices(trace: dict[str, Any]) -> bool:

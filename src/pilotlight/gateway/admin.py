@@ -13,6 +13,7 @@ from pilotlight.errors import ConfigError, RequestError
 from pilotlight.fleet import view
 from pilotlight.fleet.events import Event, SleepAsked, StopAsked, WarmAsked
 from pilotlight.fleet.fleet import Fleet, Replica
+from pilotlight.fleet.records import RequestRecord
 from pilotlight.fleet.states import RESTING, SERVING
 from pilotlight.gateway.front import Front
 from pilotlight.http.errors import json_response
@@ -146,14 +147,17 @@ class Admin:
         record = self._traces.latest(request.query.get("model"))
         if record is None:
             raise RequestError(404, "no request has ended yet", code="trace_not_found")
-        return json_response(trace(record))
+        return self._drawn(record)
 
     async def _trace(self, request: web.BaseRequest) -> web.StreamResponse:
         record = self._traces.get(request[ID])
         if record is None:
             text = f"no trace of {request[ID]!r}: it is unknown, still running, or long ago"
             raise RequestError(404, text, code="trace_not_found")
-        return json_response(trace(record))
+        return self._drawn(record)
+
+    def _drawn(self, record: RequestRecord) -> web.StreamResponse:
+        return json_response({**trace(record), "prices": self._prices()})
 
     def _model(self, request: web.BaseRequest) -> str:
         return self._front.directory.find(request[ID], None)
