@@ -2,9 +2,9 @@
 
 Cost: a circular block bootstrap (Politis and Romano 1992) over days where there are seven or more, else over hours,
 else over what the trace can be cut into. Few blocks look more alike than many would, so that the interval is widened by
-Student's t over the normal quantile. Of fewer than seven hours there is none but of what is rented: parts of an hour
-that cost alike say nothing of other hours. Cold rate: Wilson's interval, for as many independent requests as the spread
-between the blocks speaks for: cold requests come in clusters.
+Student's t over the normal quantile. Of fewer than seven hours, parts of an hour that cost alike say nothing of other
+hours: it is as wide as can be, but for what is rented. Cold rate: Wilson's interval, for as many independent requests
+as the spread between the blocks speaks for: cold requests come in clusters.
 """
 
 import math
@@ -39,7 +39,7 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 def too_short(seconds: float) -> bool:
-    """For an interval of what so much time costs."""
+    """To tell from it what another time of the kind would cost."""
     return seconds < ENOUGH_BLOCKS * HOUR
 
 
@@ -57,13 +57,18 @@ def total(values: Floats, block: int) -> Interval:
     """Of the sum of a series, whose neighbours are alike within a block."""
     blocks = max(1, len(values) // block)
     if blocks < 2:
-        whole = float(values.sum())
-        return Interval(0.0, 2 * whole)  # nothing is known of how unlike another such time would be
+        return widest(values)
     drawn = _sums(values[:, None], block)[:, 0]
     whole = float(values.sum())
     low, high = (float(x) for x in np.percentile(drawn, (2.5, 97.5)))
     wider = _t(blocks - 1) / Z * math.sqrt(blocks / (blocks - 1))
     return Interval(max(0.0, whole - (whole - low) * wider), whole + (high - whole) * wider)
+
+
+def widest(values: Floats) -> Interval:
+    """Of the sum of a series that tells next to nothing: nobody may come, or twice as many, or as many as ever all
+    the time."""
+    return Interval(0.0, max(2 * float(values.sum()), len(values) * float(values.max(initial=0.0))))
 
 
 def share(some: Floats, all_of_them: Floats, block: int) -> Interval:

@@ -45,7 +45,7 @@ def _shown(a: Advice) -> list[Played]:
 def _row(p: Played, a: Advice) -> list[str]:
     r = p.result
     return [
-        p.id, str(p.candidate.tier), usd(p.month_usd), "-" if p.month is None else interval(p.month), part(r.cold_rate),
+        p.id, str(p.candidate.tier), usd(p.month_usd), interval(p), part(r.cold_rate),
         f"{part(p.cold.low)} to {part(p.cold.high)}", time(r.ttft_p50), time(r.ttft_p99), f"{r.starts:,}",
         "yes" if p.holds else "no", said(p, a),
     ]  # fmt: skip

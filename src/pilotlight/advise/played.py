@@ -9,7 +9,7 @@ import numpy as np
 from pilotlight.advise import intervals
 from pilotlight.advise.candidates import ORDER, Candidate, Tier
 from pilotlight.advise.intervals import Interval
-from pilotlight.advise.needs import Needs
+from pilotlight.advise.needs import Inference, Needs
 from pilotlight.fleet.declared import MONTH
 from pilotlight.sim.result import Result
 from pilotlight.sim.trace import Floats
@@ -35,12 +35,15 @@ class Played(msgspec.Struct, frozen=True):
     """Of a simulation of the whole traffic."""
     month_usd: float
     """The counted part of the trace, as long as a month of 730 hours."""
-    month: Interval | None
-    """None where the trace is too short for one."""
+    month: Interval
     cold: Interval
     holds: bool
     """Its cold rate is not above what is asked for, nor any model's above `objective.per_model_max`, and it answers
     everybody."""
+    short: bool = False
+    """The trace is too short to tell its cost by: `month` is as wide as can be."""
+    kept: float = 0.0
+    """Of the turns that go on with a session, the share that finds its replica, to a tenth, where that matters."""
     dominated: bool = False
     """Another one costs no more and has no more cold requests, and is better in one."""
 
@@ -58,9 +61,9 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
     scale = MONTH / counted(result, candidate)
     requests, cold, cost = _pieces(candidate, result, usd)
     block = intervals.pieces_of_a_block(len(requests), result.series.seconds)
-    month = None
-    if _rented(candidate, result, usd) or not intervals.too_short(counted(result, candidate)):
-        month = intervals.total(cost * scale, block)
+    short = intervals.too_short(counted(result, candidate)) and not _rented(candidate, result, usd)
+    month = intervals.widest(cost * scale) if short else intervals.total(cost * scale, block)
+    stateful = needs.sessions and needs.inference is Inference.HERE
     return Played(
         candidate,
         result,
@@ -68,6 +71,8 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
         month,
         intervals.share(cold, requests, block),
         _holds(candidate, result, needs),
+        short,
+        round(result.turns_kept or 0.0, 1) if stateful else 0.0,
     )
 
 
@@ -127,7 +132,8 @@ def _beats(a: Played, b: Played) -> bool:
 
 
 def best(found: Iterable[Played]) -> Played:
-    """The cheapest that holds; of those that cost the same the simplest; where none holds, the one with the least cold
+    """The cheapest that holds; of those that cost the same the one that keeps most sessions where they are, and the
+    simplest; where none holds, the one with the least cold
     requests, and of these the cheapest. Of one at least."""
     known = list(found)
     holding = [p for p in known if p.holds]
@@ -142,7 +148,7 @@ def best(found: Iterable[Played]) -> Played:
 
 
 def _simplicity(p: Played) -> tuple[Any, ...]:
-    return (ORDER.index(p.candidate.tier), p.cold_rate, p.month_usd)
+    return (-p.kept, ORDER.index(p.candidate.tier), p.cold_rate, p.month_usd)
 
 
 def chosen(found: Sequence[Played]) -> tuple[Played, Played | None]:

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.candidates import Tier
-from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS, Interval
+from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS
 from pilotlight.advise.leaving import some
 from pilotlight.advise.needs import Inference, Latency
 from pilotlight.advise.played import ALIKE, CENT, Played
@@ -13,13 +13,13 @@ from pilotlight.advise.written import DAY, number, part, time, usd
 from pilotlight.sim.trace import Trace
 
 
-def interval(of: Interval | None) -> str:
-    return "too little data for an interval" if of is None else f"{usd(of.low)} to {usd(of.high)}"
+def interval(p: Played) -> str:
+    return f"{usd(p.month.low)} to {usd(p.month.high)}" + (", for want of data" if p.short else "")
 
 
 def figures(p: Played) -> str:
     return (
-        f"{usd(p.month_usd)} a month ({interval(p.month)}), {part(p.cold_rate)} cold "
+        f"{usd(p.month_usd)} a month ({interval(p)}), {part(p.cold_rate)} cold "
         f"({part(p.cold.low)} to {part(p.cold.high)}), first token {time(p.result.ttft_p50)} at the median and "
         f"{time(p.result.ttft_p99)} for the slowest of 100"
     )
@@ -79,7 +79,7 @@ def _traffic(a: Advice) -> str:
 
 
 def _sure(first: Played, second: Played) -> Iterator[str]:
-    if first.month is None or second.month is None:
+    if first.short or second.short:
         yield "How far apart their costs are is not to be told from so short a time."
     elif first.holds == second.holds and first.month.high > second.month.low:
         yield "Their costs are not told apart by this much data: the intervals overlap."
@@ -167,8 +167,9 @@ def _sessions(a: Advice) -> Iterator[str]:
         yield from _kept(a)
         yield (
             "A turn of a session that finds another replica is answered all the same, once its whole prompt is read "
-            "again: that time is not reckoned here, and decides nothing. Requests are routed without regard to "
-            "sessions. State that must not be lost belongs in a store, not in a replica."
+            "again: that time is not reckoned here, so that turns kept decide only between what costs the same. "
+            "Requests are routed without regard to sessions. State that must not be lost belongs in a store, not in "
+            "a replica."
         )
 
 
@@ -217,8 +218,9 @@ def warnings(a: Advice, trace: Trace) -> Iterator[str]:
         yield (
             f"Only {time(s.span_s)} of traffic: no week was seen, so that a month may be unlike it; "
             + (
-                "it is too short to say how far costs may be from these."
-                if any(p.month is None for p in a.played)
+                "it is too short to say how far costs may be from these, but for what is rented: their intervals "
+                "begin at nothing, and end at twice the cost at least."
+                if any(p.short for p in a.played)
                 else "the intervals are wide."
             )
         )

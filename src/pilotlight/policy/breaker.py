@@ -31,7 +31,8 @@ PAUSE, PAUSE_LONGEST = 1.0, 60.0
 
 MOST_ASKED = 3600.0
 """Seconds that it is left alone for at most, whatever it says [G]: a Retry-After of a year is a slip of somebody's, and
-after an hour one more request tells."""
+
+after an hour it is asked again."""
 
 BUSY, IS_DENIED, KEPT = "busy", "denied", "kept"
 

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from pilotlight.advise import words
-from pilotlight.advise.advice import by_id, simulated_on
+from pilotlight.advise.advice import Advice, by_id, simulated_on
 from pilotlight.advise.candidates import Tier
 from pilotlight.advise.figures import figures
 from pilotlight.advise.needs import WAIT, Inference, Latency, Needs
 from pilotlight.advise.page import html
+from pilotlight.advise.played import best
 from pilotlight.errors import TraceError
 from pilotlight.spec.load import parse
 from unit.advise.kit import DAY, HOUR, advised, traffic
@@ -336,23 +337,46 @@ def test_little_data_is_said_to_be_little_and_its_intervals_are_wide() -> None:
     assert much.recommended.cold.high < 0.02
 
 
-def test_of_too_short_a_time_no_interval_is_given_but_of_what_is_rented() -> None:
+def test_of_too_short_a_time_the_intervals_are_as_wide_as_can_be_but_of_what_is_rented() -> None:
     a = advised(traffic([0, 1, 500, 600, 3000]))
     for p in a.played:
         rented = p.candidate.tier is Tier.DEDICATED
-        assert (p.month is not None) is rented, p.id
+        assert p.short is not rented, p.id
+        assert p.month.low <= p.month_usd <= p.month.high + 1e-6
+        if p.short:
+            assert p.month.low == 0
+            assert p.month.high > 1.9 * p.month_usd
     rented = by_id(a.played, "dedicated-peak").month
-    assert rented is not None and (rented.low, rented.high) == pytest.approx((2500, 2500))
+    assert (rented.low, rented.high) == pytest.approx((2500, 2500))
     assert any("is not to be told from so short a time" in line for line in a.why)
     assert any("too short to say how far" in line for line in a.warnings)
-    assert by_id(a.played, "serverless-1h").month is None and "too little data" in words.figures(
-        by_id(a.played, "serverless-1h")
-    )
-    found = {c["id"]: c["month_usd_interval"] for c in figures(a)["candidates"]}
-    assert found["serverless-1h"] is None and found["dedicated-peak"] == pytest.approx([2500, 2500])
-    assert "too little data" in html(a) or "<td>-</td>" in html(a)
+    assert "$0.00 to " in words.figures(by_id(a.played, "serverless-1h"))
+    assert "for want of data" in words.figures(by_id(a.played, "serverless-1h"))
+    found = {c["id"]: c for c in figures(a)["candidates"]}
+    assert found["serverless-1h"]["month_usd_interval_is_bounds"]
+    assert found["dedicated-peak"]["month_usd_interval"] == pytest.approx([2500, 2500])
+    assert "for want of data" in html(a)
     longer = advised(traffic(steady(6, 9)))
-    assert all(p.month is not None for p in longer.played)
+    assert not any(p.short for p in longer.played)
+
+
+def test_of_what_costs_the_same_the_one_that_keeps_sessions_where_they_are_is_advised() -> None:
+    some = advised(traffic(steady(30, 48))).played
+    first = best(some)
+    fewer = msgspec.structs.replace(first, kept=0.4)
+    more = msgspec.structs.replace(first, kept=0.8, month_usd=first.month_usd * 1.01)
+    dear = msgspec.structs.replace(first, kept=1.0, month_usd=first.month_usd * 1.1)
+    assert best([fewer, more, dear]) is more
+    trace = traffic(steady(30, 48), session=np.arange(30 * 48) % 5)
+    kept = {
+        inference: _kept(advised(trace, Needs(inference=inference, sessions=True))) for inference in Inference
+    }
+    assert max(kept[Inference.HERE]) > min(kept[Inference.HERE])
+    assert set(kept[Inference.REMOTE]) == {0.0}
+
+
+def _kept(a: Advice) -> list[float]:
+    return [p.kept for p in a.played]
 
 
 def test_the_answer_is_tried_with_other_prices_and_starts() -> None:
