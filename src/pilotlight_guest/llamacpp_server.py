@@ -106,6 +106,7 @@ def serve_as_told(order: dict[str, Any]) -> NoReturn:
         tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
         while "snapshot" in wait_for("sleep", "snapshot"):
             be_dumped()
+        wait_until_it_runs(server)
         del server  # llama.cpp's own sleep goes by its own clock, and keeps twice as much
         rest()
         tell(event="asleep")
@@ -130,6 +131,8 @@ def load_early(llama: Any, order: dict[str, Any]) -> Any:
     whole = os.stat(order["weights"])
     if server is not None and mapped is not None and same_file(mapped, whole):
         return server
+    if server is not None:
+        wait_until_it_runs(server)
     server = None  # its memory first
     exit_with_the_channel(True)
     return load(llama, order)
@@ -170,6 +173,7 @@ def parameters(llama: Any, order: dict[str, Any], early: bool = False) -> Any:
             order["name"]
         }  # what answers call the model; else they show where its file lies
     params.warmup = False  # done apart, so that it can be seen
+    params.endpoint_metrics = True  # see wait_until_it_runs
     if early:
         params.no_extra_bufts = True  # tensors are left where they are mapped
     return params
@@ -182,6 +186,12 @@ def warm_up(server: Any) -> None:
     except Exception as error:  # a model that only embeds
         print(f"no warm-up: {error}", file=sys.stderr)
     tell_stage("warm_up", start)
+
+
+def wait_until_it_runs(server: Any) -> None:
+    """xllamacpp's server is there some milliseconds before the loop that does its work. One that is let go of sooner
+    never ends, for its loop begins after it was told to stop. Metrics are for the loop to answer."""
+    server.handle_metrics()
 
 
 def rest() -> None:

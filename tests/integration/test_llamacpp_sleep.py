@@ -1,7 +1,11 @@
 """The real engine asleep and awake: below a worker, and behind a gateway."""
 
+import contextlib
+import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,7 +16,10 @@ import pytest
 from fault.guardian_kit import alive
 from fault.server_kit import PILOTLIGHT, Server, until
 from integration.test_llamacpp_replica import House, cache, house, llama  # noqa: F401  # pyright: ignore[reportUnusedImport]  fixtures
-from pilotlight.fleet.events import Died, Ready, Slept, Stopped
+from pilotlight.engines.registry import ENGINES
+from pilotlight.fleet.events import Died, Ready, SleepFailed, Slept, Stopped
+from pilotlight.weights.cache import WeightCache
+from pilotlight_guest import guardian_proc as proc
 
 GREEDY = {"prompt": "Once upon a time there was", "max_tokens": 24, "temperature": 0.0}
 LLAMA: dict[str, Any] = {"source": "demo://50m", "ttl": "10m", "engine_args": {"n_ctx": 512, "n_threads": 1}}
@@ -20,7 +27,9 @@ LLAMA: dict[str, Any] = {"source": "demo://50m", "ttl": "10m", "engine_args": {"
 
 async def sleeps(house: House, replica: str) -> int:  # noqa: F811
     house.worker.sleep(replica, 1)
-    return (await house.until(Slept, Died)).memory
+    event = await house.until(Slept, SleepFailed, Died)
+    assert isinstance(event, Slept), event
+    return event.memory
 
 
 async def wakes(house: House, replica: str) -> None:  # noqa: F811
@@ -52,6 +61,38 @@ async def test_the_channel_closes_while_it_sleeps(house: House) -> None:  # noqa
     assert channel is not None
     channel._socket.shutdown(2)  # pyright: ignore[reportPrivateUsage]
     assert (await house.until(Died)).reason == "the engine exited with status 0"
+
+
+@pytest.mark.skipif(not proc.LINUX, reason="threads are told apart by /proc")
+def test_it_sleeps_however_late_its_loop_begins(cache: WeightCache, tmp_path: Path) -> None:  # noqa: F811
+    """Its other threads have but what time this one and its first leave of one CPU, and both are at work from its
+    readiness to its sleep."""
+    near, far = socket.socketpair()
+    near.settimeout(20)
+    launch = ENGINES["llamacpp"].launch(llama(), 0, (), tmp_path)
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    env = {**os.environ, "PILOTLIGHT_CHANNEL": str(far.fileno())}
+    engine = subprocess.Popen(launch.argv, env=env, pass_fds=[far.fileno()])
+    try:
+        said = near.makefile()
+        assert [json.loads(said.readline())["event"] for _ in range(2)] == ["begin", "stage"]
+        order = {"weights": str(cache.fetch("demo://50m")), "args": {"n_ctx": 256, "n_threads": 1}}
+        near.sendall(json.dumps(order).encode() + b"\n")
+        while not select.select([near], [], [], 0.001)[0]:
+            for thread in map(int, os.listdir(f"/proc/{engine.pid}/task")):
+                if thread != engine.pid:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+        assert [json.loads(said.readline())["event"] for _ in range(2)] == ["stage", "ready"]
+        near.sendall(b'{"sleep": 1}\n')
+        assert json.loads(said.readline()) == {"event": "asleep"}
+    finally:
+        os.sched_setaffinity(0, mine)
+        engine.kill()
+        engine.wait()
+        near.close()
+        far.close()
 
 
 @pytest.mark.parametrize("asleep", [False, True])
