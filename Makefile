@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-vllm check format docs bench soak criu clean help
+.PHONY: demo test test-vllm check format docs bench criu clean help
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -20,9 +20,6 @@ test-vllm: $(VENV)/.dev  ## install vLLM for CPUs (2 to 5 minutes, 2.3 GiB, kept
 
 criu:            ## build CRIU, for snapshots, from Debian's source package into the cache (a minute or two)
 	sh tools/make_criu.sh
-
-soak: $(VENV)/.dev   ## fifty models asleep and awake at random for a minute
-	PILOTLIGHT_SOAK=60 $(BIN)/python -m pytest tests/fault/test_sleep_storm.py
 
 check: $(VENV)/.dev  ## lint, types, import floors
 	$(BIN)/ruff check .

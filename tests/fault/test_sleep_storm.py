@@ -1,22 +1,20 @@
-"""Fifty models that are put to sleep and woken at random under load: nothing is lost, nothing is left.
+"""Fifty models that are put to sleep and woken at random under load for a minute: nothing is lost, nothing is left."""
 
-12 seconds, or as many as PILOTLIGHT_SOAK says.
-"""
-
-import os
 import random
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from fault.guardian_kit import linux_only
 from fault.server_kit import Answer, Server, until
 from fault.sleep_kit import SleepyServer, SleepyStub
 
-pytestmark = linux_only
+pytestmark = [linux_only, pytest.mark.timeout(240)]
 
-SECONDS = float(os.environ.get("PILOTLIGHT_SOAK", "12"))
+SECONDS = 60.0
 MODELS = 50
 CLIENTS = 4
 
@@ -68,8 +66,10 @@ def test_fifty_models_sleep_and_wake_under_load_and_nothing_is_lost(tmp_path: Pa
         assert started["woken"] > SECONDS, started
         until(lambda: not server.ask("/running").json["held"], "nothing is held")
         assert [entry for stub in stubs for entry in stub.journal("request", asleep=True)] == []
-        served = sum(len(stub.requests()) for stub in stubs)
-        assert served == len(storm.answers), "each was served once"
+        asked = Counter(name for name, _ in storm.answers)
+        assert {stub.name: len(stub.requests()) for stub in stubs if stub.requests()} == asked, (
+            "each was served once"
+        )
         metrics = server.ask("/metrics").text.splitlines()
         died = [line for line in metrics if line.startswith("pilotlight_replicas_died_total")]
         assert all(line.endswith(" 0.0") for line in died), died
