@@ -87,7 +87,8 @@ tell(handlers={int(n): repr(h) for n, h in plain.items()}, blocked=len(signal.pt
      wakeup=signal.set_wakeup_fd(-1), status=open("/proc/self/status").read(),
      files=resource.getrlimit(resource.RLIMIT_NOFILE), cwd=os.getcwd(), argv=sys.argv, gc=gc.isenabled(),
      session=os.getsid(0) == os.getpgrp() == os.getpid(), name=open("/proc/self/comm").read(),
-     main=sys.modules["__main__"].__name__, path=sys.path, threads=len(threading.enumerate()))
+     main=sys.modules["__main__"].__name__, path=sys.path, threads=len(threading.enumerate()),
+     frozen=gc.get_freeze_count())
 """
     where = tmp_path / "elsewhere"
     where.mkdir()
@@ -102,6 +103,7 @@ tell(handlers={int(n): repr(h) for n, h in plain.items()}, blocked=len(signal.pt
     assert "SIG_IGN" in handlers[signal.SIGUSR1], "as the imports left it"
     assert "default_int_handler" in handlers[signal.SIGINT] and "SIG_IGN" in handlers[signal.SIGPIPE]
     assert (found["blocked"], found["wakeup"], found["gc"], found["session"]) == (0, -1, True, True)
+    assert found["frozen"] > 1000, "no collection writes to what it shares with the zygote"
     assert found["files"][0] in (found["files"][1], 1 << 20)
     assert (found["cwd"], found["argv"]) == (str(where), [str(tmp_path / "toy.py")])
     assert (found["name"], found["main"], found["threads"]) == ("toy\n", "toy", 1)

@@ -1,5 +1,6 @@
 """What can be said of snapshots without CRIU: whether it is there, what a stamp is of, the port in an image."""
 
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def stamped(weights: Path, args: dict[str, Any], **env: str) -> dict[str, str]:
     return stamp(LAUNCH, kept_env({"PATH": "/bin", **env}, LAUNCH), order, "/bin/sh", weights.parent)
 
 
-def test_a_stamp_names_what_has_changed(tmp_path: Path) -> None:
+def test_a_stamp_names_what_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights, adapter = tmp_path / "m-00001-of-00002.gguf", tmp_path / "lora.bin"
     other = tmp_path / "m-00002-of-00002.gguf"
     for path in (weights, adapter, other):
@@ -79,6 +80,10 @@ def test_a_stamp_names_what_has_changed(tmp_path: Path) -> None:
     before = stamped(weights, args)
     adapter.write_text("22")
     assert changed(args) == ["its weights"]
+    before = stamped(weights, args)
+    machine = platform.uname()
+    monkeypatch.setattr(platform, "uname", lambda: machine._replace(release="7.0"))
+    assert changed(args) == ["the kernel, or when it was booted,"]
 
 
 def test_an_engine_that_is_dumped_does_not_get_the_servers_secrets() -> None:
