@@ -3,6 +3,7 @@
      NAME before N    the process of that name is killed when it is to fork for the Nth time
      NAME after N     the same, once it has forked
      NAME memory N    from the Nth time on the system has no memory for a fork
+     NAME pids N      from the Nth time on no more processes are allowed
 
    The kernel itself says ENOMEM of a fork into a PID namespace whose first process has ended. Where such a namespace
    is not to be had, the same error is given in its place. */
@@ -53,6 +54,10 @@ pid_t fork(void)
         return real();
     if (strcmp(what, "memory") == 0)
         return without_memory();
+    if (strcmp(what, "pids") == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (strcmp(what, "before") == 0) {
         unlink(path);
         kill(getpid(), SIGKILL);

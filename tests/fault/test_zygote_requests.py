@@ -123,13 +123,17 @@ def test_killed_with_twenty_forks_in_flight(server: Zygotes, moment: str) -> Non
 
 
 @pytest.mark.parametrize("who", ["pl-zygote", "pl-keeper"])
-def test_no_memory_for_a_fork(server: Zygotes, who: str) -> None:
+@pytest.mark.parametrize(
+    ("lacks", "says"),
+    [("memory", "Cannot allocate memory"), ("pids", "Resource temporarily unavailable")],
+)
+def test_no_memory_or_process_for_a_fork(server: Zygotes, who: str, lacks: str, says: str) -> None:
     zygote = server.zygote()
-    server.hook.write_text(f"{who} memory 1")
+    server.hook.write_text(f"{who} {lacks} 1")
     for _ in range(2):
         trace = server.answered("m1")
         assert trace["techniques"] == []
         assert trace["fell_back"].startswith("zygote: it could not fork: ")
-        assert "Cannot allocate memory" in trace["fell_back"]
+        assert says in trace["fell_back"]
     assert alive(zygote), "it is no fault of its own"
     os.kill(zygote, signal.SIGKILL)  # it is to have memory again

@@ -14,6 +14,7 @@ from pilotlight_guest import vllm_args
         ("chat_template", "-x y", "--chat-template=-x y"),
         ("override_generation_config", '{"a": 1}', '--override-generation-config={"a": 1}'),
         ("seed", 0, "--seed=0"),
+        ("quantization", "fp8", "--quantization=fp8"),
         ("cpu_offload_gb", 1, "--cpu-offload-gb=1"),
     ],
 )

@@ -307,7 +307,10 @@ def test_a_window_that_cannot_be_read_is_told_of_once() -> None:
     )
 
 
-def test_so_many_primed_processes_are_a_mistake() -> None:
+def test_so_many_primed_processes_are_a_mistake_and_none_is_the_default() -> None:
+    assert (
+        load("models: {a: {source: demo://50m}}\nengines: {llamacpp: {}}").engines["llamacpp"].warm_pool == 0
+    )
     top = "models: {a: {source: demo://50m}}\nengines: {llamacpp: {warm_pool: %d}}"
     assert load(top % 64).engines["llamacpp"].warm_pool == 64
     assert problems(top % 65) == ["2: engines.llamacpp.warm_pool: 65 is too large: at most 64"]
