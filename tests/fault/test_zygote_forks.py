@@ -92,7 +92,11 @@ tell(handlers={int(n): repr(h) for n, h in plain.items()}, blocked=len(signal.pt
 """
     where = tmp_path / "elsewhere"
     where.mkdir()
-    code = "signal.signal(signal.SIGUSR1, signal.SIG_IGN)"
+    code = """
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+"""
     found = await said(tmp_path, local, do, code, cwd=str(where))
     fresh = "import signal;print({int(n): repr(signal.getsignal(n)) for n in signal.valid_signals()})"
     # The interpreter that runs this one may ignore signals, which outlives exec; the guardian's commands do not.

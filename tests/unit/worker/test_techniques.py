@@ -153,6 +153,19 @@ async def test_the_next_is_forked(tmp_path: Path) -> None:
     await starts.close()
 
 
+async def test_what_a_zygote_takes_is_told_until_it_is_let_go_of(tmp_path: Path) -> None:
+    starts = Starts(tmp_path, VirtualClock())
+    await starts.up()
+    starts.zygotes.ready = True
+    await starts.pass_time(BEHIND)
+    await starts.pass_time(10)
+    assert (await starts.until(Overhead)).memory == 1000, "there is nothing else that is primed"
+    starts.worker.trim("local")
+    await starts.until(Overhead, memory=0)
+    assert starts.zygotes.ended == 1
+    await starts.close()
+
+
 async def test_techniques_that_are_not_wanted_are_not_used(tmp_path: Path) -> None:
     starts = Starts(tmp_path)
     starts.zygotes.ready = True
