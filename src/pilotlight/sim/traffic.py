@@ -19,6 +19,8 @@ DAY = 86400.0
 WEEK = 7 * DAY
 BUSIEST = 14 * 3600.0
 """Seconds of the day at which daily traffic is at its peak [G]."""
+MONDAY = 4 * DAY
+"""Unix seconds of the first Monday there was: where daily traffic begins, so that schedules mean the same days."""
 WEEKEND = 0.6
 """Share of a weekday's traffic that Saturday and Sunday have [G]."""
 SPREAD = 1.0
@@ -94,10 +96,18 @@ def daily(
         t = _poisson(dice, rate * peak, seconds)
         return t[dice.random(len(t)) * peak < _of_day(t, peak)]
 
-    return _trace(name, arrivals, rate, seconds, mix or Mix(), seed)
+    return _trace(name, arrivals, rate, seconds, mix or Mix(), seed, epoch=MONDAY)
 
 
-def _trace(name: str, arrivals: Arrivals, rate: float, seconds: float, mix: Mix, seed: int) -> Trace:
+def _trace(
+    name: str,
+    arrivals: Arrivals,
+    rate: float,
+    seconds: float,
+    mix: Mix,
+    seed: int,
+    epoch: float | None = None,
+) -> Trace:
     """Raises TraceError when the traffic is so thin that nobody asks, or is more than MOST_REQUESTS."""
     if rate * seconds > MOST_REQUESTS:
         raise TraceError(f"{name}: {rate * seconds:,.0f} requests; at most {MOST_REQUESTS:,} can be made up")
@@ -113,7 +123,7 @@ def _trace(name: str, arrivals: Arrivals, rate: float, seconds: float, mix: Mix,
     model = np.repeat(np.arange(mix.models, dtype=np.int32), [len(one) for one in times])
     prompt, output = (_tokens(dice[-1], median, len(t)) for median in (mix.prompt, mix.output))
     names = [f"model-{i + 1}" for i in range(mix.models)]
-    return Trace(name, names, t[order], model[order], prompt, output)
+    return Trace(name, names, t[order], model[order], prompt, output, epoch=epoch)
 
 
 def _poisson(dice: np.random.Generator, rate: float, seconds: float) -> Floats:

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from pilotlight.errors import TraceError
 from pilotlight.sim.load import load
+from pilotlight.sim.simulate import simulate
+from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.traffic import DAY, Mix, bursty, daily, poisson
 from pilotlight.sim.traffic_text import synthetic
+from pilotlight.spec.load import parse
 
 
 def cv(t: np.ndarray) -> float:
@@ -43,6 +46,21 @@ def test_daily_is_high_at_two_in_the_afternoon_low_at_night_and_dips_at_weekends
     assert (weekday & (hour == 2)).sum() / 10 == pytest.approx(0.2 * 3600, rel=0.2)
     assert weekday.sum() / 10 == pytest.approx(DAY, rel=0.02)
     assert (~weekday).sum() / 4 == pytest.approx(0.6 * DAY, rel=0.02)
+
+
+def test_a_schedule_of_working_days_means_those_of_daily_traffic():
+    """Its busy days are Monday to Friday for a schedule, too: on each of them a replica is up all day."""
+    text = """
+defaults: {ttl: 0, max_replicas: 9, schedule: [{cron: "0 8 * * 1-5", for: 10h}]}
+simulation: {start_time: 10s, warm_up: 0%}
+"""
+    trace = daily(0.01, 7 * DAY, seed=3)
+    found = simulate(trace, parse(text, "x", {}, simulated=True), StartTimes(constant=10.0))
+    replicas = np.array(found.series.replicas)
+    middle = (np.arange(len(replicas)) + 0.5) * found.series.seconds + trace.t[0]
+    at_work = (middle % DAY > 9 * 3600) & (middle % DAY < 17 * 3600)
+    up = [bool((replicas[at_work & (middle // DAY == day)] > 0.99).all()) for day in range(7)]
+    assert up == [True] * 5 + [False] * 2
 
 
 def test_models_share_by_zipf_and_tokens_are_lognormal_about_their_medians():
