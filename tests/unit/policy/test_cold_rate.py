@@ -125,21 +125,61 @@ def test_a_goal_of_no_cold_request_asks_for_the_dearest_that_helps_and_has_no_li
     assert "the band is 0 to 0 %" in cold_rate.because(p.fleet)
 
 
-def test_inside_the_band_it_comes_to_rest():
-    """A world in which requests are cold when the price is below what would have spared them."""
-    of, seen = fleet(), []
-    for _ in range(600):
-        for i in range(20):  # a tenth of all, at prices that lie two per cent apart and more
-            usd = 1e-4 * 1.6**i
+def world(of: Fleet, looks: int, scale: float = 1.0, now: float = 0.0) -> list[tuple[float, float]]:
+    """In which requests are cold when the price is below what would have spared them. The price after each look, and
+    the share that was cold before it."""
+    seen: list[tuple[float, float]] = []
+    for look in range(1, looks + 1):
+        cold = 0
+        for i in range(20):  # a tenth of all, at prices that lie far apart
+            usd = scale * 1e-4 * 1.6**i
             if of.prices.usd < usd:
                 cold_rate.was_cold(of, usd, usd)
+                cold += 1
             else:
                 cold_rate.spared(of.prices, usd, 1.0)
-        cold_rate.came(of, Demand(), 200, 0.0)
-        seen.append((of.prices.usd, of.prices.past.cold / of.prices.past.requests))
+        cold_rate.came(of, Demand(), cold_rate.EVERY, now + look * cold_rate.EVERY)
+        seen.append((of.prices.usd, cold / cold_rate.EVERY))
+    return seen
+
+
+def rests(seen: list[tuple[float, float]]) -> bool:
+    """At a price that hardly moves any more, and with a cold rate in the band."""
     late = seen[-100:]
-    assert all(0.02 <= share <= 0.05 for _, share in late)
-    assert max(usd for usd, _ in late) <= 1.7 * min(usd for usd, _ in late)
+    usd = [usd for usd, _ in late]
+    return max(usd) <= 1.7 * min(usd) and all(0.02 <= share <= 0.05 for _, share in late)
+
+
+def test_inside_the_band_it_comes_to_rest():
+    of = fleet()
+    assert rests(world(of, 600))
+    assert 0.02 <= of.prices.past.cold / of.prices.past.requests <= 0.05
+
+
+@pytest.mark.parametrize("step", [1 / 30, 0.3, 3.0, 30.0])
+def test_after_a_step_it_goes_over_to_the_new_price_once_and_comes_to_rest(step: float):
+    """Traffic that is so many times dearer to spare from one request to the next, and then as before."""
+    of = fleet()
+    before = world(of, 600)[-1][0]
+    for scale, end in ((step, before * step), (1.0, before)):
+        seen = world(of, 600, scale)
+        usd = [before, *(usd for usd, _ in seen)]
+        assert rests(seen)
+        assert end / 2 <= usd[-1] <= 2 * end
+        low, high = sorted((usd[0], usd[-1]))
+        assert low / 2 <= min(usd) and max(usd) <= 2 * high, "it went beyond where it came to rest"
+        before = usd[-1]
+
+
+@pytest.mark.parametrize("hours", [12.0, 7 * 24.0])
+def test_a_night_or_a_week_of_silence_changes_no_price(hours: float):
+    on, after = (p.fleet for p in (served(1), served(1)))
+    for of in (on, after):
+        world(of, 600, 0.1)
+    assert on.prices.usd < on.prices.most, "it is not the limit that decides"
+    begin = 600.0 * cold_rate.EVERY
+    goes_on = world(on, 100, 0.1, begin)
+    assert rests(goes_on) and world(after, 100, 0.1, begin + hours * 3600) == goes_on
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 10) | st.just(inf)), max_size=40))
