@@ -61,6 +61,8 @@ def _asks(answer: dict[str, Any]) -> None:
     if delays is not None:
         up, down = (format_duration(delays[f"scale_{way}_delay_s"]) for way in ("up", "down"))
         print(f"its requests are granted {delays['granted']}, {up} behind when more and {down} when fewer")
+    if answer.get("warmer"):
+        print(f"warmer: {answer['warmer']}")
 
 
 def _prices(answer: dict[str, Any]) -> None:

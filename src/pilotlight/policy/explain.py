@@ -6,7 +6,7 @@ from math import isfinite
 import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.policy import base, cold_rate, gaps, keep_alive, providers, scaling
+from pilotlight.policy import base, cold_rate, gaps, keep_alive, providers, scaling, warmer
 from pilotlight.policy import demand as traffic
 
 MOST_LEVELS = 20
@@ -70,6 +70,8 @@ class Explained(msgspec.Struct, frozen=True):
     """Where it is sized from the traffic."""
     cold_request: ColdRequest
     """What a request that waits too long counts for."""
+    warmer: str | None
+    """What it asks for now, and why; None where none is declared."""
     providers: list[providers.Known]
     """To which its requests may go, in the order in which they are tried where they promise the same."""
 
@@ -89,6 +91,7 @@ def explain(fleet: Fleet, d: DeploymentState, now: float) -> Explained:
         keep_alive=[_kept(fleet, d, k) for k in range(_levels(d))],
         base=_rents(fleet, d, now),
         cold_request=ColdRequest(traffic.usd(fleet, d), _because(fleet, d)),
+        warmer=_warmer(d),
         providers=providers.of(fleet, () if spec.burst is None else spec.burst.providers, now),
     )
 
@@ -131,6 +134,23 @@ def _rents(fleet: Fleet, d: DeploymentState, now: float) -> list[Rent]:
         usd = base.on_demand(fleet, d, level, f) * goal.on_demand * gpus * HOUR
         found.append(Rent(k + 1, usd, goal.dedicated * gpus * HOUR, rented=k < d.demand.base))
     return found
+
+
+def _warmer(d: DeploymentState) -> str | None:
+    w = d.warming
+    if d.spec.warmer is None or w is None:
+        return None
+    if warmer.is_full(d):
+        return "the last replica stays as the warmer, and makes room before others"
+    there = next(iter(d.small), None)
+    if there is not None:
+        state = there.state.value.replace("_", " ")
+        return f"{there.id} is {state}, for the first requests of a burst, until a full replica is up"
+    if w.no_room:
+        return "none: there is no room for it beside the last full replica, which stays in its place"
+    if w.wanted:
+        return "one is to come up"
+    return "none, until the last full replica is no longer needed"
 
 
 def _because(fleet: Fleet, d: DeploymentState) -> str:

@@ -27,6 +27,13 @@ def test_a_model_that_may_use_none_has_no_word_of_them(capsys: pytest.CaptureFix
     assert "PROVIDER" not in capsys.readouterr().out
 
 
+def test_what_its_warmer_asks_for_is_shown(capsys: pytest.CaptureFixture[str]):
+    show({**ANSWER, "warmer": "one is to come up"}, 20)
+    assert "warmer: one is to come up\n" in capsys.readouterr().out
+    show({**ANSWER, "warmer": None}, 20)
+    assert "warmer" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("examples", "text"), [("prices are examples of a day", "examples of a day"), ("", "prices are your own")]
 )

@@ -7,6 +7,7 @@ from pilotlight.policy import cold_rate, scaling
 from pilotlight.policy.explain import explain
 from pilotlight.spec.scaling import Window
 from unit.policy.play import Play, model
+from unit.policy.test_warmer import warm
 
 
 def of(p: Play):
@@ -66,6 +67,24 @@ def test_who_looks_changes_nothing():
     before = msgspec.json.encode(msgspec.to_builtins(p.fleet, str_keys=True))
     of(p), of(p)
     assert msgspec.json.encode(msgspec.to_builtins(p.fleet, str_keys=True)) == before
+
+
+def test_the_warmer_says_what_it_asks_for():
+    assert of(Play(model())).warmer is None
+    p = Play(warm())
+    p.up()
+    assert of(p).warmer == "none, until the last full replica is no longer needed"
+    p.wait(60)
+    assert of(p).warmer == "m-2 is starting, for the first requests of a burst, until a full replica is up"
+    p.ready("m-2"), p.gone("m-1")
+    assert (of(p).wanted, of(p).warmer.split(",")[0]) == (0, "m-2 is ready")
+
+
+def test_a_warmer_without_room_and_one_that_is_the_last_replica_say_so():
+    p = Play(warm(), memory=4)
+    p.up(), p.wait(60)
+    assert of(p).warmer.startswith("none: there is no room for it")
+    assert of(Play(warm(mark="full"))).warmer.startswith("the last replica stays")
 
 
 def test_the_price_that_an_operator_named():
