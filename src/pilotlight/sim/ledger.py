@@ -17,7 +17,9 @@ Who = tuple[str, bool]
 
 
 class Ledger:
-    def __init__(self) -> None:
+    def __init__(self, *, logs: bool = True) -> None:
+        """`logs`: whether what became of replicas is kept; it is the larger, the longer the trace."""
+        self.logs = logs
         self.rented: dict[str, list[tuple[float, int]]] = {}
         """By deployment: from this moment on, so many."""
         self.refused: list[str] = []
@@ -26,7 +28,7 @@ class Ledger:
         """What the kernel could not do, and how often; of whom is left out."""
         self.starts = 0
         self.log: list[Moved | Rented] = []
-        """What became of replicas, in order."""
+        """What became of replicas, in order, where that is kept."""
         self.charges: list[Charge] = []
         """What providers are paid for each request."""
         self._up: dict[Who, Spans] = {}
@@ -36,7 +38,8 @@ class Ledger:
 
     def told(self, action: Effect, now: float) -> None:
         if type(action) is Moved:
-            self.log.append(action)
+            if self.logs:
+                self.log.append(action)
             if action.was is None:
                 self.starts += 1
                 self._since[action.replica] = (now, (action.deployment, action.small))
@@ -44,7 +47,8 @@ class Ledger:
                 began, who = self._since.pop(action.replica)
                 self._up.setdefault(who, []).append((began, now))
         elif type(action) is Rented:
-            self.log.append(action)
+            if self.logs:
+                self.log.append(action)
             self.rented.setdefault(action.deployment, []).append((now, action.replicas))
         elif type(action) is Refuse:
             self.refused.append(action.request)

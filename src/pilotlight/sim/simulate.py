@@ -75,11 +75,12 @@ def simulate(
     bursting = {n for n, model in models.items() if model.burst is not None and model.leave_house}
     requests = Replayed(trace, names, given.first_token, given.per_token, bursting, given.hedged, seed)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
-    played = _Played(trace, config, starts, names, models, requests, Ledger(), since, until)
+    traced = bill or trace.session is not None
+    played = _Played(trace, config, starts, names, models, requests, Ledger(logs=traced), since, until)
     if config.providers and bursting.isdisjoint(names):
         said = f"burst names only {', '.join(sorted(bursting))}" if bursting else "no model has burst"
         played.notes = (f"no request of this trace may leave: {said}",)
-    played.billed, played.placed = by if bill else "", {} if bill or trace.session is not None else None
+    played.billed, played.placed = by if bill else "", {} if traced else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
 

@@ -35,3 +35,13 @@ def test_what_is_told_of_rentals_refusals_and_notes_is_kept():
     assert ledger.refused == ["7"]
     assert ledger.notes() == ("waits for room: 3 times",)
     assert ledger.bills(PRICE, {}, 0.0, 10.0)["m"].usd == pytest.approx(2 * 5)
+
+
+def test_where_nobody_asks_what_became_of_replicas_only_the_bill_is_kept():
+    kept, billed = Ledger(), Ledger(logs=False)
+    for ledger in (kept, billed):
+        ledger.told(moved(10.0, "m-1", None, State.STARTING), 10.0)
+        ledger.told(Rented(12.0, "m", 1, "declared"), 12.0)
+        ledger.told(moved(25.0, "m-1", State.STOPPING, State.GONE), 25.0)
+    assert (len(kept.log), billed.log) == (3, [])
+    assert billed.bills(PRICE, {}, 0.0, 50.0) == kept.bills(PRICE, {}, 0.0, 50.0)

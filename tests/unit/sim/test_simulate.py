@@ -1,12 +1,14 @@
 """Small traces reckoned by hand: a GPU costs a dollar a second, a token takes one, and a start ten."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilotlight.sim import loop
 from pilotlight.sim.defaults import TEXT, default_config
 from pilotlight.sim.load import load
 from pilotlight.sim.result import TIMINGS, Result
@@ -207,6 +209,32 @@ def test_a_thousand_models():
     found = simulate(trace, default_config(), constant(5.0))
     assert found.models == len(trace.models) and found.unserved == 0
     assert set(found.cold_rate_by_model) <= set(trace.models)
+
+
+def test_a_longer_trace_takes_columns_of_memory_and_nothing_else(monkeypatch: pytest.MonkeyPatch):
+    """The replay keeps nothing of a request that is over; some 100 bytes of each are columns."""
+    run, peaks = loop.run, list[int]()
+
+    def measured(*words: Any) -> Any:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        fleet = run(*words)
+        peaks.append(tracemalloc.get_traced_memory()[1] - before)
+        return fleet
+
+    monkeypatch.setattr(loop, "run", measured)
+    given = config("ttl: 10m, min_replicas: 2, max_replicas: 50, target_requests: 8, max_requests: 8")
+    for hours in (6, 36):
+        trace = load(f"synthetic://bursty?rate=1000/h&hours={hours}&models=5&output=5")
+        tracemalloc.start()
+        try:
+            simulate(trace, given, constant(5.0))
+            whole = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    short, long = peaks
+    assert long < 1.5 * short
+    assert max(whole, long) < 150 * len(trace)
 
 
 requests = st.lists(
