@@ -109,9 +109,8 @@ class Invariants:
                 d = fleet.deployments[fleet.replicas[a.replica].deployment]
                 up = sum(r.state in SERVING or r.is_put_aside for r in d.replicas.values())
                 up += sum(isinstance(o, ac.Stop) and o.because.startswith("goes before") for o in actions)
-                assert up >= d.spec.min_replicas or fleet.replicas[a.replica].small, (
-                    "below min_replicas by its own choice"
-                )
+                least = d.floor if a.because.startswith("idle") else d.spec.min_replicas
+                assert up >= least or fleet.replicas[a.replica].small, "below its floor by its own choice"
                 assert not d.spec.pinned or a.because.startswith("idle"), "a pinned replica was evicted"
                 assert not fleet.replicas[a.replica].in_flight, "a busy replica was stopped"
             if isinstance(a, ac.Sleep):
