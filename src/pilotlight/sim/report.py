@@ -95,7 +95,8 @@ def _dots(found: Sequence[Point], figure: str) -> list[Dot]:
     for p in found:
         y: float = getattr(p.result, figure) or 0.0
         text = f"{p.value}: {usd(p.result.cost_usd)}, cold {format_fraction(p.result.cold_rate or 0.0)}"
-        dots.append(Dot(p.value, p.result.cost_usd, y, _kind(p), text))
+        label = f"{p.value} (present)" if p.present and p.recommended else p.value
+        dots.append(Dot(label, p.result.cost_usd, y, _kind(p), text))
     return dots
 
 

@@ -139,6 +139,12 @@ def test_a_sweep_says_where_one_is_and_what_to_take(trace: str, tmp_path: Path, 
     check_page(page)
 
 
+def test_a_plot_shows_where_one_is_also_where_that_is_recommended(trace: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert main(["simulate", trace, "--sweep", "base=auto", "--report", str(page)]) == 0
+    assert page.read_text().count(">auto (present)</text>") == 2, "over cost: cold rate and 99th percentile"
+
+
 def test_a_report_stands_by_itself(trace: str, fixed: str, tmp_path: Path, capsys: Output) -> None:
     page = tmp_path / "page.html"
     asked(capsys, trace, TRAFFIC, "--compare", fixed, "--report", str(page))
