@@ -5,6 +5,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 
@@ -55,6 +56,10 @@ class VirtualClock:
         timer = _VirtualTimer(callback)
         heapq.heappush(self._heap, (max(when, self._now), next(self._order), timer))
         return timer
+
+    def due(self) -> float:
+        """When the next callback is, or was to be before it was called off; infinite where none is."""
+        return self._heap[0][0] if self._heap else inf
 
     def run_until(self, when: float) -> None:
         """Fires every callback due up to `when` in order, then stands at `when`."""
