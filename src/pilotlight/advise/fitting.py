@@ -23,6 +23,11 @@ def enough(trace: Trace) -> None:
     """Raises TraceError for a trace from which nothing follows."""
     if not len(trace):
         raise TraceError(f"{trace.name}: nobody asks in it; give a trace with requests")
+    if len(trace) == 1 and trace.skipped:
+        raise TraceError(
+            f"{trace.name}: of its {trace.skipped + 1:,} rows one can be used, and one request is no traffic; mend the "
+            "others, or give a trace of days, at best of weeks"
+        )
     if len(trace) == 1:
         raise TraceError(f"{trace.name}: one request is no traffic; give a trace of days, at best of weeks")
     if trace.span < LEAST_SPAN:

@@ -8,7 +8,8 @@ from pilotlight.advise.candidates import Tier
 from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS
 from pilotlight.advise.leaving import some
 from pilotlight.advise.needs import Inference, Latency
-from pilotlight.advise.played import ALIKE, CENT, Played
+from pilotlight.advise.played import ALIKE, LOST, Played
+from pilotlight.advise.sensitivity import PRICE, PROVIDER, START
 from pilotlight.advise.written import DAY, number, part, time, usd
 from pilotlight.sim.trace import Trace
 
@@ -31,24 +32,8 @@ MORE_KEPT = 0.01
 
 def why(a: Advice) -> Iterator[str]:
     yield _traffic(a)
-    limit = f"not above {part(a.needs.cold)} (first token after {time(a.needs.wait)})"
+    yield _choice(a)
     first = a.recommended
-    if first.holds:
-        alike = any(p.holds and p.month_usd < first.month_usd - CENT for p in a.played)
-        near = part(ALIKE - 1)
-        within, less = (f", to within {near},", f"over {near} ") if alike else ("", "")
-        yield (
-            f"Of {len(a.played)} settings that were simulated on this traffic, {first.candidate.words}, is{within} "
-            f"the cheapest whose cold rate is {limit}: {figures(first)}."
-            if first.candidate.tier is not Tier.TODAY
-            else f"Keep what you have: nothing that was simulated holds the cold rate {limit} for {less}less: "
-            f"{figures(first)}."
-        )
-    else:
-        yield (
-            f"None of {len(a.played)} settings holds the cold rate {limit}; {first.candidate.words}, comes "
-            f"nearest: {figures(first)}. A shorter start would do more than any setting."
-        )
     if a.runner_up is not None:
         yield (
             f"The runner-up, {a.runner_up.candidate.words} ({a.runner_up.candidate.tier}): "
@@ -76,6 +61,42 @@ def _traffic(a: Advice) -> str:
         f"The traffic is {s.word}: {s.requests:,} requests in {time(s.span_s)}, {number(s.per_hour)} an hour; {burst}. "
         f"{at_once}"
     )
+
+
+def _choice(a: Advice) -> str:
+    """By which rule of played.best it is the recommended one."""
+    first, limit, alike = a.recommended, _limit(a), part(ALIKE - 1)
+    what, found = first.candidate.words, figures(first)
+    if not first.holds:
+        shorter = " A shorter start would do more than any setting." if first.cold_rate > a.needs.cold else ""
+        return (
+            f"None of {len(a.played)} settings holds {limit}; {what}, is the cheapest of those with the lowest cold "
+            f"rate, to {alike}: {found}.{shorter}"
+        )
+    cheapest = min((p for p in a.played if p.holds), key=lambda p: p.month_usd)
+    dearer = first.month_usd > cheapest.month_usd
+    if first.candidate.tier is Tier.TODAY:
+        less = f"for less by more than {alike}" if dearer else "for less"
+        return f"Keep what you have: nothing that was simulated holds {limit} {less}: {found}."
+    rule = "the cheapest that holds"
+    if dearer:
+        most = "one that keeps most sessions where they are" if first.kept > cheapest.kept else "simplest"
+        rule = (
+            f"the {most}, and of one tier that with the fewest cold requests, of those that cost at most {alike} "
+            f"more than the cheapest ({cheapest.candidate.words}, {usd(cheapest.month_usd)}) and hold"
+        )
+    return f"Of {len(a.played)} settings that were simulated on this traffic, {what}, is {rule} {limit}: {found}."
+
+
+def _limit(a: Advice) -> str:
+    """What a setting that is advised has to hold."""
+    each = a.recommended.candidate.config.objective.per_model_max
+    limits = [f"a cold rate not above {part(a.needs.cold)} (first token after {time(a.needs.wait)})"]
+    if each is not None:
+        limits.append(f"no model's above {part(each)}")
+    if any(p.result.unserved > LOST * p.result.requests for p in a.played):
+        limits.append(f"not more than {part(LOST)} of the requests unanswered")
+    return " and ".join(limits)
 
 
 def _sure(first: Played, second: Played) -> Iterator[str]:
@@ -189,7 +210,7 @@ def _kept(a: Advice) -> Iterator[str]:
 
 def _stays(a: Advice) -> Iterator[str]:
     tried = {c.what for c in a.changes}
-    for what in ("price on demand", "price of the provider", "start time"):
+    for what in (PRICE, PROVIDER, START):
         if what not in tried:
             continue
         turns = [f for f in a.flips if f.what == what]

@@ -327,6 +327,34 @@ models: {m0: {source: "demo://50m", target_requests: 8}}
     assert any(line.startswith("Keep what you have") for line in a.why)
 
 
+def test_it_says_by_which_rule_one_was_taken() -> None:
+    a = advised(traffic(steady(6300, 3)))
+    first = a.recommended
+    assert "is the cheapest that holds a cold rate not above 5%" in _choice(a)
+    hybrid = next(p for p in a.played if p.candidate.tier is Tier.HYBRID and p.holds)
+    cheaper = msgspec.structs.replace(hybrid, month_usd=0.99 * first.month_usd)
+    told = _choice(msgspec.structs.replace(a, played=(cheaper, first)))
+    assert "is the simplest" in told and "that cost at most 2% more than the cheapest (" in told
+    assert f"({hybrid.candidate.words}, $2,475) and hold a cold rate" in told
+    today = msgspec.structs.replace(first.candidate, tier=Tier.TODAY)
+    kept = msgspec.structs.replace(first, candidate=today)
+    told = _choice(msgspec.structs.replace(a, played=(cheaper, kept), recommended=kept))
+    assert "Keep what you have" in told and "for less by more than 2%" in told
+
+
+def test_it_says_that_one_was_not_taken_for_its_cold_rate_alone() -> None:
+    a = advised(traffic(steady(6300, 3)))
+    lost = msgspec.structs.replace(a.recommended.result, unserved=1000)
+    failing = msgspec.structs.replace(a.recommended, result=lost, holds=False)
+    told = _choice(msgspec.structs.replace(a, played=(failing,), recommended=failing))
+    assert told.startswith("None of 1 settings holds a cold rate not above 5%")
+    assert "and not more than 0.1% of the requests unanswered" in told and "shorter start" not in told
+
+
+def _choice(a: Advice) -> str:
+    return list(words.why(a))[1]
+
+
 def test_little_data_is_said_to_be_little_and_its_intervals_are_wide() -> None:
     few = advised(traffic([0, 4000, 30000, 50000, 80000]), BATCH)
     assert any("Only 5 requests" in line for line in few.warnings)

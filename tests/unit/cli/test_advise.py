@@ -178,7 +178,8 @@ def test_the_report_is_one_page_that_needs_nothing_else(
         (["TRACE", "--report", "a", "--save", "a"], "is --report as well"),
         (["TRACE", "TRACE", "--report", "a"], "of one trace"),
         (["EMPTY"], "EMPTY.csv"),
-        (["ONE"], "one request is no traffic"),
+        (["ONE"], "ONE: one request is no traffic"),
+        (["CENTURIES"], "CENTURIES: of its 2 rows one can be used"),
         (["MINUTE"], "spans 57 s"),
     ],
 )
@@ -187,7 +188,12 @@ def test_what_cannot_be_is_told_in_a_line_or_two(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     head = "t,model,prompt_tokens,output_tokens\n"
-    rows = {"EMPTY": "", "ONE": "5,m,1,1\n", "MINUTE": "".join(f"{i},m,1,1\n" for i in range(58))}
+    rows = {
+        "EMPTY": "",
+        "ONE": "5,m,1,1\n",
+        "CENTURIES": "1e9,m,1,1\n4.2e9,m,1,1\n",
+        "MINUTE": "".join(f"{i},m,1,1\n" for i in range(58)),
+    }
     for name, text in rows.items():
         (tmp_path / f"{name}.csv").write_text(head + text)
     names = {"TRACE": trace, **{name: f"{name}.csv" for name in rows}}
