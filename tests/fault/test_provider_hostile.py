@@ -209,6 +209,19 @@ async def test_a_stream_that_puts_all_into_one_event_is_paid_for_as_text(tmp_pat
         assert 0.009 < of(client)["spent"]["month"] < 0.011
 
 
+async def test_of_a_ping_whose_answer_stops_coming_it_is_said_which_limit_ended_it(tmp_path: Path):
+    async def script(wire: Wire, seen: Seen) -> None:
+        await wire.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{")
+        await asyncio.sleep(3600)
+
+    keep = {"model": "chat", "every": "1s"}
+    limits = {"idle_timeout": "2s", "request_timeout": "300ms"}
+    async with ground(tmp_path, script, keep_warm=keep, **limits) as (client, _):
+        await eventually(lambda: of(client)["last_reason"] != "")
+        said = "its answer went without a byte for 0.3 s (request_timeout)"
+        assert of(client)["last_reason"] == said
+
+
 async def test_a_ping_that_gets_no_answer_keeps_no_server_from_leaving(tmp_path: Path):
     keep = {"model": "chat", "requests": 2, "every": "1s"}
     async with ground(tmp_path, kit.hangs, idle_timeout="2s", keep_warm=keep) as (client, far):

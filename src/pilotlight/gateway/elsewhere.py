@@ -170,11 +170,10 @@ class Elsewhere(Relay):
 
     def _cut_short(self, call: Call, e: Broken | Silent) -> RequestError:
         """What the client is told of a provider that did not end its answer."""
-        silent = isinstance(e, Silent)
-        reason = call.too_long() if silent else f"its answer was cut: {e}"
+        reason = call.why_cut(e)
         call.settle(False, reason)
         text = f"the provider {call.target.name} did not end its answer: {reason}"
-        if silent:
+        if isinstance(e, Silent):
             self.outcome = "timeout"
             return RequestError(504, text, code="provider_timeout")
         self.outcome = "provider_failed"

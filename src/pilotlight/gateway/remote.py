@@ -102,7 +102,8 @@ class Remotes:
             assert call is not None
             call.decline(e)
         except (Broken, Silent) as e:
-            errand.charge(False, f"its answer was cut: {e or 'it fell silent'}")
+            assert call is not None
+            call.settle(False, call.why_cut(e))
         except Exception:
             log.exception("a ping to %s", errand.provider)
         finally:

@@ -128,8 +128,8 @@ class Call:
         except TimeoutError:
             text = f"no byte of its answer came within {spec.first_byte_timeout:g} s (first_byte_timeout)"
             raise Refused("timeout", text) from None
-        except Silent:
-            raise Refused("timeout", self.too_long()) from None
+        except Silent as e:
+            raise Refused("timeout", self.why_cut(e)) from None
         except Unreached as e:
             raise self._unreached(e) from None
         except Broken as e:
@@ -158,9 +158,11 @@ class Call:
         if self._answer is not None:
             self._answer.give_up(Silent())
 
-    def too_long(self) -> str:
-        """Of one that was Silent."""
+    def why_cut(self, error: Broken | Unreached | Silent) -> str:
+        """What an answer that was not ended came to."""
         spec = self.target.spec
+        if not isinstance(error, Silent):
+            return f"its answer was cut: {error}"
         if self._overdue:
             return f"its answer took longer than {spec.max_duration:g} s (max_duration)"
         return f"its answer went without a byte for {spec.request_timeout:g} s (request_timeout)"
@@ -202,8 +204,7 @@ class Call:
             rest = await answer.whole()
         except (Broken, Unreached, Silent) as e:
             if self.errand.hedged:  # its replica may still answer
-                reason = self.too_long() if isinstance(e, Silent) else f"its answer was cut: {e}"
-                raise Refused("error", reason, worked=True) from None
+                raise Refused("error", self.why_cut(e), worked=True) from None
             self.errand.answer(whole=True)
             raise (e if not isinstance(e, Unreached) else Broken(str(e))) from None
         self.payload = payload = self._first + rest
