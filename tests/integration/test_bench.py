@@ -149,7 +149,7 @@ def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path,
         (
             ["demo", "--plot", "no/such/folder.html"],
             1,
-            "--plot no/such/folder.html: its folder cannot be written",
+            "--plot no/such/folder.html: its folder is not there or cannot be written",
         ),
         (["demo://7t"], 1, "demo"),
         (["demo", "--with", "stream"], 1, "compare it with --fetch"),
@@ -175,6 +175,7 @@ def test_bad_input_is_one_clear_error(
         (["demo://7b"], "'demo://7b' has no demo of that size"),
         (["Qwen/Qwen2.5-0.5B"], "'Qwen/Qwen2.5-0.5B' is no source of weights"),
         (["https://nowhere/m.gguf", "--without", "sleep", "--fetch"], "compare it without --fetch"),
+        (["https://nowhere/m.gguf", "--with", "snapshot", "--fetch"], "compare it without --fetch"),
         (["demo://50m", "--runs", "x"], "--runs: 'x' is not a whole number above 0"),
     ],
 )
@@ -191,6 +192,15 @@ def test_what_cannot_be_compared_is_said_in_a_line(
         line for line in capsys.readouterr().err.splitlines() if "pilotlight" in line and "usage" not in line
     ]
     assert says in said
+
+
+def test_what_is_left_out_here_may_be_left_out_in_words_as_well(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(criu, "why_not", lambda: "there is none")
+    stop = ("--plot", str(config.parent))
+    assert main([*words("demo", "--without", "snapshot", *stop), "--config", str(config)]) == 1
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_a_model_of_the_hub_is_named_as_in_a_configuration(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pilotlight.cli import output
 from pilotlight.errors import ConfigError, PilotlightError
 
 if TYPE_CHECKING:
@@ -116,29 +117,13 @@ def _check(args: argparse.Namespace) -> None:
         if not is_synthetic(str(text)) and not Path(text).exists():
             raise PilotlightError(f"{text}: no such file")
     for option, path in (("--report", args.report), ("--save", args.save)):
+        if path is not None and len(args.traces) > 1:
+            text = f"{option} is of one trace, and {len(args.traces)} are named; run it for each"
+            raise PilotlightError(text)
         if path is not None:
-            _check_output(args, option, path)
+            output.check(option, path, (*args.traces, args.log, args.config, args.start_time))
     if args.report is not None and args.save is not None and args.report.absolute() == args.save.absolute():
         raise PilotlightError(f"--save {args.save}: is --report as well; name another file")
-
-
-def _check_output(args: argparse.Namespace, option: str, path: Path) -> None:
-    if len(args.traces) > 1:
-        raise PilotlightError(f"{option} is of one trace, and {len(args.traces)} are named; run it for each")
-    if path.is_dir():
-        raise PilotlightError(f"{option} {path}: is a folder; name the file to be written in it")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise PilotlightError(f"{option} {path}: its folder is not there or cannot be written")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise PilotlightError(f"{option} {path}: cannot be written; name another file")
-    if path.exists() and any(path.samefile(read) for read in _inputs(args)):
-        raise PilotlightError(f"{option} {path}: is read here and would be lost; name another file")
-
-
-def _inputs(args: argparse.Namespace) -> Iterator[Path]:
-    """The files that are read, as far as they are there."""
-    named = (*args.traces, args.log, args.config, args.start_time)
-    return (path for path in map(Path, filter(None, named)) if path.exists())
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from pilotlight.cli import output
 from pilotlight.errors import PilotlightError
 from pilotlight.fleet.plan import Stage
 from pilotlight.ports import Engine
@@ -67,11 +68,12 @@ def run(args: argparse.Namespace) -> None:
     _check_fetch(args, model)
     _check_technique(args, engine.techniques(model))
     _check_snapshots(args.wanted)
-    chosen = variants.variants(_offered(engine, model, args.fetch), args.wanted, args.without)
-    if args.plot is not None and args.plot.is_dir():
-        raise PilotlightError(f"--plot {args.plot}: is a folder; name the file to be written in it")
-    if args.plot is not None and not os.access(args.plot.absolute().parent, os.W_OK):
-        raise PilotlightError(f"--plot {args.plot}: its folder cannot be written")
+    offered, every = _offered(engine, model, args.fetch), engine.techniques(model)
+    # What the engine has and is left out here may be named as well.
+    without = [name for name in args.without if name in offered or name not in every]
+    chosen = variants.variants(offered, args.wanted, without)
+    if args.plot is not None:
+        output.check("--plot", args.plot, (args.config or DEFAULT, args.model))
     if not args.fetch:
         _fetch(config, model, engine)
     settings = config.engines.get(model.engine, EngineSettings())
@@ -151,6 +153,10 @@ def _check_technique(args: argparse.Namespace, offered: Collection[str]) -> None
         raise PilotlightError("`stream` is for weights that have to be fetched; compare it with --fetch")
     if "sleep" in named and "sleep" in offered and args.fetch:
         raise PilotlightError("what wakes from `sleep` fetches nothing; compare it without --fetch")
+    if "snapshot" in named and "snapshot" in offered and args.fetch:
+        raise PilotlightError(
+            "a `snapshot` is of weights that stay where they are; compare it without --fetch"
+        )
 
 
 def _check_fetch(args: argparse.Namespace, model: Model) -> None:

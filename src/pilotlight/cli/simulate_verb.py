@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pilotlight.cli import output
 from pilotlight.errors import ConfigError, PilotlightError
 
 if TYPE_CHECKING:
@@ -150,19 +151,8 @@ def _check(args: argparse.Namespace) -> None:
     for text in args.traces:
         if not is_synthetic(text) and not Path(text).exists():
             raise PilotlightError(f"{text}: no such file")
-    path: Path | None = args.report
-    if path is not None and path.is_dir():
-        raise PilotlightError(f"--report {path}: is a folder; name the file to be written in it")
-    if path is not None and not os.access(path.absolute().parent, os.W_OK):
-        raise PilotlightError(f"--report {path}: its folder is not there or cannot be written")
-    if path is not None and path.exists() and any(path.samefile(read) for read in _inputs(args)):
-        raise PilotlightError(f"--report {path}: is read here and would be lost; name another file")
-
-
-def _inputs(args: argparse.Namespace) -> Iterator[Path]:
-    """The files that are read, as far as they are there."""
-    named = (*args.traces, args.config, args.compare, args.start_time)
-    return (path for path in map(Path, filter(None, named)) if path.exists())
+    if args.report is not None:
+        output.check("--report", args.report, (*args.traces, args.config, args.compare, args.start_time))
 
 
 def _configs(args: argparse.Namespace) -> Iterator[tuple[str, Config]]:
