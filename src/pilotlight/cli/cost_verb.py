@@ -56,22 +56,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answer(args: argparse.Namespace, since: float) -> dict[str, Any]:
+    """Of a server that is named, or that runs here; with --config, of one whose state folder it is."""
+    named = args.url or os.environ.get("PILOTLIGHT_URL") or args.port is not None
+    if named or (args.config is None and servers()):
+        return _of_server(args, since)
     config = _config(args.config)
-    if _asks_a_server(args, config):
-        rows = "&rows=1" if args.csv else ""
-        path = f"/cost?since={since:.0f}&by={args.by}{rows}"
-        return client.Client(args).get(path, "usd", "lines", *(["rows"] if args.csv else []))
-    history = read_file(state_dir(config) / FILE, int(since // HOUR))
+    own = state_dir(config)
+    if any(s.state_dir == str(own) for s in servers()):
+        return _of_server(args, since)
+    history = read_file(own / FILE, int(since // HOUR))
     found = billed(history, since, time.time(), args.by, config.prices, every_row=args.csv)
     return {**found, "unpriced": unpriced(config)}
 
 
-def _asks_a_server(args: argparse.Namespace, config: Config) -> bool:
-    """One that is named, or that runs here; with --config, one whose state folder it is."""
-    if args.url or os.environ.get("PILOTLIGHT_URL") or args.port is not None:
-        return True
-    own = str(state_dir(config))
-    return any(args.config is None or s.state_dir == own for s in servers())
+def _of_server(args: argparse.Namespace, since: float) -> dict[str, Any]:
+    rows = "&rows=1" if args.csv else ""
+    path = f"/cost?since={since:.0f}&by={args.by}{rows}"
+    return client.Client(args).get(path, "usd", "lines", *(["rows"] if args.csv else []))
 
 
 def _config(path: Path | None) -> Config:

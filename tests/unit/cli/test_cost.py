@@ -52,6 +52,15 @@ def test_a_provider_without_a_price_is_said_to_count_for_nothing(
     assert "own has no price" not in said
 
 
+def test_a_server_that_is_named_is_asked_whatever_lies_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    Path("pilotlight.yaml").write_text("models: 5")
+    assert main.main(["cost", "--url", "http://127.0.0.1:1"]) == 1
+    assert "http://127.0.0.1:1 cannot be reached" in capsys.readouterr().err
+
+
 def test_csv_and_json_are_not_written_at_once(capsys: pytest.CaptureFixture[str]):
     parser = argparse.ArgumentParser()
     cost_verb.arguments(parser)
