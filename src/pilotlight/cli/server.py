@@ -148,7 +148,7 @@ class Server:
         config = self.config
         self._folder.open()
         self.start_times.load()
-        spent = self._billing.bill.open(self._spent_before)
+        self._spent_before(self._billing.bill.open(self._spent_before))
         self._sweeping = asyncio.create_task(self._sweep())
         await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
         declared = self._declared(config)
@@ -204,7 +204,6 @@ class Server:
         self.url = f"http://{address}:{self.port}"
         self._announce(config_file)
         self._apply(declared)
-        self._spent_before(spent)
         self._wall.start()
         if self._reload_due:
             self.reload_and_log()
