@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from claim import REPRODUCED, Claim
+from claim import REFUTED, REPRODUCED, Claim
 from worlds import on_demand, run
 
 from pilotlight.sim.trace import Trace
@@ -28,6 +28,6 @@ def claims() -> Iterator[Claim]:
         "article",
         f"{each:.1f} replica-seconds for {WORK:g} s of work: {100 * waste:.1f} % wasted; "
         f"by hand 30 / 35 = {100 * START / (START + WORK):.1f} %. Any keep-alive that is billed adds to it.",
-        REPRODUCED if abs(waste - START / (START + WORK)) < 0.01 else "refuted",
+        REPRODUCED if abs(waste - START / (START + WORK)) < 0.01 else REFUTED,
         "simulated",
     )

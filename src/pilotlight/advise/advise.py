@@ -243,12 +243,9 @@ class _Work:
 
     def _even(self, found: Sequence[Played], play: Play) -> even.Even | None:
         if self.remote:
-            function = by_id(found, "function")
-            peak = [p for p in found if p.id == "container-peak"]
-            machines = (
-                max(1, round(peak[0].result.replica_hours * 3600 / even.counted(peak[0]))) if peak else 1
-            )
-            return even.of_cpus(self.shape.per_hour, function, peak[0], machines) if peak else None
+            function, peak = by_id(found, "function"), by_id(found, "container-peak")
+            machines = max(1, round(peak.result.replica_hours * 3600 / peak.counted))
+            return even.of_cpus(self.shape.per_hour, function, peak, machines)
         first, second = chosen(found)
         rest = sensitivity.finalists(found, first, second, most=len(Tier))[1:]
         pair = even.pair(first, (p for p in rest if p.candidate.tier is not Tier.TODAY))

@@ -181,8 +181,8 @@ def elsewhere(maker: Maker, away: Leaving, premium: float) -> Iterator[Candidate
     yield maker.burst("auto", away)
     base = maker.sizes.above(1 / premium)
     first = {m: min(1, n) for m, n in maker.sizes.peak.items()}
-    tried = [n for n in (base, first) if any(n.values())]
-    yield from (maker.burst(n, away) for n in (tried if len(tried) < 2 or base != first else tried[:1]))
+    tried = [base] if base == first else [base, first]
+    yield from (maker.burst(n, away) for n in tried if any(n.values()))
 
 
 def gpus(n: int) -> str:

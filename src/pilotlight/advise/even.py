@@ -76,11 +76,11 @@ class Cost(msgspec.Struct, frozen=True):
 
 def cost(p: Played) -> Cost:
     month = p.candidate.config.prices.gpu_month_usd
-    always = min(p.month_usd, p.result.dedicated_gpu_hours * 3600 * month / counted(p))
+    always = min(p.month_usd, p.result.dedicated_gpu_hours * 3600 * month / p.counted)
     beside = p.month_usd - always
     if beside < NEGLIGIBLE * p.month_usd:
         beside = 0.0
-    requests = p.result.evaluated * MONTH / counted(p)
+    requests = p.result.evaluated * MONTH / p.counted
     return Cost(always / MONTH * 3600, beside / max(1.0, requests))
 
 
@@ -166,7 +166,7 @@ def _full(of: Pair, traffic: Traffic, value: float) -> Iterator[str]:
 
 def gpus(p: Played) -> int:
     """That are paid for all the time."""
-    return max(1, round(p.result.dedicated_gpu_hours * 3600 / counted(p)))
+    return max(1, round(p.result.dedicated_gpu_hours * 3600 / p.counted))
 
 
 def _line(p: Played, traffic: Traffic, rates: Sequence[float]) -> Line:
@@ -206,7 +206,7 @@ def _of_gpus(of: Pair, traffic: Traffic, simulated: tuple[tuple[float, float], .
             "One replica on demand costs more than a dedicated GPU when it is billed for more than "
             f"{share.with_numbers} "
             f"of the time ({share.formula}); here it was billed for "
-            f"{100 * serverless.result.gpu_hours * 3600 / counted(serverless) / n:.3g} % of {_gpus(n)}.",
+            f"{100 * serverless.result.gpu_hours * 3600 / serverless.counted / n:.3g} % of {_gpus(n)}.",
         ),
         (
             _line(dedicated, traffic, rates),
@@ -217,7 +217,7 @@ def _of_gpus(of: Pair, traffic: Traffic, simulated: tuple[tuple[float, float], .
 
 def of_cpus(per_hour: float, by_use: Played, always: Played, machines: int) -> Even:
     """Of a function, and of machines that are always on."""
-    requests = by_use.result.evaluated / counted(by_use) * MONTH
+    requests = by_use.result.evaluated / by_use.counted * MONTH
     each = by_use.month_usd / max(1.0, requests)
     hour = always.month_usd / MONTH * 3600
     value = hour / each if each else math.inf
@@ -239,11 +239,6 @@ def of_cpus(per_hour: float, by_use: Played, always: Played, machines: int) -> E
         ),
         (Line(always.candidate.tier, steps), Line(by_use.candidate.tier, line)),
     )
-
-
-def counted(p: Played) -> float:
-    """Seconds of the trace that count."""
-    return max(1e-9, p.result.span_s * (1 - p.candidate.config.simulation.warm_up))
 
 
 def _numbers(one: BreakEven, n: int) -> str:

@@ -48,6 +48,11 @@ class Played(msgspec.Struct, frozen=True):
     """Another one costs no more and has no more cold requests, and is better in one."""
 
     @property
+    def counted(self) -> float:
+        """Seconds of the trace that count."""
+        return counted(self.result, self.candidate)
+
+    @property
     def cold_rate(self) -> float:
         return self.result.cold_rate or 0.0
 

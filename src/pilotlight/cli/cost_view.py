@@ -102,7 +102,7 @@ def csv_rows(answer: dict[str, Any], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*COLUMNS, PRICES])
     date = answer["prices"]["date"]
-    of = {True: "own", False: f"examples of {date}" if date else "own"}
+    ours = f"examples of {date}" if date else "own"
     for row in answer["rows"]:
         cells = [hour(row["hour"]), *(row[name] for name in COLUMNS[1:])]
-        writer.writerow([*cells, of[row["rung"] not in (*OF_REPLICAS, RENTED)]])
+        writer.writerow([*cells, ours if row["rung"] in (*OF_REPLICAS, RENTED) else "own"])

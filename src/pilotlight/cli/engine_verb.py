@@ -84,12 +84,13 @@ def _row(name: str) -> dict[str, Any]:
         state = "half installed" if half else "installed"
         if half and engine_install.installing(name):
             state = "being installed"
-    whole = mark is not None and state == "installed"
+    if state != "installed":
+        mark = None
     return {
         "name": name,
         "state": state,
-        "versions": {**mark.versions, **homes.versions(name, folder)} if mark is not None and whole else {},
-        "bytes": mark.size if mark is not None and whole else 0,
+        "versions": {} if mark is None else {**mark.versions, **homes.versions(name, folder)},
+        "bytes": 0 if mark is None else mark.size,
         "path": str(folder),
         "default_version": recipe.version,
         "what": recipe.what,

@@ -55,7 +55,7 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pilotlight.cli.server import cache_dir  # noqa: PLC0415
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
     from pilotlight.weights.cache import WeightCache  # noqa: PLC0415
 
     set_up_logging(args.verbose)

@@ -77,8 +77,3 @@ class Levels:
 def scale_to_zero(spells: Spells, start_seconds: float, on_demand: float, devices: int) -> float:
     """USD: (busy seconds + spells x seconds of a start) x price of a device-second x devices of a replica."""
     return (spells.busy + spells.spells * start_seconds) * on_demand * devices
-
-
-def always_on(peak: int, seconds: float, dedicated: float, devices: int) -> float:
-    """USD: replicas x seconds x price of a device-second x devices of a replica."""
-    return peak * seconds * dedicated * devices

@@ -135,9 +135,8 @@ def versions(name: str, folder: Path) -> dict[str, str]:
     """Of the engine and of torch, as far as pip installed them. Lists a folder; imports and reads nothing."""
     found: dict[str, str] = {}
     packages = folder.glob("lib/python*/*-packages/*.dist-info")
-    for path in sorted(
-        packages, key=lambda path: path.lstat().st_mtime
-    ):  # of two, as of a broken upgrade, the later
+    # Of two, as of a broken upgrade, the later.
+    for path in sorted(packages, key=lambda path: path.lstat().st_mtime):
         package, _, version = path.name.removesuffix(".dist-info").partition("-")
         found[package.lower().replace("_", "-")] = version
     recipe = RECIPES[name]

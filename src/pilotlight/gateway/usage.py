@@ -104,11 +104,8 @@ def _last(events: bytes) -> Tokens:
 def _prompt(first: bytes) -> int | None:
     """As the first event of /v1/messages says it."""
     for line in first.split(b"\n"):
-        if (
-            line.startswith(b"data:")
-            and (event := _event(line[5:])) is not None
-            and event.message is not None
-        ):
+        event = _event(line[5:]) if line.startswith(b"data:") else None
+        if event is not None and event.message is not None:
             return _said(event.message).prompt
     return None
 

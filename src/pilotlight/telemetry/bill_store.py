@@ -135,14 +135,10 @@ class BillStore:
             try:
                 self._add(history, leases)
             except sqlite3.Error as e:
-                self._met(e)
-                if not _is_damage(e):
-                    return False
-                with contextlib.suppress(
-                    sqlite3.Error
-                ):  # a new file has taken the place of the one that was bad
-                    self._add(history, leases)
-                    return True
+                if self._met(e):  # a new file takes the place of the one that was bad
+                    with contextlib.suppress(sqlite3.Error):
+                        self._add(history, leases)
+                        return True
                 return False
             if self._failing:
                 log.info("%s can be written again; nothing of the bill was lost", self.path)

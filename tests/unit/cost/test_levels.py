@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotlight.cost.levels import Levels, Spells, always_on, scale_to_zero
+from pilotlight.cost.levels import Levels, Spells, scale_to_zero
 
 
 def played(slots: int, requests: list[tuple[float, float]], until: float) -> Spells:
@@ -62,4 +62,3 @@ def test_busy_seconds_are_those_of_the_replicas_that_the_traffic_needs(
 def test_what_it_would_have_cost_by_hand():
     spells = Spells(busy=100.0, spells=3, peak=2)
     assert scale_to_zero(spells, 40.0, 0.01, 2) == pytest.approx((100 + 3 * 40) * 0.02)
-    assert always_on(2, 3600.0, 0.001, 4) == pytest.approx(28.8)
