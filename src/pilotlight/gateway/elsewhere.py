@@ -206,8 +206,10 @@ def _end_of(home: Home, ticket: Ticket) -> _Over:
 
     async def over(seconds: float | None) -> bool:
         leaving = asyncio.ensure_future(leaves())
-        await asyncio.wait((home, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        leaving.cancel()
+        try:
+            await asyncio.wait((home, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
         return home.done() or ticket.elsewhere
 
     return over
