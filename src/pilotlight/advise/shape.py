@@ -34,7 +34,7 @@ class Shape(msgspec.Struct, frozen=True):
     running: float
     """Requests in flight on average."""
     in_sessions: float
-    """Share of requests that go on with a session that the trace names."""
+    """As `continued` has it."""
     by_hour: tuple[float, ...]
     """Requests per hour, on average, in each of the 24 hours of the day."""
 
@@ -66,13 +66,14 @@ def shape(trace: Trace, seconds: Floats, slots: int | Sequence[int]) -> Shape:
         hourly_cv=float(hours.std() / hours.mean()) if len(hours) > 1 else 0.0,
         busy=float((seconds / each).sum() / trace.span),
         running=float(seconds.sum() / trace.span),
-        in_sessions=_continued(trace),
+        in_sessions=continued(trace),
         by_hour=_of_the_day(trace),
     )
 
 
-def _continued(trace: Trace) -> float:
-    if trace.session is None:
+def continued(trace: Trace) -> float:
+    """Share of requests that go on with a session that the trace names."""
+    if trace.session is None or not len(trace):
         return 0.0
     named = trace.session[trace.session >= 0]
     return float((len(named) - len(np.unique(named))) / len(trace))

@@ -7,6 +7,7 @@ from pilotlight.advise.advice import PricesFrom
 from pilotlight.advise.advise import Asked
 from pilotlight.advise.candidates import WAKE
 from pilotlight.advise.needs import COLD, CPU_SECONDS, MEMORY, WAIT, Inference, Latency, Needs
+from pilotlight.advise.shape import continued
 from pilotlight.cli import price_book, simulate_starts
 from pilotlight.cost import declared
 from pilotlight.cost.book import Book
@@ -58,7 +59,7 @@ def needs(args: argparse.Namespace, config: Config, trace: Trace) -> Needs:
     own = args.config is not None and args.latency is None
     wait = config.objective.wait if own else WAIT[latency]
     cold = config.objective.cold_rate[1] if own and config.objective.cold_rate is not None else COLD
-    sessions = _continues(trace) if args.sessions is None else args.sessions
+    sessions = continued(trace) > STATEFUL if args.sessions is None else args.sessions
     return Needs(
         wait=wait if args.wait is None else _duration("--wait", args.wait),
         cold=cold if args.cold is None else _fraction("--cold", args.cold),
@@ -81,13 +82,6 @@ def days(text: str | None) -> float | None:
     if not 0.01 <= n <= MOST_DAYS:
         raise PilotlightError(f"--days {text}: write a number of days, 0.01 to {MOST_DAYS:g}")
     return n * 86400
-
-
-def _continues(trace: Trace) -> bool:
-    if trace.session is None or not len(trace):
-        return False
-    named = trace.session[trace.session >= 0]
-    return len(named) - len(set(named.tolist())) > STATEFUL * len(trace)
 
 
 def _duration(option: str, text: str) -> float:
