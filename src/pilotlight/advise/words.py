@@ -110,7 +110,8 @@ def _saves(today: Played, first: Played) -> str:
     saved = today.month_usd - first.month_usd
     if saved >= 0:
         return f"the recommended one saves {usd(saved)} a month"
-    return f"the recommended one costs {usd(-saved)} a month more, for fewer cold requests"
+    what = "for fewer cold requests" if first.cold_rate < today.cold_rate else "and holds what is asked for"
+    return f"the recommended one costs {usd(-saved)} a month more, {what}"
 
 
 def _reason(a: Advice) -> Iterator[str]:
@@ -164,7 +165,7 @@ def _reason(a: Advice) -> Iterator[str]:
 def _latency(a: Advice) -> Iterator[str]:
     """What waiting less is paid with."""
     cheapest = min(a.played, key=lambda p: p.month_usd)
-    if cheapest.holds or cheapest.id == a.recommended.id:
+    if cheapest.cold_rate <= a.needs.cold or cheapest.id == a.recommended.id:
         if a.needs.latency is Latency.BATCH:
             yield f"Nobody waits for the answers, so that starts do not matter below {time(a.needs.wait)}."
         return

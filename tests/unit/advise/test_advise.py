@@ -351,6 +351,15 @@ def test_it_says_that_one_was_not_taken_for_its_cold_rate_alone() -> None:
     assert "and not more than 0.1% of the requests unanswered" in told and "shorter start" not in told
 
 
+def test_what_is_cheaper_for_another_reason_is_not_said_to_be_colder() -> None:
+    a = advised(traffic(steady(6300, 3)))
+    first = a.recommended
+    today = msgspec.structs.replace(first, month_usd=0.5 * first.month_usd, holds=False)
+    why = list(words.why(msgspec.structs.replace(a, played=(today, first), today=today)))
+    assert any("costs $1,250 a month more, and holds what is asked for" in line for line in why)
+    assert not any("The wait is what costs" in line for line in why)
+
+
 def _choice(a: Advice) -> str:
     return list(words.why(a))[1]
 
