@@ -50,7 +50,8 @@ async def _arriving(content: StreamReader, kitchen: Kitchen, limit: int) -> byte
                 parts.append(part)
     except TimeoutError:
         text = (
-            f"the body has not come: {size} bytes, and nothing for {STALLED:g} s, or not all in {LONGEST:g} s"
+            f"the body did not come: {size} bytes of it, then nothing for {STALLED:g} s, or not all within "
+            f"{LONGEST:g} s; send it again"
         )
         raise RequestError(408, text, code="request_timeout") from None
     finally:
