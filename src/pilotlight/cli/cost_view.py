@@ -14,6 +14,14 @@ COLUMNS = ("hour", "model", "key", "class", "rung", "provider", "seconds", "usd"
 PRICES = "prices"
 """A column after those, so that readers of CSV need not know of comments: whether a row's dollars are of examples."""
 
+NAMELESS = {
+    "model": "(unsettled)",
+    "key": "(no key)",
+    "class": "(none: not serving)",
+    "provider": "(own replicas)",
+}
+"""What belongs to no request has no key and no class; what is no provider's is our own."""
+
 
 def show(answer: dict[str, Any]) -> None:
     hours = answer["replica_seconds"] / 3600
@@ -55,14 +63,7 @@ def lines(answer: dict[str, Any]) -> None:
 
 
 def _name(by: str, name: str) -> str:
-    """What belongs to no request has no key and no class; what is no provider's is our own."""
-    if by == "hour":
-        return hour(int(name) * 3600)
-    if name:
-        return name
-    if by == "model":
-        return "(unsettled)"
-    return "(own replicas)" if by == "provider" else "(none: not serving)" if by == "class" else "(no key)"
+    return hour(int(name) * 3600) if by == "hour" else name or NAMELESS.get(by, "-")
 
 
 def otherwise(answer: dict[str, Any]) -> None:
