@@ -119,33 +119,29 @@ class Maker:
         self, base: Mapping[str, int] | str, ttl: float | str, within: float = 1.0, **keys: Any
     ) -> Candidate:
         """`within`: the share of the band that the policies are asked for."""
-        learns = isinstance(ttl, str) or isinstance(base, str)
-        own = {} if isinstance(base, str) else {m: {"base": n} for m, n in base.items()}
-        size = "a base that is learned" if isinstance(base, str) else f"a base of {gpus(sum(base.values()))}"
-        idle = "is learned" if isinstance(ttl, str) else f"is {duration(ttl)}"
-        names = ["auto" if isinstance(base, str) else str(sum(base.values()))]
-        names += [str(ttl if isinstance(ttl, str) else duration(ttl)), *keys]
-        names += [f"within-{within:g}"] if within < 1 else []
-        words = f"{size}, the rest on demand, whose idle time {idle}"
-        shared = {"ttl": ttl if isinstance(ttl, str) else duration(ttl), **keys}
-        shared["base"] = base if isinstance(base, str) else 0
+        name, size, own, others = _of_base(base)
+        idle = ttl if isinstance(ttl, str) else duration(ttl)
+        names = [name, str(idle), *keys, *([f"within-{within:g}"] if within < 1 else [])]
+        words = (
+            f"{size}, the rest on demand, whose idle time is {'learned' if isinstance(ttl, str) else idle}"
+        )
         words += "".join(f", {WORDS[k]}" for k in keys)
         words += ", asked for fewer cold requests than may be" if within < 1 else ""
         band: Tree = (
             {"objective": {"cold_rate": [percent(within * x) for x in self._band]}} if within < 1 else {}
         )
-        setting = ttl if isinstance(base, str) and not isinstance(ttl, str) and not keys else 0.0
+        shared = {"ttl": idle, **keys, "base": others}
         return self.make(
-            f"hybrid-{'-'.join(names)}", Tier.HYBRID, words, shared, own, band, learns=learns, setting=setting
-        )
+            f"hybrid-{'-'.join(names)}", Tier.HYBRID, words, shared, own, band,
+            learns=isinstance(ttl, str) or isinstance(base, str),
+            setting=ttl if isinstance(base, str) and not isinstance(ttl, str) and not keys else 0.0,
+        )  # fmt: skip
 
     def burst(self, base: Mapping[str, int] | str, away: Leaving) -> Candidate:
-        own = {} if isinstance(base, str) else {m: {"base": n} for m, n in base.items()}
-        size = "a base that is learned" if isinstance(base, str) else f"a base of {gpus(sum(base.values()))}"
-        shared: Tree = {"ttl": duration(SHORT), "base": base if isinstance(base, str) else 0}
-        n = "auto" if isinstance(base, str) else str(sum(base.values()))
+        name, size, own, others = _of_base(base)
         words = f"{size}; what exceeds it goes to {' or '.join(away.names)}, or to a start"
-        return self._away(f"burst-{n}", Tier.BURST, words, shared, own, away)
+        shared: Tree = {"ttl": duration(SHORT), "base": others}
+        return self._away(f"burst-{name}", Tier.BURST, words, shared, own, away)
 
     def provider(self, away: Leaving) -> Candidate:
         """All requests that may go there, as long as it promises the earlier first token."""
@@ -173,6 +169,14 @@ class Maker:
 
 
 WORDS = {"warmer": "and a warmer that stays", "predictive": "started ahead of what is forecast"}
+
+
+def _of_base(base: Mapping[str, int] | str) -> tuple[str, str, dict[str, Tree], int | str]:
+    """Its name, its words, its keys for each model, and what all others have."""
+    if isinstance(base, str):
+        return "auto", "a base that is learned", {}, base
+    n = sum(base.values())
+    return str(n), f"a base of {gpus(n)}", {m: {"base": k} for m, k in base.items()}, 0
 
 
 def elsewhere(maker: Maker, away: Leaving, premium: float) -> Iterator[Candidate]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 import numpy as np
 
+from pilotlight.advise.candidates import gpus
 from pilotlight.advise.played import Played
 from pilotlight.advise.written import number
 from pilotlight.cost.break_even import BreakEven, requests_per_hour, tokens_per_month, utilisation
@@ -153,24 +154,24 @@ def _by_token(of: Pair, traffic: Traffic) -> Iterator[str]:
 
 def _full(of: Pair, traffic: Traffic, value: float) -> Iterator[str]:
     """Where what is always on could not do so much."""
-    n = gpus(of.always)
+    n = rented(of.always)
     if cost(of.always).each or value <= n * traffic.full:
         return
     most = n * traffic.full
     yield (
-        f"But {_gpus(n)} can take {number(most)} such requests an hour at most, never idle, which makes "
+        f"But {gpus(n)} can take {number(most)} such requests an hour at most, never idle, which makes "
         f"{_usd(cost(of.always).hour / most)} of each: at these prices no rate makes "
         f"{of.always.candidate.id} the cheaper."
     )
 
 
-def gpus(p: Played) -> int:
-    """That are paid for all the time."""
+def rented(p: Played) -> int:
+    """GPUs that are paid for all the time."""
     return max(1, round(p.result.dedicated_gpu_hours * 3600 / p.counted))
 
 
 def _line(p: Played, traffic: Traffic, rates: Sequence[float]) -> Line:
-    found, n = cost(p), gpus(p)
+    found, n = cost(p), rented(p)
     hours = MONTH / 3600
     points = ((r, hours * (found.hour * _needed(n, traffic, r) / n + found.each * r)) for r in rates)
     return Line(p.candidate.tier, tuple(points))
@@ -188,7 +189,7 @@ def _of_gpus(of: Pair, traffic: Traffic, simulated: tuple[tuple[float, float], .
     serverless, dedicated = of.by_use, of.always
     prices = serverless.candidate.config.prices
     billed = serverless.result.gpu_hours * 3600 / max(1, serverless.result.evaluated)
-    n = gpus(dedicated)
+    n = rented(dedicated)
     one = requests_per_hour(prices.serverless_premium, max(billed, 1e-9))
     share = utilisation(prices.serverless_premium)
     rates = _rates(traffic.per_hour, one.value * n)
@@ -206,7 +207,7 @@ def _of_gpus(of: Pair, traffic: Traffic, simulated: tuple[tuple[float, float], .
             "One replica on demand costs more than a dedicated GPU when it is billed for more than "
             f"{share.with_numbers} "
             f"of the time ({share.formula}); here it was billed for "
-            f"{100 * serverless.result.gpu_hours * 3600 / serverless.counted / n:.3g} % of {_gpus(n)}.",
+            f"{100 * serverless.result.gpu_hours * 3600 / serverless.counted / n:.3g} % of {gpus(n)}.",
         ),
         (
             _line(dedicated, traffic, rates),
@@ -243,10 +244,6 @@ def of_cpus(per_hour: float, by_use: Played, always: Played, machines: int) -> E
 
 def _numbers(one: BreakEven, n: int) -> str:
     return one.with_numbers if n == 1 else f"{number(one.value * n)}/h = {n} x ({one.with_numbers})"
-
-
-def _gpus(n: int) -> str:
-    return "one GPU" if n == 1 else f"{n} GPUs"
 
 
 def _rates(per_hour: float, value: float) -> Sequence[float]:
