@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from pilotlight.errors import RequestError
+from pilotlight.http.errors import NO_JSON
 from pilotlight.spec.wants import LONGEST
 from pilotlight.units import FOREVER, parse_duration
 
@@ -26,7 +27,7 @@ def read_head(body: bytes) -> Head:
     """Raises RequestError 400 that names the field."""
     try:
         return _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except NO_JSON as e:
         raise _refusal(e) from None
 
 
@@ -69,7 +70,7 @@ def rewrite(body: bytes, model: str | None, drop_keep_alive: bool) -> bytes:
     """
     try:
         fields: dict[str, Any] = dict(_decode_raw(body))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except NO_JSON as e:
         raise _refusal(e) from None
     if model is not None:
         fields["model"] = model

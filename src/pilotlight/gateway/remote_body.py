@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from pilotlight.fleet.provider import Remote
+from pilotlight.http.errors import NO_JSON
 
 MOST_CHOICES = 128
 """Answers to one request, as OpenAI bounds `n`; one that asks for more stays in the house."""
@@ -45,7 +46,6 @@ class _Sizes(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Sizes).decode
 _decode_fields = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
-_BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def remote(path: str, body: bytes, hedge: bool = False) -> Remote | None:
@@ -54,7 +54,7 @@ def remote(path: str, body: bytes, hedge: bool = False) -> Remote | None:
     try:
         sizes = _decode(body)
         choices = _choices(sizes)
-    except _BAD:
+    except NO_JSON:
         return None
     limit = sizes.limit()
     stateful = (

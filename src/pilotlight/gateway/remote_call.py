@@ -16,6 +16,7 @@ from pilotlight.gateway.remote_head import Secrets, said_without, without
 from pilotlight.gateway.remote_rules import MAY_NOT, Refused, judge, same_model, word
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http import sse
+from pilotlight.http.errors import NO_JSON
 from pilotlight.http.headers import Raw
 from pilotlight.policy.breaker import KEPT
 from pilotlight.spec.model import Provider
@@ -66,7 +67,6 @@ class _Head(msgspec.Struct, gc=False):
 
 _decode = msgspec.json.Decoder(_Head).decode
 _decode_any = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class Call:
@@ -214,7 +214,7 @@ class Call:
         if self.status == 200:
             try:
                 _decode_any(payload)
-            except _BAD:
+            except NO_JSON:
                 raise Refused("error", "its answer is no JSON object", worked=True) from None
             self._look_at(payload)
         if self.errand.is_ping:
@@ -227,7 +227,7 @@ class Call:
         what it costs and is worth is another matter, too."""
         try:
             head = _decode(payload)
-        except _BAD:
+        except NO_JSON:
             return  # of its form it says nothing that we could read
         if bytes(head.error) not in (b"", b"null"):
             raise Refused("error", "its first event is an error")

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from pilotlight.http.errors import NO_JSON
+
 
 class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: int | None = None
@@ -44,7 +46,6 @@ class Tokens(msgspec.Struct, frozen=True, gc=False):
 NONE = Tokens(None, None, None)
 _decode = msgspec.json.Decoder(_Answer).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
-_BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 TAIL = 4096
 """Bytes of a stream that are kept, at least, to look for usage in its last events."""
 
@@ -53,7 +54,7 @@ def of_answer(body: bytes) -> Tokens:
     """From a whole JSON answer; nothing is known when it is not one."""
     try:
         return _said(_decode(body))
-    except _BAD:
+    except NO_JSON:
         return NONE
 
 
@@ -113,5 +114,5 @@ def _prompt(first: bytes) -> int | None:
 def _event(data: bytes) -> _Event | None:
     try:
         return _decode_event(data)
-    except _BAD:
+    except NO_JSON:
         return None

@@ -12,6 +12,9 @@ from pilotlight.http.headers import SERVER
 _encode = msgspec.json.encode
 _JSON = {"Content-Type": "application/json"}
 
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are none, of another form than is wanted, or nested too deeply."""
+
 
 def error_object(error: RequestError) -> dict[str, Any]:
     """OpenAI's error body: {"error": {"message", "type", "param", "code"}}."""
@@ -28,7 +31,7 @@ def as_error(payload: bytes, status: int) -> bytes:
     """An engine's error as an error body, for clients that do not see its status."""
     try:
         body = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except NO_JSON:
         body = None
     if isinstance(body, dict) and body.get("error"):
         return payload
