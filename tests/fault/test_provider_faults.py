@@ -128,6 +128,13 @@ async def test_a_stream_that_is_cut_ends_with_an_error_and_is_paid_for(tmp_path:
         assert it.spare.bytes_in == 0, "a client that has a byte of one answer gets none of another"
 
 
+async def test_of_one_that_never_begins_it_is_said_which_limit_ended_it(tmp_path: Path):
+    async with ground(tmp_path, kit.hangs, declared={"max_duration": "300ms"}) as it:
+        status, headers, _ = await it.answer("chat")
+        assert (status, headers["x-pilotlight-served-by"]) == (200, "spare")
+        assert it.of()["last_reason"] == "no byte of its answer came within 0.3 s (max_duration)"
+
+
 async def test_a_whole_answer_that_is_cut_is_an_error_and_is_paid_for(tmp_path: Path):
     async with ground(tmp_path, kit.cuts_in_the_middle) as it:
         status, _, body = await it.answer("chat")

@@ -108,8 +108,10 @@ class Call:
         """Returns once the client can be given something. Raises Refused before that, Broken or Silent when a whole
         answer ended in its middle."""
         spec, order = self.target.spec, self._order
+        limits = (spec.first_byte_timeout, "first_byte_timeout"), (spec.max_duration, "max_duration")
+        seconds, key = min(limits)
         try:
-            async with asyncio.timeout(min(spec.first_byte_timeout, spec.max_duration)):
+            async with asyncio.timeout(seconds):
                 answer = self._answer = await upstream.send(
                     spec.base_url,
                     order.path,
@@ -126,8 +128,7 @@ class Call:
                 else:
                     await self._whole_begins(answer)
         except TimeoutError:
-            text = f"no byte of its answer came within {spec.first_byte_timeout:g} s (first_byte_timeout)"
-            raise Refused("timeout", text) from None
+            raise Refused("timeout", f"no byte of its answer came within {seconds:g} s ({key})") from None
         except Silent as e:
             raise Refused("timeout", self.why_cut(e)) from None
         except Unreached as e:
@@ -135,12 +136,11 @@ class Call:
         except Broken as e:
             raise Refused("error", f"its answer ended before its first event: {e}") from None
         answer.within(spec.request_timeout)
-        if self.payload is None:
-            if order.stream and answer.status == 200:
-                self.first_byte_at = self._clock.now()
-                self.errand.answer()
-            else:
-                await self._read_whole(answer)
+        if order.stream and answer.status == 200:
+            self.first_byte_at = self._clock.now()
+            self.errand.answer()
+        else:
+            await self._read_whole(answer)
 
     def _sent(self) -> None:
         """Raises Refused when it may not be sent any more."""
