@@ -19,6 +19,7 @@ from pilotlight.policy import (
 )
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.placement import Claims, Wish
+from pilotlight.units import format_size
 
 
 def balance(
@@ -158,12 +159,15 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
     wish = found[0]
     never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d)) if wish.sleeper is None else None
     if never is not None:
+        alone = not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small)
+        if alone and _forget_measured(fleet, d, out):
+            return _order(fleet, d, now, out, None)
         d.warm_asked = False
         reason = f"{d.spec.id} does not fit: {never}"
         if d.last_reason != reason:
             d.last_reason = reason
             out.append(Note(d.spec.id, reason))
-        if not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small):
+        if alone:
             burst.release(fleet, d, now, out, refused=True)
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
@@ -178,6 +182,20 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         fleet.waiting[d.spec.id] = None
         out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
     return _make_room(fleet, d, found, now, out, claims)
+
+
+def _forget_measured(fleet: Fleet, d: DeploymentState, out: list[Action]) -> bool:
+    """Whether what one grew to was all that is in the way: a single huge prompt can do that, and no later request
+    shall be refused for it. The next is taken to need what the first was."""
+    if placement.never_fits(fleet, d.spec.need, wishes.staying(fleet, d)) is not None:
+        return False
+    took, before = format_size(d.measured), format_size(d.spec.need.memory)
+    gpu = f" and {format_size(d.measured_gpu)} of a GPU" if d.measured_gpu else ""
+    out.append(
+        Note(d.spec.id, f"one took {took}{gpu}, which cannot fit; the next is taken to need {before} again")
+    )
+    d.measured, d.measured_gpu = 0, 0
+    return True
 
 
 def _make_room(

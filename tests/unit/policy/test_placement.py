@@ -141,6 +141,23 @@ def test_what_one_took_at_most_counts():
     assert p.taken() == 5
 
 
+def test_what_one_grew_to_does_not_keep_its_model_down():
+    p = Play(model(memory=2, estimated=True), memory=8)
+    p.up(), p.wait(1)
+    assert p.measure("m-1", 9) == ["stop m-1"]
+    p.gone("m-1")
+    assert p.ask("r1") == ["hold r1", "start m-2"]
+    assert p.taken() == 2
+    assert p.notes[-1] == "one took 9.0 GiB, which cannot fit; the next is taken to need 2.0 GiB again"
+
+
+def test_nor_does_what_one_grew_to_beside_those_that_stay():
+    p = Play(model("a", memory=4, min_replicas=1), model(gpus=1, gpu_memory=10), gpus=(40,), memory=8)
+    p.ready("a-1"), p.up(), p.measure("m-1", 5, 41), p.stop(), p.gone("m-1")
+    assert p.ask("r1") == ["hold r1", "start m-2 on 0"]
+    assert (p.taken(), p.taken_on(0)) == (5, 10)
+
+
 def test_measurements_of_replicas_that_are_gone_or_outdated_teach_nothing():
     p = Play(model(memory=4, estimated=True, fingerprint="old"), memory=16)
     p.up()
