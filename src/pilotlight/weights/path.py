@@ -1,5 +1,6 @@
 """A .gguf that is on this machine already: used where it is, never copied."""
 
+import stat
 from pathlib import Path
 
 from pilotlight.errors import SourceError
@@ -24,6 +25,9 @@ def find(source: str) -> Path:
 def check_magic(file: Path) -> None:
     """Raises SourceError when `file` cannot be read or does not begin as a GGUF does."""
     try:
+        if not stat.S_ISREG(mode := file.stat().st_mode) and not stat.S_ISDIR(mode):
+            # Opening a pipe without a writer would wait for one, and the whole server with it.
+            raise SourceError(f"{file} is a pipe, a socket or a device; give the path of a .gguf file")
         with file.open("rb") as data:
             check_start(data.read(64), str(file))
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """How sources are written, and what is said of those that cannot be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,13 @@ def test_a_path_is_used_where_it_is(cache, tmp_path):
     assert cache.fetch(str(path)) == cache.local(str(path)) == path
     assert cache.size_hint(str(path)) == 64
     assert cache.entries() == []
+
+
+def test_a_pipe_is_refused_without_a_wait_for_its_writer(cache, tmp_path):
+    os.mkfifo(tmp_path / "m.gguf")
+    with pytest.raises(SourceError, match="is a pipe"):
+        cache.check(str(tmp_path / "m.gguf"))
+    assert cache.local(str(tmp_path / "m.gguf")) is None
 
 
 def test_a_folder_and_a_foreign_file_are_refused(cache, tmp_path):
