@@ -55,6 +55,13 @@ def test_a_log_that_begins_in_the_middle_of_a_line_loses_that_line(tmp_path: Pat
     assert trace.faults[0].startswith(f"{path}:1: is no JSON object (")
 
 
+def test_a_block_of_zeroes_as_a_power_cut_leaves_is_a_bad_row(tmp_path: Path):
+    path = write(tmp_path, line(1.7e9), "\0" * 4096, line(1.7e9 + 2))
+    trace = read(path)
+    assert (len(trace), trace.skipped) == (2, 1)
+    assert trace.faults[0].startswith(f"{path}:2: is no JSON object (")
+
+
 @pytest.mark.parametrize(
     ("bad", "what"),
     [

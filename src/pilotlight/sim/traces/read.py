@@ -108,7 +108,7 @@ def _known() -> str:
 
 def _texts(path: Path, head: bytes) -> list[str]:
     """The head's lines that are not blank. Raises TraceError when there are none, or when it is no text."""
-    if b"\0" in head:
+    if b"\0" in head.partition(b"\n")[0]:  # further down a log may have a block of them: a power cut
         raise TraceError(f"{path}: is neither text nor Parquet. {_known()}")
     texts = [text for text in head.decode("utf-8-sig", "replace").split("\n") if text.strip()]
     if not texts:
