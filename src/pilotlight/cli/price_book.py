@@ -24,6 +24,9 @@ def priced(own: str | Path | None) -> Priced:
 
 def _text(path: Path) -> str:
     try:
+        if path.is_fifo() and not path.is_relative_to("/dev") and not path.is_relative_to("/proc"):
+            # It would be waited for, and for ever.
+            raise OSError(0, "it is a named pipe; name a file, or give /dev/stdin")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) <= MAX_BYTES:

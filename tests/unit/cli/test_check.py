@@ -41,5 +41,10 @@ def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path: Path) -> Non
     done = subprocess.run([*command, pipe], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, f"{pipe}: cannot be read: it is a named pipe" in done.stderr) == (2, True)
     text = "models: {a: {source: 'demo://50m'}}\n"
+    (tmp_path / "c.yaml").write_text(text + "prices: {book: p.yaml}\n")
+    done = subprocess.run(
+        [*command, tmp_path / "c.yaml"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, f"{pipe}: cannot be read: it is a named pipe" in done.stderr) == (2, True)
     done = subprocess.run([*command, "/dev/stdin"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
