@@ -404,6 +404,10 @@ def test_logs(sh: Shell, up: Server):
     assert sh("logs", NAME).out == "the stub is born\n"
     assert sh("logs", NAME, "-n", "0").out == ""
     assert "no log of 'nobody'" in sh.fails("logs", "nobody")
+    (up.state / "logs" / "hollow").mkdir()
+    (up.state / "logs" / "hollow" / "1.log").touch()
+    hollow = sh("logs", "hollow")
+    assert (hollow.out, "explain hollow" in hollow.err) == ("", True)
     sh.fails("logs", "")
     sh.fails("logs", "..")
     sh.fails("logs", b"\xff")

@@ -102,6 +102,10 @@ class Bench:
         return [e.ok for e in self.posted if isinstance(e, Finished)]
 
 
+COST = ": x-pilotlight-served-by=m-1 x-pilotlight-cost-usd=0.000000000\n\n"
+"""How each stream ends."""
+
+
 async def fine(request: web.Request) -> web.StreamResponse:
     body = await request.json()
     if not body.get("stream"):
@@ -136,15 +140,20 @@ async def test_a_whole_answer():
         assert bench.finished == [True]
 
 
+async def test_a_stream_whose_end_has_no_blank_line_after_it_says_what_it_cost_too():
+    async def unfinished(request: web.Request) -> web.StreamResponse:
+        return await events(request, b'data: {"a":1}\n\n', b"data: [DONE]\n")
+
+    async with Bench().open(unfinished) as bench:
+        said = await (await bench.ask(stream=True)).text()
+        assert said.count("x-pilotlight-cost-usd=") == 1
+        assert said.endswith("data: [DONE]\n")
+
+
 async def test_a_stream():
     async with Bench().open(fine) as bench:
         answer = await bench.ask(stream=True)
-        said = await answer.text()
-        chunks, comment, done = said.partition(
-            ": x-pilotlight-served-by=m-1 x-pilotlight-cost-usd=0.000000000\n\n"
-        )
-        assert (chunks, done) == ('data: {"a":1}\n\ndata: {"a":2}\n\n', "data: [DONE]\n\n")
-        assert comment
+        assert await answer.text() == f'data: {{"a":1}}\n\ndata: {{"a":2}}\n\n{COST}data: [DONE]\n\n'
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.headers["X-Accel-Buffering"] == "no"
         (record,) = bench.records
@@ -163,7 +172,7 @@ async def test_events_are_never_cut():
 
     async with Bench().open(halves) as bench:
         answer = await bench.ask(stream=True)
-        assert await answer.text() == 'data: {"a":1}\n\ndata: {"b":2}\n\ndata: [DONE]'
+        assert await answer.text() == f'data: {{"a":1}}\n\ndata: {{"b":2}}\n\n{COST}data: [DONE]'
 
 
 async def test_usage_is_found_behind_many_small_events():

@@ -41,6 +41,11 @@ def run(args: argparse.Namespace) -> None:
         position = len(data)
         lines = plain(data.decode(errors="replace")).splitlines()[-args.lines :] if args.lines > 0 else []
         _write("".join(f"{line}\n" for line in lines), args.json)
+        if not data and not args.follow:
+            print(
+                f"pilotlight: {current} is empty; pilotlight explain {args.model} says why it is down",
+                file=sys.stderr,
+            )
     while args.follow:
         current, position = _follow(folder, model, current, position, args.json)
         time.sleep(POLL)

@@ -211,7 +211,7 @@ class Server:
     def _spent_before(self, spent: Earlier | None) -> None:
         """At providers, by earlier servers; None while that cannot be read."""
         now = self.clock.now()
-        if spent is None:
+        if spent is None and self.config.providers:
             log.warning("providers with a budget are not asked until it can be read what was spent there")
         for name, hours in (spent or {}).items():
             self._post(Spent(now, name, hours))

@@ -51,7 +51,7 @@ class StateFolder:
         try:
             lock = path.open("a+")
         except OSError as e:
-            text = f"{path} cannot be opened ({e.strerror}); set state_dir to a folder of your own"
+            text = f"{path} cannot be opened ({e.strerror or e}); set state_dir to a folder of your own"
             raise ServerError(text) from None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

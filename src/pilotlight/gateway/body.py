@@ -28,15 +28,18 @@ def read_head(body: bytes) -> Head:
     try:
         return _decode(body)
     except NO_JSON as e:
-        raise _refusal(e) from None
+        raise _refusal(e, body) from None
 
 
-def _refusal(error: Exception) -> RequestError:
+def _refusal(error: Exception, body: bytes) -> RequestError:
     if isinstance(error, msgspec.ValidationError):
         return _invalid(str(error))
     if isinstance(error, RecursionError):
         return RequestError(400, "the body is nested too deeply", code="invalid_json")
-    return RequestError(400, f"the body is not valid JSON: {error}", code="invalid_json")
+    said = str(error)
+    if "truncated" in said and body.rstrip().endswith(b"}"):
+        said = "it ends within a text, or has half of a character, such as \\ud83d without its other half"
+    return RequestError(400, f"the body is not valid JSON: {said}", code="invalid_json")
 
 
 def _invalid(said: str) -> RequestError:
@@ -71,7 +74,7 @@ def rewrite(body: bytes, model: str | None, drop_keep_alive: bool) -> bytes:
     try:
         fields: dict[str, Any] = dict(_decode_raw(body))
     except NO_JSON as e:
-        raise _refusal(e) from None
+        raise _refusal(e, body) from None
     if model is not None:
         fields["model"] = model
     if drop_keep_alive:

@@ -99,11 +99,12 @@ class Course:
             return self.provider if errand is not None and errand.answered else None
         return None if self.first_byte_at is None else self.replica
 
-    def cost(self) -> float | None:
-        """USD so far: what providers charge, and its share of the time of replicas. None where nobody had it."""
+    def cost(self, at: float | None = None) -> float | None:
+        """USD up to this moment, or until now: what providers charge, and its share of the time of replicas. None
+        where nobody had it."""
         if self.ticket.errand is None and self.replica is None:
             return None
-        return self.ticket.usd + self.kitchen.share(self.id)
+        return self.ticket.usd + self.kitchen.share(self.id, self.kitchen.clock.now() if at is None else at)
 
     def _start(self) -> str:
         """What can be said before it is over, in the words of RequestRecord.start."""
@@ -157,7 +158,7 @@ class Course:
             start_record=report,
             in_vain=t.replica is None and self._in_vain(),
             provider=self.provider,
-            cost_usd=self.cost(),
+            cost_usd=self.cost(now),
         )
 
 

@@ -63,7 +63,7 @@ class Kitchen:
         remotes: Remotes | None = None,
         has_room: Callable[[str], bool] = lambda deployment: False,
         began: Began = _nobody,
-        share: Callable[[str], float] = lambda request: 0.0,
+        share: Callable[[str, float], float] = lambda request, at: 0.0,
     ) -> None:
         self.clock = clock
         self.desk = desk
@@ -88,7 +88,7 @@ class Kitchen:
         self.told = told
         self.began = began
         self.share = share
-        """USD of a request's share of the replicas that have had it, until it was told of."""
+        """USD of a request's share of the replicas that have had it up to a moment, until it was told of."""
         self.patience = patience or Patience()
         self.held_bytes = 0
         """Of the bodies of those who wait now, and of those that are still coming."""

@@ -74,7 +74,7 @@ class Relay(Reply):
         self._look_after_reader(answer)
         whole = sse.WholeEvents()
         tail = told = first = b""
-        count = 0
+        count, says_cost = 0, False
         while chunk:
             events = whole.take(chunk)
             if events:
@@ -88,7 +88,7 @@ class Relay(Reply):
                 if b"[DONE]" in events and self._count(tail, count, told, first):
                     # many a client leaves as soon as it has seen this
                     self.outcome, self.answered = "ok", True
-                    events = self._with_cost(events)
+                    events, says_cost = self._with_cost(events), True
                 await response.write(events)
             chunk = await answer.chunk()
         count += whole.rest.startswith(b"data:")
@@ -97,10 +97,10 @@ class Relay(Reply):
         if not answer.delimited and not done and self.request.path in _ENDS_IN_DONE:
             raise Broken("its connection closed before the stream was done")
         self.outcome, self.answered = "ok", True
+        if not says_cost:
+            whole.rest = self._with_cost(whole.rest)
         if whole.rest:
             await response.write(whole.rest)
-        if not done:
-            await response.write(self._with_cost(b""))
         await response.write_eof()
         return response
 

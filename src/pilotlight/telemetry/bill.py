@@ -139,13 +139,13 @@ class LiveBill:
             self._answered[request] = model
             self._of(model).began(self._clock.now())
 
-    def share(self, request: str) -> float:
-        """USD of its share of the replicas that have had it, of one that is not over; 0.0 of any other."""
-        return self._ledger.share(request, self._clock.now())
+    def share(self, request: str, at: float) -> float:
+        """USD of its share of the replicas that have had it up to then, of one that is not over; 0.0 of any other."""
+        return self._ledger.share(request, at)
 
     def told(self, record: RequestRecord) -> None:
         """A request is over."""
-        now = self._clock.now()
+        now = record.ended_at
         self._ledger.ended(record.request_id, now)
         model = self._answered.pop(record.request_id, None)
         if model is not None:

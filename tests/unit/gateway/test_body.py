@@ -30,6 +30,11 @@ def test_bad_json(body: bytes):
     assert refused(body).param is None
 
 
+def test_half_a_character_is_said_to_be_that():
+    assert "half of a character" in str(refused(b'{"model":"\\ud800"}'))
+    assert "half of a character" not in str(refused(b'{"model":"m"'))
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [

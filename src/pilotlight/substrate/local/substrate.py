@@ -32,7 +32,7 @@ _GONE_LIMIT = 5.0
 _ANSWER_LIMIT = 20.0
 """Seconds for the guardian to make a keeper before it is killed, and another one asked [G]."""
 _SOON = 5.0
-"""Seconds: a guardian that has ended earlier than that is replaced by the next start, not at once."""
+"""Seconds: a guardian that has ended earlier than that is replaced once they are over, not at once."""
 
 
 class LocalSubstrate:
@@ -189,14 +189,18 @@ class LocalSubstrate:
                 "no child subreaper on this system: what leaves its process group may outlive its owner"
             )
         guardian = Guardian(*await self._in_thread(start_guardian, str(self._mark), self._run_dir))
-        began = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        due = loop.time() + _SOON
 
         def lost() -> None:
-            if not self._closed and asyncio.get_running_loop().time() - began > _SOON:
-                self._start_guardian()
+            loop.call_at(due, self._replace_guardian)
 
         guardian.on_lost = lost
         return guardian
+
+    def _replace_guardian(self) -> None:
+        if not self._closed:
+            self._start_guardian()
 
     # -- a lost keeper --------------------------------------------------------------------------------------
 
