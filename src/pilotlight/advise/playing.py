@@ -1,16 +1,20 @@
 """Simulations, several at a time where that is worth it.
 
-Worker processes are started afresh (`spawn`), which is safe whatever threads there are here, and are handed the traces
-once.
+Worker processes are started afresh (`spawn`), which is safe whatever threads there are here, and read the traces once,
+from a file: were they handed over, one that dies while it starts would be waited for for ever, for the pipe to it is
+larger than what it holds, and this process has the other end open as well.
 """
 
 import os
+import pickle
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import active_children, get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -67,16 +71,30 @@ def player(traces: Mapping[str, Trace], seed: int, told: Told | None = None) -> 
     if workers < 2 or max((len(t) for t in traces.values()), default=0) < WORTH_IT:
         yield lambda jobs: _here(traces, seed, jobs, told)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (dict(traces), seed))
-    try:
-        yield lambda jobs: _there(pool, traces, jobs, told)
-    except BaseException:
-        # Interrupted: what they still simulate is of no use, and waiting for them may never end.
-        for process in active_children():
-            process.kill()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+    with _written(traces) as file:
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (file, seed))
+        try:
+            yield lambda jobs: _there(pool, traces, jobs, told)
+        except BaseException:
+            # Interrupted: what they still simulate is of no use, and waiting for them may never end.
+            for process in active_children():
+                process.kill()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
+
+@contextmanager
+def _written(traces: Mapping[str, Trace]) -> Generator[Path]:
+    """A file with them. Raises PilotlightError where there is no room for one."""
+    with ExitStack() as ends:
+        try:
+            file = Path(ends.enter_context(TemporaryDirectory(prefix="pilotlight-"))) / "traces"
+            file.write_bytes(pickle.dumps(dict(traces)))
+        except OSError as e:
+            text = "the traces cannot be written for the processes that simulate"
+            raise PilotlightError(f"{text} ({e}); set TMPDIR to a folder with room") from e
+        yield file
 
 
 def _silent(done: int, of: int, what: str) -> None:
@@ -119,10 +137,11 @@ class _Worker(msgspec.Struct):
 _workers: list[_Worker] = []
 
 
-def _begin(traces: Mapping[str, Trace], seed: int) -> None:
+def _begin(file: Path, seed: int) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # whoever presses Ctrl-C means the process that started this one
+    traces = pickle.loads(file.read_bytes())  # noqa: S301 (of the process that started this one, in a folder of its own)
     _workers[:] = [_Worker(traces, seed)]
 
 
