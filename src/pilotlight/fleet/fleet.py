@@ -291,6 +291,8 @@ class Fleet:
 
     def need_of(self, d: DeploymentState) -> Need:
         """What its next replica is taken to need: the declaration or estimate, or what was measured if more."""
+        if not d.measured and not d.measured_gpu:  # as `known` does, without the call
+            return d.spec.need
         return d.spec.need.known(d.measured, d.measured_gpu)
 
     def small_need_of(self, d: DeploymentState) -> Need:

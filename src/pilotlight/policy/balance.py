@@ -18,14 +18,22 @@ from pilotlight.policy import (
     wishes,
 )
 from pilotlight.policy import demand as traffic
-from pilotlight.policy.placement import Claims, Wish
+from pilotlight.policy.outlook import Outlook
+from pilotlight.policy.placement import Wish
 from pilotlight.units import format_size
 
 
 def balance(
-    fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None = None
+    fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outlook: Outlook | None = None
 ) -> None:
-    """`claims`: of those who have waited longer than it, where they are summed up already."""
+    """`outlook`: what is known of the room there is, where others were asked before."""
+    if outlook is not None and outlook.is_vain(d):
+        if d.demand is not None:
+            scaling.wanted(fleet, d, now)  # follows its load
+        effects.look_again(fleet, d, outlook.next_chance(d))
+        return
+    if outlook is not None:
+        outlook.its_turn(d)
     if d.held or d.patient:
         dispatch(fleet, d, now, out)
     if fleet.closing or d.removed:
@@ -48,8 +56,9 @@ def balance(
         _content(fleet, d)
         effects.look_again(fleet, d, d.retry_at)
     else:
+        outlook = outlook or Outlook(fleet, now, out)
         for _ in range(want - live):
-            if not _order(fleet, d, now, out, claims):
+            if not _order(fleet, d, now, out, outlook.renewed()):
                 break
     if d.warming is not None:
         warming.tend(fleet, d, now, out)
@@ -126,42 +135,42 @@ def shrink(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> N
 
 def settle(fleet: Fleet, now: float, out: list[Action]) -> None:
     """Room may have come free: whoever has waited longest is asked first."""
-    of_all = of_bare = placement.NO_CLAIMS
-    for name in list(fleet.waiting):
+    if not fleet.waiting:
+        return
+    line = list(fleet.waiting)
+    outlook = Outlook.in_turn(fleet, now, out, line)
+    for name in line:
         d = fleet.deployments.get(name)
         if d is None:
             fleet.waiting.pop(name, None)
-            continue
-        balance(fleet, d, now, out, of_all if d.has_any else of_bare)
-        if name in fleet.waiting:
-            of_all = wishes.with_claim(fleet, d, of_all)
-            if not d.has_any:
-                of_bare = wishes.with_claim(fleet, d, of_bare)
+        else:
+            outlook = outlook.renewed()
+            balance(fleet, d, now, out, outlook)
 
 
 def within_budget(fleet: Fleet, now: float, out: list[Action]) -> None:
     """Idle replicas go where more is taken than there is: they were measured, or a reload has given less."""
-    for way in eviction.ways(fleet, eviction.idle(fleet, None, now), now):
+    for way in eviction.ways(fleet, eviction.Survey(fleet, now).idle(), now):
         if way.gone and placement.exceeds(fleet, way.replica):
             out.append(Note(way.replica.deployment, "more memory is taken than the budget has"))
             effects.stop(way.replica, now, out, "least worth keeping, and the memory budget is exceeded")
             effects.forgo_warmer(fleet.deployments[way.replica.deployment])
 
 
-def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], claims: Claims | None) -> bool:
+def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outlook: Outlook) -> bool:
     """One more replica: started, or room is being made for it, or its requests are told that it cannot be."""
-    if claims is None:
-        claims = wishes.claims_before(fleet, d)
     wish = wishes.first_wish(fleet, d)
-    if wish.sleeper is None and _come_up(fleet, d, wish, now, out, claims):
+    if d.waiting_since == NEVER and wish.sleeper is None and _come_up(fleet, d, wish, now, out, outlook):
         return True  # as nearly always, and without a look at every other deployment
-    found = _wishes(fleet, d, now, out)
-    wish = found[0]
-    never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d)) if wish.sleeper is None else None
+    found = _wishes(fleet, d, now, out, outlook)
+    outlook = outlook.renewed()
+    wish, never = found[0], None
+    if wish.sleeper is None and not outlook.can_fit(d, wish):
+        never = placement.never_fits(fleet, wish.need, wishes.staying(fleet, d))
     if never is not None:
         alone = not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small)
         if alone and _forget_measured(fleet, d, out):
-            return _order(fleet, d, now, out, None)
+            return _order(fleet, d, now, out, outlook.renewed())
         d.warm_asked = False
         reason = f"{d.spec.id} does not fit: {never}"
         if d.last_reason != reason:
@@ -172,7 +181,8 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
             effects.refuse_held(fleet, d, out, 503, "model_does_not_fit", reason)
         _content(fleet, d)
         return False
-    if any(_come_up(fleet, d, wish, now, out, claims) for wish in found):
+    may_do = outlook.may_do(d, found)
+    if may_do and any(_come_up(fleet, d, wish, now, out, outlook) for wish in found):
         return True
     if scaling.only_hopes(d):
         _content(fleet, d)
@@ -181,7 +191,8 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], clai
         d.waiting_since = now
         fleet.waiting[d.spec.id] = None
         out.append(Note(d.spec.id, f"{d.spec.id} waits for room"))
-    return _make_room(fleet, d, found, now, out, claims)
+        outlook.joined()
+    return _make_room(fleet, d, found, may_do, now, out, outlook)
 
 
 def _forget_measured(fleet: Fleet, d: DeploymentState, out: list[Action]) -> bool:
@@ -199,42 +210,50 @@ def _forget_measured(fleet: Fleet, d: DeploymentState, out: list[Action]) -> boo
 
 
 def _make_room(
-    fleet: Fleet, d: DeploymentState, found: list[Wish], now: float, out: list[Action], claims: Claims
+    fleet: Fleet,
+    d: DeploymentState,
+    found: list[Wish],
+    may_do: bool,
+    now: float,
+    out: list[Action],
+    outlook: Outlook,
 ) -> bool:
     """For whichever wish it can be made at once, else for the first. Whether another was started after all."""
-    if any(room.trim_alone(fleet, d, wish, now, out, claims) for wish in found):
-        effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
-        return False
-    idle = eviction.idle(fleet, d, now)
-    ways = eviction.ways(fleet, idle, now)
-    for wish in found:
-        chosen = eviction.fewest(fleet, wish, claims, ways)
-        if chosen is not None:
-            room.evict(fleet, chosen, d, now, out)
+    wish, idle, ways = found[0], None, None
+    if may_do:
+        if any(room.trim_alone(fleet, d, wish, now, out, outlook) for wish in found):
+            effects.look_again(fleet, d, outlook.renewed().next_chance(d))
             return False
-    wish = found[0]
-    if wish.sleeper is not None and room.start_instead(fleet, d, wish.sleeper, ways, now, out, claims):
-        return _come_up(fleet, d, Wish(fleet.need_of(d)), now, out, claims)
-    if not room.trim(fleet, d, wish, ways, now, out, claims):
-        room.have_others_leave(fleet, d, wish, idle, now, out, claims)
-    effects.look_again(fleet, d, eviction.next_chance(fleet, d, now))
+        idle = outlook.idle(d)
+        ways = eviction.ways(fleet, idle, now)
+        for each in found:
+            chosen = eviction.fewest(fleet, each, outlook.claims(d), ways)
+            if chosen is not None:
+                room.evict(fleet, chosen, d, now, out)
+                return False
+        if wish.sleeper is not None and room.start_instead(fleet, d, wish.sleeper, ways, now, out, outlook):
+            return _come_up(fleet, d, Wish(fleet.need_of(d)), now, out, outlook.renewed())
+    if not room.trim(fleet, d, wish, ways, now, out, outlook):
+        room.have_others_leave(fleet, d, wish, idle, now, out, outlook)
+    effects.look_again(fleet, d, outlook.renewed().next_chance(d))
     return False
 
 
-def _wishes(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> list[Wish]:
+def _wishes(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outlook: Outlook) -> list[Wish]:
     """One that sleeps is woken before another is started; it is stopped where its room cannot be had again."""
-    staying = wishes.staying(fleet, d)
     while (wish := (found := wishes.all_wishes(fleet, d))[0]).sleeper is not None:
-        if placement.can_fit(fleet, wish, staying):
+        if outlook.renewed().can_fit(d, wish):
             break
         effects.stop(wish.sleeper, now, out, "it cannot be woken: there is no room for it where it sleeps")
     return found
 
 
 def _come_up(
-    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
+    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], outlook: Outlook
 ) -> bool:
-    place = placement.place(fleet, wish, claims)
+    place = placement.place(fleet, wish)
+    if place is not None and fleet.waiting:
+        place = placement.place(fleet, wish, outlook.claims(d))
     if place is None:
         return False
     if wish.sleeper is not None:

@@ -9,6 +9,7 @@ from pilotlight.fleet.states import COMING, Cause, State
 from pilotlight.policy import base, burst, cold_rate, effects, providers, rest, scaling, warming
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.balance import balance, settle, within_budget
+from pilotlight.policy.outlook import Outlook
 from pilotlight.policy.replicas import failed
 from pilotlight.units import format_duration
 
@@ -111,8 +112,11 @@ def shut_down(fleet: Fleet, e: ShutDown, out: list[Action]) -> None:
 def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
     if e.at >= fleet.wake_at:
         fleet.wake_at = NEVER
+    outlook = None
     while fleet.timers and fleet.timers[0][0] <= e.at:
         when, _, kind, key = heapq.heappop(fleet.timers)
+        if kind != "deployment":
+            outlook = None
         if kind == "replica":
             r = fleet.replicas.get(key)
             if r is not None:
@@ -127,7 +131,9 @@ def tick(fleet: Fleet, e: Tick, out: list[Action]) -> None:
         else:
             d = fleet.deployments.get(key)
             if d is not None and _is_asked(d, when):
-                _look_at_deployment(fleet, d, e.at, out)
+                outlook = outlook.renewed() if outlook is not None else Outlook(fleet, e.at, out)
+                if not _look_at_deployment(fleet, d, e.at, out, outlook):
+                    outlook = None
 
 
 def _is_asked(d: DeploymentState, when: float) -> bool:
@@ -140,12 +146,17 @@ def _is_asked(d: DeploymentState, when: float) -> bool:
     return when in own or (d.delays is not None and when == d.delays.look_at)
 
 
-def _look_at_deployment(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+def _look_at_deployment(
+    fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outlook: Outlook | None = None
+) -> bool:
+    """Whether the outlook is as it was, but for what was ordered: who is kept may have changed."""
     if d.demand is not None:
         traffic.follow(fleet, d, now)
     if (d.ahead is not None or d.delays is not None) and not (d.removed or fleet.closing):
+        outlook = None
         _look_ahead(fleet, d, now, out)
-    balance(fleet, d, now, out)
+    balance(fleet, d, now, out, outlook)
+    return outlook is not None
 
 
 def _look_ahead(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:

@@ -1,13 +1,13 @@
 """Who goes, or is put to sleep, to make room for another deployment."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 
-import msgspec
+from msgspec.structs import replace
 
-from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
-from pilotlight.fleet.states import GOING, RESTING, SERVING, State
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
+from pilotlight.fleet.states import ASLEEP, GOING, READY, RESTING, SERVING, State
 from pilotlight.policy import sleeping, value, warmer
-from pilotlight.policy.placement import NO_CLAIMS, Claims, Less, Wish, all_of, place
+from pilotlight.policy.placement import NO_CLAIMS, Claims, Freed, Less, Wish, all_of, place
 
 SHORTEST_TURN = 1.0
 LONGEST_TURN = 60.0
@@ -33,36 +33,14 @@ def protected(d: DeploymentState, replica: Replica) -> bool:
     return replica in ranked[: d.reserved]
 
 
-def kept(fleet: Fleet, but: DeploymentState) -> set[str]:
-    """Ids of all replicas that room for `but` cannot come from, however long one waits."""
+def kept(fleet: Fleet, but: DeploymentState | None) -> set[str]:
+    """Ids of all replicas that room for `but`, or for any other, cannot come from, however long one waits."""
     found = set[str]()
     for d in fleet.deployments.values():
-        if d is not but and (d.spec.pinned or d.reserved):
+        if d is not but and (d.spec.pinned or d.spec.min_replicas or (d.ahead and d.reserved)):
             up = (r for r in d.every if r.state in SERVING or r.state in RESTING)
             found.update(r.id for r in up if protected(d, r))
     return found
-
-
-def idle(fleet: Fleet, but: DeploymentState | None, now: float) -> list[Replica]:
-    """What may go at once, least recently used first: asleep, or idle, its turn over and nobody waiting for it."""
-    found = [
-        r
-        for r in fleet.replicas.values()
-        if (r.state is State.ASLEEP or _has_had_its_turn(fleet, r, now))
-        and (but is None or r.deployment != but.spec.id)
-        and not protected(fleet.deployments[r.deployment], r)
-    ]
-    found.sort(key=lambda r: (r.idle_since, r.id))
-    return found
-
-
-def _has_had_its_turn(fleet: Fleet, r: Replica, now: float) -> bool:
-    return (
-        r.state is State.READY
-        and not r.in_flight
-        and (r.ready_at + turn(r) <= now or not r.served)
-        and not fleet.deployments[r.deployment].held
-    )
 
 
 def ways(fleet: Fleet, candidates: Collection[Replica], now: float) -> list[Less]:
@@ -79,7 +57,7 @@ def ways(fleet: Fleet, candidates: Collection[Replica], now: float) -> list[Less
             choices.insert(0, sleeping.less(d, r, d.spec.sleep_level))
         for choice in choices:
             cost = value.cost(d, choice, now) * share
-            way = msgspec.structs.replace(choice, cost=cost)
+            way = replace(choice, cost=cost)
             found.append((value.per_byte(way), way))
     found.sort(key=lambda entry: entry[0])
     return [way for _, way in found]
@@ -90,59 +68,78 @@ def fewest(
     wish: Wish,
     claims: Claims,
     ways: Sequence[Less],
-    leaving: Collection[State] = GOING,
+    leaving: Set[State] = GOING,
     *,
     overhead: bool = True,
 ) -> list[Less] | None:
-    """Of the ways, taken in their order, those that it takes to make room; None when all do not.
+    """Of the ways, taken in their order, those that it takes to make room; None when all do not. Each is a replica's
+    going, or its sleep beside that.
 
     What turns out not to be needed is left out, the dearest first, and who can sleep in place of going does.
 
     Replicas that are already `leaving` count as gone: their room is on its way. So is that of one going to sleep.
     """
     coming = _on_its_way(fleet, leaving)
+    freed = Freed(coming)
 
-    def enough(chosen: Collection[Less]) -> bool:
-        return place(fleet, wish, claims, [*coming, *chosen], overhead=overhead) is not None
+    def enough() -> bool:
+        return place(fleet, wish, claims, freed, overhead=overhead) is not None
 
     chosen: dict[str, Less] = {}
     milder: dict[str, Less] = {}
-    if not enough(()):
+    if not enough():
+        # As none gives more than when it goes, fewer are not enough where all are not: most often it is in vain.
+        all_gone = Freed([*coming, *(way for way in ways if way.gone)])
+        if not ways or place(fleet, wish, claims, all_gone, overhead=overhead) is None:
+            return None
         for way in ways:
             name = way.replica.id
             if name in chosen:
                 milder[name] = way if chosen[name].gone else chosen[name]
                 if chosen[name].gone:
                     continue
+                freed.remove(chosen[name])
             chosen[name] = way
-            if enough(chosen.values()):
+            freed.add(way)
+            if enough():
                 break
-        else:
-            return None
-    return _pruned(chosen, milder, enough)
+    return _pruned(chosen, milder, freed, enough)
 
 
-def _on_its_way(fleet: Fleet, leaving: Collection[State]) -> list[Less]:
-    found: list[Less] = []
-    for r in fleet.replicas.values():
-        if r.state in leaving:
-            found.append(all_of(r))
-        elif r.state is State.GOING_TO_SLEEP:
-            d = fleet.deployments[r.deployment]
-            found.append(sleeping.less(d, r, d.spec.sleep_level))
-    return found
+def _on_its_way(fleet: Fleet, leaving: Set[State]) -> list[Less]:
+    found = (_leaves(fleet, r, leaving) for r in fleet.replicas.values())
+    return [less for less in found if less is not None]
+
+
+def _leaves(fleet: Fleet, r: Replica, leaving: Set[State]) -> Less | None:
+    """What will be free of it without anything being done."""
+    if r.state in leaving:
+        return all_of(r)
+    if r.state is State.GOING_TO_SLEEP:
+        d = fleet.deployments[r.deployment]
+        return sleeping.less(d, r, d.spec.sleep_level)
+    return None
 
 
 def _pruned(
-    chosen: dict[str, Less], milder: dict[str, Less], enough: Callable[[Collection[Less]], bool]
+    chosen: dict[str, Less], milder: dict[str, Less], freed: Freed, enough: Callable[[], bool]
 ) -> list[Less]:
-    for name in sorted(chosen, key=lambda name: -chosen[name].cost):
-        rest = {n: way for n, way in chosen.items() if n != name}
-        if enough(rest.values()):
-            chosen = rest
+    """`freed`: with all that are chosen; `enough` asks whether that is."""
+    for name, way in sorted(chosen.items(), key=lambda entry: -entry[1].cost):
+        freed.remove(way)
+        if enough():
+            del chosen[name]
+        else:
+            freed.add(way)
     for name in reversed(milder):
-        if name in chosen and enough({**chosen, name: milder[name]}.values()):
-            chosen[name] = milder[name]
+        if name in chosen:
+            freed.remove(chosen[name])
+            freed.add(milder[name])
+            if enough():
+                chosen[name] = milder[name]
+            else:
+                freed.remove(milder[name])
+                freed.add(chosen[name])
     return list(chosen.values())
 
 
@@ -151,7 +148,7 @@ def victims(
     wish: Wish,
     claims: Claims,
     candidates: Collection[Replica],
-    leaving: Collection[State] = GOING,
+    leaving: Set[State] = GOING,
 ) -> list[Replica] | None:
     """The same of replicas that can only go."""
     chosen = fewest(fleet, wish, claims, [all_of(r) for r in candidates], leaving)
@@ -167,16 +164,13 @@ PATIENCE = 10.0
 def yielding(fleet: Fleet, d: DeploymentState, wish: Wish, now: float) -> list[Replica]:
     """Replicas that shall take no further requests and go when they are done, busy or not, longest up first.
 
-    Fairness between deployments that cannot be up together; nothing that runs is broken off.
+    Fairness between deployments that cannot be up together; nothing that runs is broken off. Asked for who has waited
+    for PATIENCE.
     """
-    if now < d.waiting_since + PATIENCE:
-        return []
     candidates = [
         r
         for r in fleet.replicas.values()
-        if (
-            r.state is State.ASLEEP or (r.state is State.READY and r.ready_at + max(turn(r), PATIENCE) <= now)
-        )
+        if (r.state is ASLEEP or may_yield(r, now))
         and (r.deployment != d.spec.id or r.small or r.fingerprint != d.spec.fingerprint)
         and not protected(fleet.deployments[r.deployment], r)
     ]
@@ -184,10 +178,57 @@ def yielding(fleet: Fleet, d: DeploymentState, wish: Wish, now: float) -> list[R
     return victims(fleet, wish, NO_CLAIMS, candidates, LEAVING) or []
 
 
-def next_chance(fleet: Fleet, d: DeploymentState, now: float) -> float:
-    """When asking again may help though nothing has happened: a turn ends, or patience does."""
-    moments = [d.waiting_since + PATIENCE]
-    for r in fleet.replicas.values():
-        if r.state is State.READY:
-            moments += [r.ready_at + turn(r), r.ready_at + max(turn(r), PATIENCE)]
-    return min((m for m in moments if m > now), default=now + PATIENCE)
+def may_yield(r: Replica, now: float) -> bool:
+    """Busy or not, it has been up for long enough."""
+    return r.state is READY and r.ready_at + max(turn(r), PATIENCE) <= now
+
+
+class Survey:
+    """What all replicas are good for at one moment, to somebody who needs room: one look at each, whoever asks."""
+
+    def __init__(self, fleet: Fleet, now: float) -> None:
+        asleep: list[Replica] = []
+        idle: list[Replica] = []
+        yieldable: list[Replica] = []
+        leaving: list[Less] = []
+        self.next_turn = NEVER
+        """When another turn ends, or one of those that are up may have to yield."""
+        self.kept = kept(fleet, None)
+        for r in fleet.replicas.values():
+            if r.state is ASLEEP:
+                if r.id not in self.kept:
+                    asleep.append(r)
+            elif r.state is READY:
+                stays = turn(r)
+                over, yields = r.ready_at + stays, r.ready_at + max(stays, PATIENCE)
+                if now < over < self.next_turn:
+                    self.next_turn = over
+                if now < yields < self.next_turn:
+                    self.next_turn = yields
+                if r.id in self.kept:
+                    continue
+                if (
+                    not r.in_flight
+                    and (over <= now or not r.served)
+                    and not fleet.deployments[r.deployment].held
+                ):
+                    idle.append(r)
+                if yields <= now:
+                    yieldable.append(r)
+            elif (less := _leaves(fleet, r, LEAVING)) is not None:
+                leaving.append(less)
+        self._may_go = asleep + idle
+        self.leaving = Freed(leaving)
+        # At the most: what falls asleep may yet take more of the host than is set aside for it.
+        most = Freed(x if x.memory >= 0 else replace(x, memory=0) for x in leaving).and_of(asleep)
+        self.with_idle = most.and_of(idle)
+        """Room that could be made at once, or is on its way."""
+        self.with_yieldable = most.and_of(yieldable)
+        """And that would be there if all yielded that may have to."""
+
+    def idle(self, but: DeploymentState | None = None) -> list[Replica]:
+        """What may go at once, least recently used first: asleep, or idle, its turn over and nobody waiting for it."""
+        name = None if but is None else but.spec.id
+        found = [r for r in self._may_go if r.deployment != name]
+        found.sort(key=lambda r: (r.idle_since, r.id))
+        return found

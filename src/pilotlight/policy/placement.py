@@ -1,6 +1,6 @@
 """Where a replica fits, and whether it ever can."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import msgspec
 
@@ -45,6 +45,57 @@ def all_of(r: Replica) -> Less:
     return Less(r, r.memory, r.gpu_memory)
 
 
+class Freed:
+    """The sum of what is counted as free already; one that sleeps counts once, also as the one that is to be woken."""
+
+    __slots__ = ("devices", "gone", "memory")
+
+    def __init__(self, less: Iterable[Less] = ()) -> None:
+        self.memory: dict[str, int] = {}
+        """Bytes, by host."""
+        self.devices: dict[str, dict[int, int]] = {}
+        """Bytes on each device, by host."""
+        self.gone: set[str] = set()
+        """Ids of those whose address is free too."""
+        for x in less:
+            self.add(x)
+
+    def add(self, x: Less, times: int = 1) -> None:
+        """As often as `times`; -1 takes it back."""
+        r = x.replica
+        host = r.host
+        self.memory[host] = self.memory.get(host, 0) + times * x.memory
+        if x.gpu_memory:
+            on = self.devices.setdefault(host, {})
+            for device, size in zip(r.devices, x.gpu_memory, strict=True):
+                on[device] = on.get(device, 0) + times * size
+        if not x.gone:
+            return
+        if times > 0:
+            self.gone.add(r.id)
+        else:
+            self.gone.discard(r.id)
+
+    def remove(self, x: Less) -> None:
+        self.add(x, -1)
+
+    def and_of(self, replicas: Sequence[Replica]) -> "Freed":
+        """With these gone, too."""
+        more = Freed()
+        more.memory, more.gone = self.memory.copy(), self.gone.union([r.id for r in replicas])
+        more.devices = {host: on.copy() for host, on in self.devices.items()}
+        for r in replicas:  # `add`, without a call for each
+            more.memory[r.host] = more.memory.get(r.host, 0) + r.memory
+            if any(r.gpu_memory):
+                on = more.devices.setdefault(r.host, {})
+                for device, size in zip(r.devices, r.gpu_memory, strict=True):
+                    on[device] = on.get(device, 0) + size
+        return more
+
+
+NOTHING = Freed()
+
+
 class Wish(msgspec.Struct, frozen=True):
     """Room for one replica: a new one anywhere, or one that sleeps where it is."""
 
@@ -56,7 +107,7 @@ def place(
     fleet: Fleet,
     wish: Wish,
     claims: Claims = NO_CLAIMS,
-    less: Collection[Less] = (),
+    less: Freed = NOTHING,
     *,
     overhead: bool = True,
 ) -> Place | None:
@@ -65,54 +116,59 @@ def place(
     `less`: what is counted as free already. Without `overhead`, so is what zygotes and primed processes take.
     """
     need, sleeper = wish.need, wish.sleeper
-    if sleeper is not None:
-        less = [*less, all_of(sleeper)]
+    own, asleep = 0, {}
+    if sleeper is not None and sleeper.id not in less.gone:
+        own, asleep = sleeper.memory, dict(zip(sleeper.devices, sleeper.gpu_memory, strict=True))
     for host in fleet.hosts.values():
-        if sleeper is not None and sleeper.host != host.spec.id:
+        name = host.spec.id
+        if sleeper is not None and sleeper.host != name:
             continue
         taken = host.memory + (host.overhead if overhead else 0)
-        freed = sum(x.memory for x in less if x.replica.host == host.spec.id)
-        if taken - freed + claims.memory + need.memory > host.spec.memory:
+        if taken - less.memory.get(name, 0) - own + claims.memory + need.memory > host.spec.memory:
             continue
         if sleeper is None and need.exclusive and _is_taken(fleet, host, need.exclusive, claims, less):
             continue
-        devices = _devices(host, wish, claims, less)
+        devices = _devices(host, wish, claims, less.devices.get(name, {}), asleep)
         if devices is not None:
-            return Place(
-                host.spec.id,
-                tuple(d.id for d in devices),
-                tuple(d.memory if need.gpu_memory is None else need.gpu_memory for d in devices),
-            )
+            sizes = [d.memory if need.gpu_memory is None else need.gpu_memory for d in devices]
+            return Place(name, tuple([d.id for d in devices]), tuple(sizes))
     return None
 
 
-def _is_taken(fleet: Fleet, host: HostState, address: str, claims: Claims, less: Collection[Less]) -> bool:
+def _is_taken(fleet: Fleet, host: HostState, address: str, claims: Claims, less: Freed) -> bool:
     """A replica has its address until it is gone, stopping and asleep included."""
-    gone = [x.replica for x in less if x.gone]
     return address in claims.addresses or any(
-        r.exclusive == address and r.host == host.spec.id and r not in gone for r in fleet.replicas.values()
+        r.exclusive == address and r.host == host.spec.id and r.id not in less.gone
+        for r in fleet.replicas.values()
     )
 
 
-def _devices(host: HostState, wish: Wish, claims: Claims, less: Collection[Less]) -> list[Device] | None:
+def _devices(
+    host: HostState, wish: Wish, claims: Claims, freed: Mapping[int, int], asleep: Mapping[int, int]
+) -> list[Device] | None:
+    """`freed`: bytes of each that are counted as free; `asleep`: and of the sleeper's."""
     need, sleeper = wish.need, wish.sleeper
     if not need.gpus:
         return []
-    taken = dict(host.devices)
-    for device, size in claims.devices.items():
-        taken[device] = taken.get(device, 0) + size
-    for x in less:
-        if x.replica.host == host.spec.id:
-            for device, size in zip(x.replica.devices, x.gpu_memory, strict=True):
-                taken[device] -= size
-    fits = [
-        d
-        for d in host.spec.devices
-        if (sleeper is None or d.id in sleeper.devices)
-        and taken.get(d.id, 0) + (d.memory if need.gpu_memory is None else need.gpu_memory) <= d.memory
-    ]
-    fits.sort(key=lambda d: (taken.get(d.id, 0) - d.memory, d.id))
-    return fits[: need.gpus] if len(fits) >= need.gpus else None
+    taken, claimed = host.devices, claims.devices
+    fits: list[tuple[int, int, Device]] = []
+    for d in host.spec.devices:
+        i, has = d.id, d.memory
+        if sleeper is not None and i not in sleeper.devices:
+            continue
+        over = taken.get(i, 0) - has
+        if claimed:  # each is empty more often than not
+            over += claimed.get(i, 0)
+        if freed:
+            over -= freed.get(i, 0)
+        if asleep:
+            over -= asleep.get(i, 0)
+        if over + (has if need.gpu_memory is None else need.gpu_memory) <= 0:
+            fits.append((over, i, d))
+    if len(fits) < need.gpus:
+        return None
+    fits.sort()
+    return [d for _, _, d in fits[: need.gpus]]
 
 
 def exceeds(fleet: Fleet, r: Replica) -> bool:
@@ -132,14 +188,23 @@ def exceeds(fleet: Fleet, r: Replica) -> bool:
     return False
 
 
-def can_fit(fleet: Fleet, wish: Wish, kept: Collection[str], *, overhead: bool = False) -> bool:
+def can_fit(fleet: Fleet, wish: Wish, kept: Set[str], *, overhead: bool = False) -> bool:
     """Whether there is room with everything gone but `kept`, the ids of the replicas that nothing may evict."""
-    sleeper = wish.sleeper
-    others = [all_of(r) for r in fleet.replicas.values() if r.id not in kept and r is not sleeper]
-    return place(fleet, wish, less=others, overhead=overhead) is not None
+    return place(fleet, wish, less=all_but(fleet, kept), overhead=overhead) is not None
 
 
-def never_fits(fleet: Fleet, need: Need, kept: Collection[str]) -> str | None:
+def all_but(fleet: Fleet, kept: Set[str]) -> Freed:
+    """Everything gone but `kept`, ids of replicas: without a look at each, for hosts know what all take."""
+    freed = Freed()
+    for name, host in fleet.hosts.items():
+        freed.memory[name], freed.devices[name] = host.memory, host.devices.copy()
+    for replica in kept:
+        freed.remove(all_of(fleet.replicas[replica]))
+    freed.gone = set(fleet.replicas).difference(kept)
+    return freed
+
+
+def never_fits(fleet: Fleet, need: Need, kept: Set[str]) -> str | None:
     """Why there can be no room for one more even with everything gone but `kept`; None when there can."""
     if can_fit(fleet, Wish(need), kept):
         return None

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from pilotlight.fleet.actions import Action, Trim
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import COMING
-from pilotlight.policy import effects, eviction, placement, wishes
-from pilotlight.policy.placement import Claims, Less, Wish, all_of
+from pilotlight.policy import effects, eviction
+from pilotlight.policy.outlook import Outlook
+from pilotlight.policy.placement import Less, Wish, all_of
 
 TRIM_AGAIN = eviction.PATIENCE
 """Seconds after which zygotes and primed processes that stayed, or of which nothing was heard, are not waited for any
@@ -31,11 +32,11 @@ def start_instead(
     ways: Sequence[Less],
     now: float,
     out: list[Action],
-    claims: Claims,
+    outlook: Outlook,
 ) -> bool:
     """Where it sleeps others are busy: another is started elsewhere, if there is room, or it can be made at once."""
     wish = Wish(fleet.need_of(d))
-    chosen = eviction.fewest(fleet, wish, claims, [all_of(sleeper), *ways])
+    chosen = eviction.fewest(fleet, wish, outlook.claims(d), [all_of(sleeper), *ways])
     if chosen is None:
         return False
     effects.stop(sleeper, now, out, "another is started: there is no room for it where it sleeps")
@@ -44,7 +45,7 @@ def start_instead(
 
 
 def trim_alone(
-    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], claims: Claims
+    fleet: Fleet, d: DeploymentState, wish: Wish, now: float, out: list[Action], outlook: Outlook
 ) -> bool:
     """Has zygotes and primed processes let go of, where that is all it takes: no model goes for their sake.
 
@@ -52,6 +53,7 @@ def trim_alone(
     """
     if not _any_overhead(fleet):
         return False
+    claims = outlook.claims(d)
     if eviction.fewest(fleet, wish, claims, ()) is not None:
         return False  # room is on its way without
     if eviction.fewest(fleet, wish, claims, (), overhead=False) is None:
@@ -65,19 +67,21 @@ def trim(
     fleet: Fleet,
     d: DeploymentState,
     wish: Wish,
-    ways: Sequence[Less],
+    ways: Sequence[Less] | None,
     now: float,
     out: list[Action],
-    claims: Claims,
+    outlook: Outlook,
 ) -> bool:
     """Has them let go of where that makes room together with others, or none can be made otherwise.
 
-    Whether they were told now.
+    `ways`: None where they are not enough for sure. Whether they were told now.
     """
     if not _any_overhead(fleet):
         return False
-    helps = eviction.fewest(fleet, wish, claims, ways, overhead=False) is not None
-    if not helps and placement.can_fit(fleet, wish, wishes.staying(fleet, d), overhead=True):
+    helps = (
+        ways is not None and eviction.fewest(fleet, wish, outlook.claims(d), ways, overhead=False) is not None
+    )
+    if not helps and outlook.can_fit(d, wish, overhead=True):
         return False
     return _let_go(fleet, d, now, out)
 
@@ -104,22 +108,23 @@ def have_others_leave(
     fleet: Fleet,
     d: DeploymentState,
     wish: Wish,
-    idle: Sequence[Replica],
+    idle: Sequence[Replica] | None,
     now: float,
     out: list[Action],
-    claims: Claims,
+    outlook: Outlook,
 ) -> None:
     """Those of an earlier declaration, its warmer unless that serves all there is, and, when it has waited for long,
-    those that are busy."""
-    if not any(r.state in COMING for r in d.current()):
+    those that are busy. `idle`: None where they are not enough for sure."""
+    if not any(r.state in COMING for r in d.current()) and idle is not None:
         small = [] if d.current() else [r for r in d.small if d.held or not r.in_flight]
         old = sorted([*d.outdated(), *small], key=lambda r: r.in_flight)
+        claims = outlook.claims(d)
         for r in eviction.victims(fleet, wish, claims, [*idle, *old], eviction.LEAVING) or ():
             own = r.deployment == d.spec.id
             because = "goes before its successor: no room for both" if own else _least(d)
             effects.drain(fleet, r, now, out, because, NEVER)
             effects.forgo_warmer(fleet.deployments[r.deployment])
-    if not d.current() and (d.held or not d.small):
+    if not d.current() and (d.held or not d.small) and outlook.renewed().may_yield(d, wish):
         for r in eviction.yielding(fleet, d, wish, now):
             effects.drain(fleet, r, now, out, f"makes room for {d.spec.id}, which has waited", NEVER)
             effects.forgo_warmer(fleet.deployments[r.deployment])

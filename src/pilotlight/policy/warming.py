@@ -9,7 +9,8 @@ from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.deployment import Warmer
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica, Warming
 from pilotlight.fleet.states import RESTING, SERVING, State
-from pilotlight.policy import backoff, effects, keep_alive, placement, scaling, warmer, wishes
+from pilotlight.policy import backoff, effects, keep_alive, placement, scaling, warmer
+from pilotlight.policy.outlook import Outlook
 from pilotlight.policy.placement import Wish
 
 AGAIN = 60.0
@@ -120,7 +121,7 @@ def _order(
     need = fleet.small_need_of(d)
     if sleeper is not None and sleeper.awake is not None:
         need = sleeper.awake
-    place = placement.place(fleet, Wish(need, sleeper), wishes.claims_before(fleet, d))
+    place = placement.place(fleet, Wish(need, sleeper), Outlook(fleet, now, out).claims(d))
     if place is None:
         return False
     if sleeper is not None:

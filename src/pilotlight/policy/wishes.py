@@ -3,7 +3,7 @@
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import State
 from pilotlight.policy import eviction, placement
-from pilotlight.policy.placement import Claims, Wish, all_of
+from pilotlight.policy.placement import Claims, Freed, Wish
 
 
 def first_wish(fleet: Fleet, d: DeploymentState) -> Wish:
@@ -21,28 +21,14 @@ def staying(fleet: Fleet, d: DeploymentState) -> set[str]:
     return eviction.kept(fleet, d).union(r.id for r in d.current())
 
 
-def claims_before(fleet: Fleet, d: DeploymentState) -> Claims:
-    """What those who have waited longer will take first. Who has a replica claims nothing from who has none."""
-    claims = placement.NO_CLAIMS
-    for name in fleet.waiting:
-        if name == d.spec.id:
-            break
-        other = fleet.deployments.get(name)
-        if other is not None and not (other.has_any and not d.has_any):
-            claims = with_claim(fleet, other, claims)
-    return claims
-
-
-def with_claim(fleet: Fleet, d: DeploymentState, claims: Claims) -> Claims:
-    """The claims so far and what this one waits for."""
+def with_claim(fleet: Fleet, d: DeploymentState, claims: Claims, may_go: Freed) -> Claims:
+    """The claims so far and what this one waits for. `may_go`: all that is not `staying`."""
     wish = first_wish(fleet, d)
     need, sleeper = wish.need, wish.sleeper
     devices, addresses = claims.devices, claims.addresses
     if need.exclusive is not None:
         addresses = addresses | {need.exclusive}
     if need.gpus:
-        stay = staying(fleet, d)
-        may_go = [all_of(r) for r in fleet.replicas.values() if r.id not in stay and r is not sleeper]
         found = placement.place(fleet, wish, Claims(0, devices), may_go, overhead=False)
         if found is not None:
             more = dict(zip(found.devices, found.gpu_memory, strict=True))
