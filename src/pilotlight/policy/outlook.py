@@ -125,7 +125,10 @@ class Outlook:
         """Whether there could be room at once, or soon. Only where not it is for sure."""
         if (d.warming and d.small) or (d.replicas and d.outdated()):
             return True  # these may go, too
-        if found[0].sleeper is not None:
+        sleeper = found[0].sleeper
+        if sleeper is not None:
+            if sleeper.id not in self._survey.with_idle.gone:
+                return True  # nobody else's, but its own may go for another of it elsewhere
             found = [*found, Wish(self._fleet.need_of(d))]
         return any(self._may_do(d, wish) for wish in found)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from unit.policy.play import Play, model
+from unit.policy.play import Play, model, sleepy
 
 
 def calls(do: Callable[[], object]) -> int:
@@ -55,3 +55,18 @@ def test_nor_does_a_moment_in_which_one_of_many_gets_room(alike: bool):
     cost = calls(lambda: few.wait(1))
     assert calls(lambda: many.wait(1)) < 12 * cost, "eight times as many of both"
     assert few.state("up0-1") == many.state("up0-1") == "stopping"
+
+
+def test_one_that_nobody_may_evict_makes_room_for_another_of_its_own():
+    """Where it sleeps another is busy, and its memory is needed for a start elsewhere: `min_replicas` keeps it from
+    the others alone."""
+    p = Play(
+        sleepy("m", memory=4, gpus=1, min_replicas=1, sleep_level=2),
+        *(model(n, memory=1, gpus=1) for n in "ab"),
+        memory=6, gpus=(40, 40),
+    )  # fmt: skip
+    p.ready("m-1")
+    assert p.sleep() == ["sleep m-1"], "at level 2, for host memory has no room for the model"
+    p.slept("m-1", memory=4, gpu_memory=0)
+    p.up("a"), p.ask("busy", "a"), p.up("b"), p.wait(2)
+    assert p.ask("r1") == ["hold r1", "stop m-1", "stop b-1"]
