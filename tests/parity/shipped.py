@@ -36,7 +36,7 @@ class Scene(msgspec.Struct, frozen=True):
         return (self.arrivals[-1][0].at if self.arrivals else self.configured.at) + AFTER
 
     def world(self) -> SimulatedWorld:
-        given = Simulation(first_token=0.0, per_token=0.03, providers=self.troubles)
+        given = Simulation(per_token=0.03, providers=self.troubles)
         return SimulatedWorld(self.configured, self.starts, self.seed, Asked(self), given)
 
 
@@ -49,6 +49,9 @@ class Asked:
     def size(self, request: str) -> tuple[str, int, int]:
         name, seconds = self._runs[request]
         return name, len(request), int(20 * seconds)
+
+    def first_token(self, request: str) -> float:
+        return 0.0
 
     def answered(self, request: str, at: float) -> None:
         pass

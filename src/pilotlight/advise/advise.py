@@ -13,11 +13,12 @@ from pilotlight.advise.needs import Inference, Needs
 from pilotlight.advise.played import Played, chosen, judged, played
 from pilotlight.advise.playing import Job, Play, Told, player, portable
 from pilotlight.advise.shape import shape
-from pilotlight.advise.sizing import service, sizes, slots
+from pilotlight.advise.sizing import sizes, slots
 from pilotlight.cost.book import Book
 from pilotlight.sim import declared
 from pilotlight.sim.oracle import evaluated
 from pilotlight.sim.result import Result
+from pilotlight.sim.service import service
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config
@@ -75,7 +76,7 @@ class _Work:
         self.config = self.draft.parsed(self.draft.written({"max_replicas": 2}, {}, {}))
         self.names = [*self.config.models, *trace.models]
         self.starts = portable(asked.starts, self.names)
-        self.seconds = service(trace, self.config)
+        self.seconds = service(trace, self.config.simulation)
         self.shape = shape(trace, self.seconds, slots(trace, self.config))
         self.maker = self._maker(self.draft, self.config)
         self.kind = remote.Kind(trace, needs, self.seconds, asked.starts, asked.starts.source != "default")

@@ -7,8 +7,9 @@ import numpy as np
 
 from pilotlight.sim import declared
 from pilotlight.sim.oracle import evaluated, oracle, peak_levels
+from pilotlight.sim.service import first_tokens, service
 from pilotlight.sim.starts import StartTimes
-from pilotlight.sim.trace import Floats, Trace
+from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config
 
 
@@ -35,19 +36,14 @@ def slots(trace: Trace, config: Config) -> list[int]:
     return [declared.slots(models[declared.deployment_of(config, m)]) for m in trace.models]
 
 
-def service(trace: Trace, config: Config) -> Floats:
-    """Seconds that each request runs."""
-    given = config.simulation
-    return given.first_token + given.per_token * trace.output_tokens.astype(np.float64)
-
-
 def sizes(trace: Trace, config: Config, starts: StartTimes) -> Sizes:
     given, each = config.simulation, slots(trace, config)
+    first = first_tokens(trace, given)
     found = oracle(
         trace,
         start=[starts.mean(m) for m in trace.models],
         slots=each,
-        first_token=given.first_token,
+        first_token=first,
         per_token=given.per_token,
         dedicated=1.0,
         premium=config.prices.serverless_premium,
@@ -58,7 +54,7 @@ def sizes(trace: Trace, config: Config, starts: StartTimes) -> Sizes:
     busy: dict[str, list[float]] = {m: [] for m in trace.models}
     for level in found.levels:
         busy[level.model].append(level.gpu_hours / hours)
-    peaks = peak_levels(trace, slots=each, first_token=given.first_token, per_token=given.per_token)
+    peaks = peak_levels(trace, slots=each, first_token=first, per_token=given.per_token)
     longest = max(starts.mean(m) for m in trace.models)
     return Sizes(
         peaks,
@@ -77,7 +73,7 @@ def _within(trace: Trace, seconds: float) -> int:
 def _together(trace: Trace, config: Config, each: Sequence[int]) -> int:
     """Slots in use at the busiest moment, in replicas."""
     share = 1 / np.asarray(each, np.float64)[trace.model]
-    ends = trace.t + service(trace, config)
+    ends = trace.t + service(trace, config.simulation)
     t = np.concatenate([trace.t, ends])
     change = np.concatenate([share, -share])
     return max(1, int(np.ceil(np.cumsum(change[np.lexsort((change, t))]).max() - 1e-9)))

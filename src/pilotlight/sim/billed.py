@@ -19,6 +19,7 @@ from pilotlight.cost.report import Report, report
 from pilotlight.cost.rows import BURST, PINGS, RENTED, Amount, Row, Rows, add
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.sim.providers import Charge
+from pilotlight.sim.service import service
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config, Model
@@ -137,6 +138,7 @@ def by_rung(
     ledger: Told,
     placed: Mapping[str, str],
     wait: Floats,
+    ran: Floats,
     *,
     cold: npt.NDArray[np.bool_],
     cold_usd: float,
@@ -145,16 +147,16 @@ def by_rung(
     by: str,
 ) -> Report:
     """Of a replay, for what was between the two moments. `names`: the deployment of each of the trace's models;
-    `wait`: of each request, seconds, and `cold` whether it counts and was; `cold_usd`: what one counted for; `by`:
-    what its lines are sorted by."""
+    `wait`, `ran`: of each request, seconds, and `cold` whether it counts and was; `cold_usd`: what one counted for;
+    `by`: what its lines are sorted by."""
     given, real = config.simulation, declared.price(config)
-    service = given.first_token + given.per_token * trace.output_tokens
+    alone = service(trace, given)
     came = trace.t + np.nan_to_num(wait)
     sizes = {name: declared.devices(model) for name, model in models.items()}
     # A pool is paid for whatever is in it.
     each = real if given.hosts is None else Price(0.0, 0.0, real.commitment)
     history = _history(
-        rows(ledger.log, placed, came, came + service, each, sizes, since, until, trace.asked_by),
+        rows(ledger.log, placed, came, came + ran, each, sizes, since, until, trace.asked_by),
         charged(ledger.charges, since, trace.asked_by),
     )
     if given.hosts is not None:
@@ -163,7 +165,7 @@ def by_rung(
         of = np.isin(trace.model, [i for i, n in enumerate(names) if n == name])
         begins, slots, start = trace.t[of], declared.slots(models[name]), starts.mean(name)
         model = history.of(0, name)
-        model.plus(traffic(begins, begins + service[of], slots, sizes[name].full, start, real, since, until))
+        model.plus(traffic(begins, begins + alone[of], slots, sizes[name].full, start, real, since, until))
         counted, n = of & (trace.t >= since), int(np.count_nonzero(cold & of))
         waited = float(np.nan_to_num(wait[counted]).sum())
         model.plus(Traffic(int(np.count_nonzero(counted)), n, waited, n * cold_usd))

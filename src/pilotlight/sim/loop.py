@@ -43,9 +43,8 @@ class World(Protocol):
         """Events to come of it. `at` of each is not before `now`."""
         ...
 
-    @property
-    def first_token(self) -> float:
-        """Seconds that a replica takes to it."""
+    def first_token(self, request: str) -> float:
+        """Seconds that a replica takes to its first token."""
         ...
 
     def cut(self, request: str, at: float) -> Event:
@@ -60,8 +59,10 @@ class _Course:
         "asked",
         "away",
         "beside",
+        "fleet",
         "heap",
         "held",
+        "lasts",
         "order",
         "placed",
         "told",
@@ -75,8 +76,11 @@ class _Course:
         world: World,
         told: Callable[[Effect, float], None],
         placed: dict[str, str] | None,
+        lasts: Callable[[str, int], float] | None,
+        fleet: Fleet,
     ) -> None:
         self.waited, self.world, self.told, self.placed = waited, world, told, placed
+        self.lasts, self.fleet = lasts, fleet
         self.heap: list[Entry] = []
         self.order = 0
         self.held: dict[str, tuple[float, float]] = {}
@@ -126,7 +130,7 @@ class _Course:
     def _is_beaten(self, request: str, now: float) -> bool:
         """Whether the provider that was asked beside the replica gives the first token. Else it is cut; the kernel
         knows nothing of it from then on, and leaves what it would have done."""
-        first, at = self.beside.pop(request), now + self.world.first_token
+        first, at = self.beside.pop(request), now + self.world.first_token(request)
         if first.at <= at:
             return type(first) is Answered
         self.comes(at, self.world.cut(request, at))
@@ -141,6 +145,8 @@ class _Course:
             self.waited(request, now - since)
         if self.placed is not None:
             self.placed[request] = action.replica
+        if self.lasts is not None:
+            service = self.lasts(request, self.fleet.assigned[request].in_flight - 1)
         self.order += 1  # `comes`, without the call
         at = now + service
         heappush(self.heap, (at, self.order, Finished(at, request)))
@@ -161,17 +167,20 @@ def run(
     told: Callable[[Effect, float], None],
     end: float,
     placed: dict[str, str] | None = None,
+    lasts: Callable[[str, int], float] | None = None,
 ) -> Fleet:
     """Replays `arrivals`, which come in order, each with the seconds that it runs and with its end as `ends` makes it,
     and what follows until `end`.
 
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
     of every action but Assign, Hold and WakeAt, with its moment. `placed` gets the replica of each request, where
-    somebody wants to know.
+    somebody wants to know. `lasts`, where that depends on it, is asked how many seconds a request runs which begins
+    beside so many others on its replica; those that begin with it in one step are among them.
     """
-    course = _Course(waited, world, told, placed)
-    heap, carry_out = course.heap, course.carry_out
     fleet, actions = step(Fleet(), configured)
+    course = _Course(waited, world, told, placed, lasts, fleet)
+    heap, carry_out = course.heap, course.carry_out
+    at_once = placed is None and lasts is None
     carry_out(actions, configured.at, 0.0)
     timers = fleet.timers
     timed = fleet.order  # up to which timer it has been seen to that a Tick is asked for
@@ -202,7 +211,7 @@ def run(
             if timers and timers[0][0] < fleet.wake_at:
                 wake(fleet, actions)
         course.order = ending[1]
-        if len(actions) == 1 and type(actions[0]) is Assign and placed is None:
+        if len(actions) == 1 and type(actions[0]) is Assign and at_once:
             heappush(heap, ending)  # nearly always: it runs at once
         else:
             carry_out(actions, arrives, service)

@@ -2,8 +2,9 @@
 
 The oracle sees all arrivals in advance, has no cold starts and packs requests into slots without a gap. Its price:
 
-1. A request of a model is in flight from its arrival t for `first_token + per_token * output_tokens` seconds. n(t) of a
-   model's requests are in flight at t.
+1. A request of a model is in flight from its arrival t for `first_token + per_token * output_tokens` seconds,
+   `per_prompt_token` within the first token, and others do not slow it down. n(t) of a model's requests are in
+   flight at t.
 2. Level k = 1, 2, ... of a model is busy while n(t) > slots * (k - 1): it is the k-th replica, which is needed
    only while the ones below it are full.
 3. H of a level, what an on-demand replica is billed, is the seconds it is busy, and min(gap, start) for each gap
@@ -69,7 +70,7 @@ def oracle(
     *,
     start: float | Sequence[float],
     slots: int | Sequence[int],
-    first_token: float,
+    first_token: float | Floats,
     per_token: float,
     dedicated: float,
     premium: float,
@@ -78,7 +79,7 @@ def oracle(
 ) -> Oracle:
     """The cost as the module's text defines it. `start`, `first_token` and `per_token` are seconds, `dedicated` USD per
     second of one GPU, `premium` the factor that on demand costs more, `slots` the requests a replica takes at once.
-    `start`, `slots` and `devices` may be given for each of the trace's models."""
+    `start`, `slots` and `devices` may be given for each of the trace's models, `first_token` for each request."""
     nothing = Oracle(0.0, 0.0, dict.fromkeys(trace.models, 0.0), ())
     if not len(trace):
         return nothing
@@ -109,7 +110,7 @@ def evaluated(trace: Trace, warm_up: float = WARM_UP) -> tuple[float, float]:
 
 
 def peak_levels(
-    trace: Trace, *, slots: int | Sequence[int], first_token: float, per_token: float
+    trace: Trace, *, slots: int | Sequence[int], first_token: float | Floats, per_token: float
 ) -> dict[str, int]:
     """Replicas that each model needs at its busiest moment of the whole trace: what always-on must be sized for."""
     busy = _busy(trace, _each(trace, slots), first_token, per_token)
@@ -123,7 +124,7 @@ def _each(trace: Trace, given: float | Sequence[float]) -> npt.NDArray[Any]:
     return np.broadcast_to(np.asarray(given), len(trace.models))
 
 
-def _busy(trace: Trace, slots: npt.NDArray[Any], first_token: float, per_token: float) -> _Busy:
+def _busy(trace: Trace, slots: npt.NDArray[Any], first_token: float | Floats, per_token: float) -> _Busy:
     """All busy periods of all levels, by one sweep over arrivals and ends.
 
     n changes by one at a time, so a change concerns one level: it begins or ends a busy period of level k where the

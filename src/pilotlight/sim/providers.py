@@ -40,6 +40,10 @@ class Asked(Protocol):
         """Its deployment, and the tokens of its prompt and of its answer."""
         ...
 
+    def first_token(self, request: str) -> float:
+        """Seconds that a replica takes to its first token."""
+        ...
+
     def answered(self, request: str, at: float) -> None:
         """A provider gives its first token then."""
         ...
@@ -50,6 +54,9 @@ class Nobody:
 
     def size(self, request: str) -> tuple[str, int, int]:
         return "", 1, 1
+
+    def first_token(self, request: str) -> float:
+        return 0.0
 
     def answered(self, request: str, at: float) -> None:
         pass

@@ -1,7 +1,7 @@
 """A trace as the loop asks for it, and what became of its requests.
 
 Requests are numbers, as text, because the kernel's names of requests are text. Nothing is kept of a request but its
-wait: 8 bytes.
+wait and how long it runs: 16 bytes.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -14,8 +14,10 @@ import numpy as np
 from pilotlight.fleet.events import Arrived, Finished
 from pilotlight.fleet.provider import Remote
 from pilotlight.sim.loop import APART, Entry, ends
+from pilotlight.sim.service import service
 from pilotlight.sim.trace import Floats, Trace
 from pilotlight.sim.troubles import drawn
+from pilotlight.spec.simulation import Simulation
 
 BLOCK = 4096
 """Requests that are there as Python's numbers at once."""
@@ -23,31 +25,30 @@ BLOCK = 4096
 
 class Replayed:
     """`deployments`: of each of the trace's models. `bursting`: those whose requests may go to providers, of which a
-    share is `hedged`, drawn by the `seed`."""
+    share is hedged, drawn by the `seed`."""
 
     def __init__(
         self,
         trace: Trace,
         deployments: Sequence[str],
-        first_token: float,
-        per_token: float,
+        given: Simulation,
         bursting: Collection[str] = (),
-        hedged: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.wait: Floats = np.zeros(len(trace))
         """Seconds from arrival to a replica; what none has taken is for others to mark."""
+        self.service = service(trace, given)
+        """Seconds that each runs; where others slow it down, from its beginning on."""
         self._names = tuple(deployments)
         self._bursting = bursting
-        self._hedged, self._seed = hedged, seed
-        self._first_token = first_token
+        self._hedged, self._seed = given.hedged, seed
+        self._given = given
         self._prompts: Any = trace.prompt_tokens.data
         self._outputs: Any = trace.output_tokens.data
-        service = first_token + per_token * trace.output_tokens.astype(np.float64)
         # A view gives plain floats, which are as fast again to reckon with as numpy's.
         self._t: Any = trace.t.data
         self._model: Any = trace.model.data
-        self._service: Any = service.data
+        self._service: Any = self.service.data
         self._wait: Any = self.wait.data
 
     def arrivals(self) -> Iterator[tuple[Arrived, float, Entry]]:
@@ -85,7 +86,18 @@ class Replayed:
     def answered(self, request: str, at: float) -> None:
         """A provider gives its first token then: as if it had waited for a replica until a little before."""
         i = int(request)
-        self._wait[i] = at - self._t[i] - self._first_token
+        self._wait[i] = at - self._t[i] - self.first_token(request)
 
     def waited(self, request: str, seconds: float) -> None:
         self._wait[int(request)] = seconds
+
+    def lasts(self, request: str, others: int) -> float:
+        """Seconds that it runs which begins beside so many others."""
+        i, given = int(request), self._given
+        tokens = given.per_token * self._outputs[i]
+        seconds = self._service[i] = self.first_token(request) + tokens * (1 + given.slowdown * others)
+        return seconds
+
+    def first_token(self, request: str) -> float:
+        """Seconds that a replica takes to its first token."""
+        return self._given.first_token + self._given.per_prompt_token * self._prompts[int(request)]

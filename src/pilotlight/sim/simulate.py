@@ -19,6 +19,7 @@ from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import Result, Series, waits
+from pilotlight.sim.service import first_tokens
 from pilotlight.sim.sessions import turns
 from pilotlight.sim.starts import DEFAULT, StartTimes
 from pilotlight.sim.trace import Floats, Trace
@@ -73,7 +74,7 @@ def simulate(
     names = [declared.deployment_of(config, model) for model in trace.models]
     models = declared.models(config, trace.models)
     bursting = {n for n, model in models.items() if model.burst is not None and model.leave_house}
-    requests = Replayed(trace, names, given.first_token, given.per_token, bursting, given.hedged, seed)
+    requests = Replayed(trace, names, given, bursting, seed)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
     traced = bill or trace.session is not None
     played = _Played(trace, config, starts, names, models, requests, Ledger(logs=traced), since, until)
@@ -98,7 +99,8 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
     gc.disable()  # it makes no circles, and looking for them takes a tenth of the time
     try:
         arrivals, end = p.requests.arrivals(), p.until + PATIENCE
-        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end, p.placed)
+        lasts = p.requests.lasts if p.config.simulation.slowdown else None
+        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end, p.placed, lasts)
     finally:
         if collecting:
             gc.enable()
@@ -112,7 +114,8 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
 def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Result:
     trace, objective, wanted = p.trace, p.config.objective, goal(p.config)
     unserved = np.isnan(p.requests.wait)
-    ttft = np.where(unserved, p.until + PATIENCE - trace.t, p.requests.wait) + p.config.simulation.first_token
+    ttft = np.where(unserved, p.until + PATIENCE - trace.t, p.requests.wait)
+    ttft += first_tokens(trace, p.config.simulation)
     counted = trace.t >= p.since
     found = waits(
         ttft[counted], trace.model[counted], trace.models, objective.wait, (wanted.low, wanted.high)
@@ -177,6 +180,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
 def _by_rung(p: _Played, ttft: Floats) -> Report:
     return by_rung(
         p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed or {}, p.requests.wait,
+        p.requests.service,
         cold=(ttft > p.config.objective.wait) & (p.trace.t >= p.since), cold_usd=p.cold_usd, since=p.since,
         until=p.until, by=p.billed,
     )  # fmt: skip
@@ -202,20 +206,21 @@ def _bill(p: _Played) -> Bill:
 def _yardsticks(p: _Played) -> tuple[Oracle, int]:
     """The oracle, and the devices that always-on at the peak takes."""
     given = p.config.simulation
+    first = first_tokens(p.trace, given)
     slots = [declared.slots(p.models[name]) for name in p.names]
     devices = [max(1, p.models[name].gpus) for name in p.names]
     best = oracle(
         p.trace,
         start=[p.starts.mean(name) for name in p.names],
         slots=slots,
-        first_token=given.first_token,
+        first_token=first,
         per_token=given.per_token,
         dedicated=p.config.prices.gpu_month_usd / MONTH,
         premium=p.config.prices.serverless_premium,
         warm_up=given.warm_up,
         devices=devices,
     )
-    peaks = peak_levels(p.trace, slots=slots, first_token=given.first_token, per_token=given.per_token)
+    peaks = peak_levels(p.trace, slots=slots, first_token=first, per_token=given.per_token)
     return best, sum(n * devices[i] for i, n in enumerate(peaks.values()))
 
 

@@ -9,7 +9,7 @@ from pilotlight.sim.starts import WAKE, StartTimes
 from pilotlight.sim.troubles import Troubles
 from pilotlight.spec.simulation import Simulation
 
-PLAIN = Simulation(first_token=0.0, per_token=0.0)
+PLAIN = Simulation(per_token=0.0)
 """Where nothing is said of providers."""
 
 
@@ -29,7 +29,7 @@ class SimulatedWorld:
         self._sizes = {h.id: {d.id: d.memory for d in h.devices} for h in configured.hosts}
         self._starts = starts
         self._seed = seed
-        self.first_token = given.first_token
+        self.first_token = (asked or Nobody()).first_token
         troubles = {n: Troubles(n, said, configured.at, seed) for n, said in given.providers.items()}
         self.providers = SimulatedProviders(
             configured.providers, asked or Nobody(), given.per_token, troubles

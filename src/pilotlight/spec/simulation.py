@@ -89,8 +89,20 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Duration | None,
         _doc("How long one that sleeps takes to wake. Default: what was learned here, else nothing sleeps."),
     ] = None
-    first_token: Annotated[Duration, _doc("From a request's start on a replica to its first token.")] = 0.05
+    first_token: Annotated[
+        Duration, _doc("From a request's start on a replica to its first token, what its prompt takes aside.")
+    ] = 0.05
     per_token: Annotated[Duration, _doc("From one token to the next.")] = 0.03
+    per_prompt_token: Annotated[
+        Duration, _doc("How much later the first token comes for each token of the prompt.")
+    ] = 0.0
+    slowdown: Annotated[
+        Fraction,
+        _doc(
+            "How much longer a request's tokens take for each other request that its replica has when it begins; "
+            "at 100% they take turns."
+        ),
+    ] = 0.0
     warm_up: Annotated[Fraction, _doc("The first part of a trace, which is played but not counted.")] = 0.1
     hosts: Annotated[
         Hosts | None,

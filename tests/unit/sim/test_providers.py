@@ -229,7 +229,7 @@ def test_every_request_is_answered_once_and_all_that_was_sent_is_paid_once(
     n = np.ones(len(gaps), np.int32)
     trace = Trace("t", ["m"], np.cumsum(gaps), 0 * n, n, np.array(outputs, np.int32))
     starts, given = StartTimes(constant=40.0), config.simulation
-    replayed = Replayed(trace, ["m"], given.first_token, given.per_token, {"m"}, given.hedged, seed)
+    replayed = Replayed(trace, ["m"], given, {"m"}, seed)
     configured = declared.configured(config, ["m"], starts, float(trace.t[0]))
     world = SimulatedWorld(configured, starts, seed, replayed, given)
     placed: dict[str, str] = {}

@@ -25,7 +25,7 @@ def test_nothing_is_held_and_the_prices_are_examples_until_they_are_set() -> Non
     config = parse(MODELS, "/etc/p.yaml", {})
     assert config.objective == Objective(2.0, 3600.0, None, None, None)
     assert config.prices == Prices(2500.0, 2.5, 3600.0)
-    assert config.simulation == Simulation(None, None, 0.05, 0.03, 0.1, None)
+    assert config.simulation == Simulation(None, None, 0.05, 0.03, 0.0, 0.0, 0.1, None)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,16 @@ def test_all_of_it() -> None:
     config = parse(
         MODELS + "objective: {per_model_max: 20%, cold_request_cost_usd: 0.01}\n"
         "prices: {gpu_month_usd: 1800, serverless_premium: 3, commitment: 1d}\n"
-        "simulation: {start_time: 5s, wake_time: 0, first_token: 100ms, per_token: 0.01, warm_up: 0, hosts: {gpus: 4,"
-        " gpu_memory: 24GiB, models_per_gpu: 6}}",
+        "simulation: {start_time: 5s, wake_time: 0, first_token: 100ms, per_token: 0.01, per_prompt_token: 1ms,"
+        " slowdown: 5%, warm_up: 0, hosts: {gpus: 4, gpu_memory: 24GiB, models_per_gpu: 6}}",
         "/etc/p.yaml",
         {},
     )
     assert config.objective == Objective(per_model_max=0.2, cold_request_cost_usd=0.01)
     assert config.prices == Prices(1800.0, 3.0, 86400.0)
-    assert config.simulation == Simulation(5.0, 0.0, 0.1, 0.01, 0.0, Hosts(4, 24 * 2**30, 2**40, 6))
+    assert config.simulation == Simulation(
+        5.0, 0.0, 0.1, 0.01, 0.001, 0.05, 0.0, Hosts(4, 24 * 2**30, 2**40, 6)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,8 @@ def test_all_of_it() -> None:
         ("simulation: {hosts: {gpus: 0}}", "simulation.hosts.gpus: 0 is too small: at least 1"),
         ("simulation: {hosts: {gpus: 10001}}", "simulation.hosts.gpus: 10001 is too large: at most 10000"),
         ("simulation: {start_time: 0}", "simulation.start_time: 0 is too small: more than 0"),
+        ("simulation: {slowdown: 5}", "simulation.slowdown: 5 is too large: at most 100%; write 5%"),
+        ("simulation: {per_prompt_token: -1}", "simulation.per_prompt_token: -1"),
         ("simulation: {warm_up: 10}", "simulation.warm_up: 10 is too large: at most 100%; write 10%"),
     ],
 )
