@@ -34,6 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--start-time", metavar="40s|FILE", help="how long a start takes, or a file of measured seconds"
     )
     parser.add_argument(
+        "--fit",
+        type=Path,
+        metavar="LOG",
+        help="how long requests run, fitted to a request log of pilotlight, and told",
+    )
+    parser.add_argument(
         "--sweep",
         metavar="KEY=A..B",
         help="try values of a key, such as ttl=1m..2h, base=0..4, ttl=1m,10m,auto",
@@ -78,6 +84,10 @@ def _run(args: argparse.Namespace) -> None:
         raise PilotlightError(f"--by {args.by} is what a bill is sorted by; give --bill as well")
     _check(args)
     configs = list(_configs(args))
+    if args.fit is not None:
+        from pilotlight.cli import simulate_fit  # noqa: PLC0415
+
+        configs = simulate_fit.applied(args.fit, configs, aside=args.json)
     if args.sweep is not None:
         _sweep(args, configs[0])
         return
@@ -152,7 +162,7 @@ def _check(args: argparse.Namespace) -> None:
         if not is_synthetic(text) and not Path(text).exists():
             raise PilotlightError(f"{text}: no such file")
     if args.report is not None:
-        output.check("--report", args.report, (*args.traces, args.config, args.compare, args.start_time))
+        output.check("--report", args.report, (*args.traces, args.config, args.compare, args.start_time, args.fit))
 
 
 def _configs(args: argparse.Namespace) -> Iterator[tuple[str, Config]]:
@@ -205,4 +215,9 @@ def _simulated(
     from pilotlight.sim.simulate import simulate  # noqa: PLC0415
 
     with simulate_view.busy(f"{trace.name}: {len(trace):,} requests, {name}"):
-        return simulate(trace, config, starts, args.seed, name=name, bill=args.bill, by=args.by or "model")
+        found = simulate(trace, config, starts, args.seed, name=name, bill=args.bill, by=args.by or "model")
+    if args.fit is None:
+        return found
+    from pilotlight.cli import simulate_fit  # noqa: PLC0415
+
+    return simulate_fit.noted(found, args.fit, config)

@@ -12,6 +12,10 @@ MOST_GPUS = 10_000
 """Of a pool; each is looked at for each start, so that more take a simulation for ever."""
 
 
+MOST_SLOWDOWN = 4.0
+"""Of a request by another [G]; beyond that somebody has left the % away. Turns are 1, long prompts in between more."""
+
+
 class Example(float):
     """A figure of a price that nobody has set: by its type it is told from the same figure that an operator pays."""
 
@@ -97,7 +101,7 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Duration, _doc("How much later the first token comes for each token of the prompt.")
     ] = 0.0
     slowdown: Annotated[
-        Fraction,
+        Annotated[float, Meta(ge=0, le=MOST_SLOWDOWN, extra={"kind": "percent"})],
         _doc(
             "How much longer a request's tokens take for each other request that its replica has when it begins; "
             "at 100% they take turns."

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from pilotlight.cli.main import main
 from pilotlight.coldstart.learned import Key, Mean, Row, Who
@@ -127,6 +128,69 @@ def test_what_was_learned_here_is_taken_for_a_config_of_ones_own(
     assert (found["start_time"], found["start_time_from"]) == (40.0, "default")
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> str:
+    """Of a server on which a prompt of 100 tokens takes 0.1 s after the first 0.2, and a token 0.01."""
+    path = tmp_path / "requests.jsonl"
+    rows = []
+    for i in range(60):
+        prompt, output = 100 * (1 + i % 7), 10 * (1 + i % 11)
+        first = 0.2 + 0.001 * prompt
+        row = {
+            "t": 1000 + 60 * i,
+            "model": "m",
+            "outcome": "ok",
+            "start": "warm",
+            "stream": True,
+            "replica": "m-1",
+        }
+        tokens = {"prompt_tokens": prompt, "output_tokens": output}
+        rows.append({**row, **tokens, "ttft": first, "duration": first + 0.01 * output})
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_what_was_fitted_is_told_to_be_copied_and_simulated(
+    trace: str, log: str, tmp_path: Path, capsys: Output
+) -> None:
+    assert main(["simulate", trace, "--fit", log]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "fitted to 60 of 60 requests of requests.jsonl; half of them are simulated within 0% of what they took"
+        in out
+    )
+    block = out[out.index("simulation:") : out.index("\n\n")]
+    assert re.search(r"^  slowdown: 0%  # as declared: nearly all began", block, re.MULTILINE)
+    said = {"first_token": "200ms", "per_token": "10ms", "per_prompt_token": "1ms", "slowdown": "0%"}
+    assert yaml.safe_load(block) == {"simulation": said}
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(TEXT[: TEXT.index("simulation:")] + block)
+    [fit], [copied] = asked(capsys, trace, "--fit", log), asked(capsys, trace, "--config", str(copy))
+    assert fit["ttft_p50"] == pytest.approx(0.2 + 0.001 * 10)
+    [note] = fit["notes"]
+    assert note.endswith("requests.jsonl: " + ", ".join(f"{k} {v}" for k, v in said.items()))
+    apart = {*TIMINGS, "config", "start_time_from", "notes"}
+    assert all(fit[k] == copied[k] for k in fit if k not in apart)
+
+
+def test_each_config_keeps_what_it_declares_and_cannot_be_fitted(
+    trace: str, log: str, fixed: str, tmp_path: Path, capsys: Output
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(f"{FIXED}simulation: {{first_token: 9s, slowdown: 7%}}\n")
+    words = [trace, "--fit", log, "--config", fixed, "--compare", str(other)]
+    one, two = asked(capsys, *words)
+    assert one["ttft_p50"] == two["ttft_p50"] == pytest.approx(0.21)
+    assert "slowdown 0%" in one["notes"][-1] and "slowdown 7%" in two["notes"][-1]
+    assert main(["simulate", *words]) == 0
+    out = capsys.readouterr().out
+    assert f"{fixed}: fitted to 60 of 60" in out and f"{other}: fitted to 60 of 60" in out
+    assert main(["simulate", *words, "--json"]) == 0
+    assert capsys.readouterr().err.count("fitted to 60 of 60") == 2, "beside what programs read"
+    for point in asked(capsys, trace, "--fit", log, "--sweep", "ttl=1m,10m"):
+        assert point["ttft_p50"] == pytest.approx(0.21)
+
+
 def test_a_sweep_says_where_one_is_and_what_to_take(trace: str, tmp_path: Path, capsys: Output) -> None:
     found = asked(capsys, trace, "--sweep", "ttl=1m,10m")
     judged = [point["sweep"] for point in found]
@@ -221,6 +285,9 @@ def test_bad_rows_are_told_with_their_line_and_refused_when_strict(tmp_path: Pat
         (["TRACE", "--start-time", "TRACE"], "has no column of start times"),
         (["TRACE", "--sweep", "ttl"], "write KEY=A..B"),
         (["TRACE", "--by", "key"], "give --bill as well"),
+        (["TRACE", "--fit", "TRACE"], "t.csv:1: is no line of pilotlight's request log"),
+        (["TRACE", "--fit", "gone.jsonl"], "gone.jsonl: cannot be read"),
+        (["TRACE", "--fit", "FIXED", "--report", "FIXED"], "would be lost"),
         (["TRACE", "--sweep", "ttl=1m,2m", "--compare", "FIXED"], "do not go together"),
         (["TRACE", "--sweep", "base=0..60", "--config", "FIXED"], "more than its max_replicas, 50"),
         (["TRACE", "--config", "gone.yaml"], "gone.yaml"),

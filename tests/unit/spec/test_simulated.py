@@ -97,7 +97,7 @@ def test_all_of_it() -> None:
         ("simulation: {hosts: {gpus: 0}}", "simulation.hosts.gpus: 0 is too small: at least 1"),
         ("simulation: {hosts: {gpus: 10001}}", "simulation.hosts.gpus: 10001 is too large: at most 10000"),
         ("simulation: {start_time: 0}", "simulation.start_time: 0 is too small: more than 0"),
-        ("simulation: {slowdown: 5}", "simulation.slowdown: 5 is too large: at most 100%; write 5%"),
+        ("simulation: {slowdown: 5}", "simulation.slowdown: 5 is too large: at most 400%; write 5%"),
         ("simulation: {per_prompt_token: -1}", "simulation.per_prompt_token: -1"),
         ("simulation: {warm_up: 10}", "simulation.warm_up: 10 is too large: at most 100%; write 10%"),
     ],
