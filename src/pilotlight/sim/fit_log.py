@@ -14,7 +14,10 @@ from pilotlight.sim.trace import Floats
 from pilotlight.sim.traces.json_rows import NOT_DECODED
 from pilotlight.sim.traces.lines import blocks
 
-_Seconds = Annotated[float, Meta(ge=0)]
+LONGEST = 1e6
+"""Seconds; what took longer is taken for a fault of the file [G]."""
+
+_Seconds = Annotated[float, Meta(ge=0, le=LONGEST)]
 _Tokens = Annotated[int, Meta(ge=0)] | None
 
 
@@ -56,7 +59,7 @@ class _Row(msgspec.Struct):
             (self.start, self.outcome) == ("warm", "ok")
             and bool(self.prompt_tokens and self.output_tokens)
             and self.ran > 0.0
-            and not self.first > self.ran
+            and not (self.first < 0.0 or self.first > self.ran)
         )
 
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pilotlight.errors import TraceError
 from pilotlight.sim.fit import FEWEST, KEYS, Fitted, fitted, written
 from pilotlight.sim.fit_log import read_ran
+from pilotlight.spec.load import parse
 from pilotlight.spec.simulation import MOST_SLOWDOWN, Simulation
 from pilotlight.units import parse_duration, parse_fraction
 
@@ -251,6 +254,12 @@ def test_who_is_beside_whom(tmp_path: Path) -> None:
     assert np.isnan(found.first).all()
 
 
+@pytest.mark.parametrize("odd", [{"queue": 10.0}, {"queue": 2.0, "ttft": 1.0}, {"ttft": 10.5}])
+def test_times_that_cannot_be_tell_nothing(tmp_path: Path, odd: Row) -> None:
+    stream = {**LINE, "stream": True, "ttft": 1.0}
+    assert len(read_ran(log(tmp_path, stream, {**stream, **odd}))) == 1
+
+
 def test_a_stand_in_counts_as_the_model_that_it_is(tmp_path: Path) -> None:
     rows = [LINE, {**LINE, "served_model": "small"}, {**LINE, "model": "small"}]
     assert read_ran(log(tmp_path, *rows)).models == 2
@@ -272,6 +281,7 @@ GOOD = json.dumps(LINE)
         ('{"t": 1, "model": "m", "output_tokens": 3}', "missing required field `outcome`"),
         (f"{GOOD}\n\n{GOOD[:-5]}\n{GOOD}\n", ":3: is no line"),
         (GOOD.replace("10.0", "-1.0") + "\n", ":1: is no line"),
+        (GOOD.replace("10.0", "1e7") + "\n", ":1: is no line"),
         (
             GOOD.replace('_tokens": 5', '_tokens": "many"') + "\n",
             "give a requests.jsonl, or leave that line out",
@@ -294,3 +304,30 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "gone.jsonl"):
         with pytest.raises(TraceError, match=f"{path}: cannot be read"):
             read_ran(path)
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.001, 1.0, 7.0, 1e6]),  # since the one before
+        st.sampled_from([1e-6, 0.1, 0.5, 3.0, 86400.0, 5e5]),  # to the first token
+        st.sampled_from([0.0, 1e-6, 0.1, 2.0, 5e5]),  # and from there
+        st.sampled_from([1, 2, 100, 1_000_000]),
+        st.sampled_from([1, 3, 50, 1_000_000]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS, times=st.integers(1, 3))
+def test_whatever_a_log_has_the_numbers_can_be_declared(tmp_path: Path, rows: list[Any], times: int) -> None:
+    at, lines = 1.8e9, []
+    for gap, first, rest, prompt, output, stream in rows * times:
+        at += gap
+        tokens = {"prompt_tokens": prompt, "output_tokens": output}
+        lines.append({**LINE, **tokens, "t": at, "stream": stream, "ttft": first, "duration": first + rest})
+    found = fit(log(tmp_path, *lines))
+    said = "simulation: {" + ", ".join(f"{k}: {v}" for k, v in written(found.simulation).items()) + "}"
+    assert parse(said, "test", {}, simulated=True).simulation == found.simulation
