@@ -162,7 +162,9 @@ def _check(args: argparse.Namespace) -> None:
         if not is_synthetic(text) and not Path(text).exists():
             raise PilotlightError(f"{text}: no such file")
     if args.report is not None:
-        output.check("--report", args.report, (*args.traces, args.config, args.compare, args.start_time, args.fit))
+        output.check(
+            "--report", args.report, (*args.traces, args.config, args.compare, args.start_time, args.fit)
+        )
 
 
 def _configs(args: argparse.Namespace) -> Iterator[tuple[str, Config]]:
