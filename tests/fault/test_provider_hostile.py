@@ -190,7 +190,7 @@ async def test_nor_does_one_that_comes_in_pieces(tmp_path: Path):
 
     async with ground(tmp_path, script) as (client, _):
         _, _, text = await client.answer("chat", stream=True)
-        assert "data: ...\n\n: ..." in text and KEY not in text
+        assert "data: ...\n\n" in text and text.endswith("\n\n: ...") and KEY not in text
 
 
 async def test_a_stream_that_puts_all_into_one_event_is_paid_for_as_text(tmp_path: Path):
