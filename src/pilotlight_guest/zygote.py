@@ -34,7 +34,7 @@ import traceback
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # until `_leave_to_the_engine`
 
 from pilotlight_guest import guardian_proc as proc
-from pilotlight_guest import hooks, zygote_fork
+from pilotlight_guest import hooks, huge_pages, zygote_fork
 from pilotlight_guest.guardian import Guardian
 from pilotlight_guest.guardian_exec import ignore_signals
 from pilotlight_guest.guardian_keeper import Keeper
@@ -87,6 +87,7 @@ def main() -> None:
     print(f"zygote of {name}: imported in {took:.2f} s{_remarks(ours)}", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()
+    huge_pages.collapse()
     zygote = Zygote(
         control, server, zygote_fork.Fork(module, ours)
     )  # which notes what signals do before it does
