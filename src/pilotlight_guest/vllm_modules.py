@@ -49,6 +49,7 @@ COMMON = (
     "vllm.plugins.lora_resolvers.filesystem_resolver",
     "vllm.plugins.lora_resolvers.hf_hub_resolver",
     "model_hosting_container_standards.sagemaker",
+    "anyio._backends._asyncio",
     "multiprocessing.popen_fork",
     "prometheus_fastapi_instrumentator",
     "pydantic.v1",

@@ -32,6 +32,7 @@ if "pilotlight_guest" not in sys.modules:
 
 from pilotlight_guest import vllm_modules as modules  # noqa: E402
 from pilotlight_guest.engine_channel import Channel, from_environment  # noqa: E402
+from pilotlight_guest.vllm_ahead import work_ahead  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
 from pilotlight_guest.vllm_stages import Notes, once, reason, spans  # noqa: E402
 
@@ -222,6 +223,7 @@ def _serve(channel: Channel, args: Any, notes: Notes, began: float) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     address, sock = launcher.setup_server(args, reuse_port=False)
     args.port = sock.getsockname()[1]
+    work_ahead(entry, args)
 
     async def whole() -> None:
         telling = asyncio.create_task(_tell_when_ready(channel, args.port, notes, began))

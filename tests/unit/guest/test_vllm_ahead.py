@@ -1,0 +1,145 @@
+"""What is done while vLLM's engine comes up, with stand-ins for vLLM's own parts; the real ones are in
+integration/test_vllm.py."""
+
+import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pilotlight_guest.vllm_ahead import Ahead
+
+
+class Vllm:
+    """As much of vLLM as is stood in for, and what was done in which order."""
+
+    def __init__(self, *, runner: str = "generate", sees: bool = False, broken: str = "") -> None:
+        self.said: list[str] = []
+        self.broken = broken
+        model = SimpleNamespace(runner_type=runner, is_multimodal_model=sees)
+        self.config = SimpleNamespace(model_config=model)
+        self.engine_up = threading.Event()
+        outer = self
+
+        class Client:
+            def __init__(self, vllm_config: Any, renderer: Any = None) -> None:
+                outer.said.append("fork")
+                self.vllm_config, self._renderer = vllm_config, renderer
+                self._start_mm_warmup()
+                outer.engine_up.wait(5)
+                outer.said.append("up")
+
+            def _start_mm_warmup(self) -> None:
+                outer.said.append("own warm-up")
+
+            def shutdown(self) -> None:
+                outer.said.append("down")
+
+        def make(vllm_config: Any, executor_class: Any, log_stats: bool, **rest: Any) -> Client:
+            assert (executor_class, log_stats) == ("executor", True)
+            return Client(vllm_config, rest.get("renderer"))
+
+        class AsyncLLM:
+            def __init__(
+                self, vllm_config: Any, executor_class: Any, log_stats: bool, client_addresses: Any = None
+            ) -> None:
+                self.log_stats = log_stats
+                self.renderer = outer.llm.renderer_from_config(vllm_config)
+                outer.said.append("input")
+                self.engine_core = outer.client.EngineCoreClient.make_async_mp_client(
+                    vllm_config=vllm_config,
+                    executor_class=executor_class,
+                    log_stats=log_stats,
+                    client_addresses=client_addresses,
+                    renderer=self.renderer,
+                )
+
+        self.llm = SimpleNamespace(AsyncLLM=AsyncLLM, renderer_from_config=self.make_renderer)
+        core = SimpleNamespace(make_async_mp_client=make)
+        self.client = SimpleNamespace(EngineCoreClient=core, MPClient=Client)
+        self.executor = SimpleNamespace(WorkerProc=SimpleNamespace(wait_for_ready=lambda workers: workers))
+        self.entry = SimpleNamespace(build_app=self.build_app)
+        self.args = SimpleNamespace(chat_template=None, chat_template_content_format="auto")
+
+    def make_renderer(self, config: Any) -> Any:
+        self.said.append("renderer")
+        if self.broken == "renderer":
+            self.engine_up.set()
+            raise OSError("no tokenizer.json")
+        return SimpleNamespace(warmup=self.warmup)
+
+    def build_app(self, args: Any, tasks: Any, model: Any) -> list[Any]:
+        self.said.append("app")
+        if self.broken == "app":
+            self.engine_up.set()
+            raise ValueError("a plugin")
+        return [args, tasks, model]
+
+    def warmup(self, chat: Any) -> None:
+        self.said.append("first chat")
+        self.engine_up.set()
+
+    def start(self, **addresses: Any) -> Any:
+        Ahead(self.entry, self.llm, self.client, self.executor, self.args)
+        return self.llm.AsyncLLM(self.config, "executor", True, **addresses)
+
+
+@pytest.fixture(autouse=True)
+def chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("vllm.renderers.chat_utils", "vllm.renderers.params", "vllm.entrypoints.launchers.cli_args")
+    for name in names:
+        part = SimpleNamespace(
+            load_chat_template=lambda _: None,
+            resolve_default_chat_template_kwargs=lambda _: {},
+            ChatParams=SimpleNamespace,
+        )
+        monkeypatch.setitem(sys.modules, name, part)
+
+
+def test_the_engine_comes_first_and_all_else_while_it_comes_up() -> None:
+    vllm = Vllm()
+    llm = vllm.start()  # the engine is up once the first chat was rendered, which would hang if it came after
+    assert vllm.said == ["fork", "own warm-up", "renderer", "app", "first chat", "up", "input"]
+    assert llm.engine_core._renderer is llm.renderer
+    app = vllm.entry.build_app(vllm.args, ["generate"], vllm.config.model_config)
+    assert app[1] == ("generate",) and vllm.said.count("app") == 1, "what was built is what is served"
+
+
+def test_an_app_for_other_tasks_is_built_anew() -> None:
+    vllm = Vllm()
+    vllm.start()
+    app = vllm.entry.build_app(vllm.args, ["generate", "transcription"], vllm.config.model_config)
+    assert app[1] == ["generate", "transcription"] and vllm.said.count("app") == 2
+
+
+@pytest.mark.parametrize("kind", [{"runner": "pooling"}, {"sees": True}, {"others": True}])
+def test_other_kinds_of_engines_start_as_ever(kind: dict[str, Any]) -> None:
+    others = {"client_addresses": {"input_address": "ipc://x"}} if kind.pop("others", False) else {}
+    vllm = Vllm(**kind)
+    vllm.engine_up.set()
+    vllm.start(**others)
+    assert vllm.said == ["renderer", "input", "fork", "own warm-up", "up"]
+
+
+def test_a_tokenizer_that_cannot_be_read_is_said_and_the_engine_is_let_go() -> None:
+    vllm = Vllm(broken="renderer")
+    with pytest.raises(OSError, match=r"no tokenizer\.json"):
+        vllm.start()
+    assert vllm.said[-1] == "down"
+
+
+def test_an_app_that_cannot_be_built_is_told_where_vllm_builds_it() -> None:
+    vllm = Vllm(broken="app")
+    vllm.start()
+    with pytest.raises(ValueError, match="a plugin"):
+        vllm.entry.build_app(vllm.args, ["generate"], vllm.config.model_config)
+
+
+def test_a_version_without_one_of_the_places_is_left_as_it_is() -> None:
+    vllm = Vllm()
+    del vllm.client.MPClient._start_mm_warmup
+    before = (vllm.llm.renderer_from_config, vllm.entry.build_app)
+    with pytest.raises(AttributeError):
+        Ahead(vllm.entry, vllm.llm, vllm.client, vllm.executor, vllm.args)
+    assert (vllm.llm.renderer_from_config, vllm.entry.build_app) == before
