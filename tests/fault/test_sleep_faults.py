@@ -109,6 +109,19 @@ def test_a_sleep_that_frees_nothing_ends_the_replica_and_is_counted(tmp_path: Pa
         assert (answer.status, answer.headers["x-pilotlight-start"]) == (200, "cold")
 
 
+def test_one_that_sleeps_by_itself_and_frees_nothing_is_restarted_and_counted(tmp_path: Path):
+    stub = SleepyStub(tmp_path, sleep_after="500ms", ttl="1h")
+    stub.switch("restless")
+    with SleepyServer(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        until(lambda: stub.starts() == 2, "it is restarted")
+        server.until_states("ready")
+        assert metric(server, "pilotlight_sleep_failures_total") == 1
+        assert "the one before could not sleep" in server.log()
+        answer = server.chat()
+        assert (answer.status, answer.headers["x-pilotlight-start"]) == (200, "warm")
+
+
 def test_a_request_that_comes_while_it_goes_to_sleep_is_answered(tmp_path: Path):
     stub = SleepyStub(tmp_path)
     with SleepyServer(tmp_path, stub) as server:

@@ -193,7 +193,7 @@ class Invariants:
                 or any(r.in_flight for r in d.every if r.state in SERVING)
                 or d.away
                 or (d.demand is not None and d.in_flight)  # also on one that is to go
-                or d.warm_asked
+                or d.wanted_up
                 or a.because == "the configuration changed"
                 or len(d.current()) <= max(d.spec.min_replicas, d.floor)
             )

@@ -86,9 +86,9 @@ class DeploymentState:
     """Starts and crashes in a row without a request served in between."""
     retry_at: float = 0.0
     """No start before this moment."""
-    warm_asked: bool = False
-    """One replica is to come up whoever waits, and is not up yet: an operator asked for it, or a stand-in had to
-    answer in its place."""
+    wanted_up: str = ""
+    """Why one replica is to come up whoever waits, while it is not up yet: an operator asked for it, a stand-in had to
+    answer in its place, or the one before could not sleep. Else empty."""
     waiting_since: float = NEVER
     """Since when it has wanted a replica for which there is no room."""
     measured: int = 0

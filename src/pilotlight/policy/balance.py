@@ -171,7 +171,7 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outl
         alone = not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small)
         if alone and _forget_measured(fleet, d, out):
             return _order(fleet, d, now, out, outlook.renewed())
-        d.warm_asked = False
+        d.wanted_up = ""
         reason = f"{d.spec.id} does not fit: {never}"
         if d.last_reason != reason:
             d.last_reason = reason
@@ -274,8 +274,8 @@ def _reason(fleet: Fleet, d: DeploymentState, now: float) -> str:
         return f"providers answer {sent} of its requests, and have cost more than a start"
     if d.away and not d.current():
         return f"a stand-in answers {d.away} of its requests, no replica"
-    if d.warm_asked:
-        return "one was asked for"
+    if d.wanted_up:
+        return d.wanted_up
     if d.in_flight and not d.current() and any(r.in_flight for r in d.small):
         return "its warmer answers until a full one is up"
     if len(d.current()) < d.spec.min_replicas:

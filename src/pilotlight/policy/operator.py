@@ -1,4 +1,5 @@
-"""`pilotlight warm`: an operator wants one up."""
+"""One that is wanted up though no request waits for it: by an operator (`pilotlight warm`), after a stand-in had to
+answer, or in place of one that could not sleep."""
 
 from math import inf
 
@@ -7,4 +8,4 @@ from pilotlight.policy.ask import Ask
 
 
 def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
-    return Ask("warm", 1, inf, "one was asked for, and is not up yet") if d.warm_asked else None
+    return Ask("warm", 1, inf, f"{d.wanted_up}, and none is up yet") if d.wanted_up else None

@@ -42,7 +42,7 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     n = _not_left(fleet, d, n, now)
     if d.delays is not None:
         n = min(n, follow(fleet, d, n, now))
-    if n < 1 and d.warm_asked:
+    if n < 1 and d.wanted_up:
         n = 1
     floor = d.floor
     if floor > n:
@@ -92,7 +92,7 @@ def _not_left(fleet: Fleet, d: DeploymentState, n: int, now: float) -> int:
 
 def only_hopes(d: DeploymentState) -> bool:
     """Whether one more is wanted for nobody who is there: no reason to take another's room."""
-    if d.ahead is None or not d.ahead.hoped or d.held or d.in_flight or d.warm_asked:
+    if d.ahead is None or not d.ahead.hoped or d.held or d.in_flight or d.wanted_up:
         return False
     return len(d.current()) >= max(d.rented, d.reserved)
 

@@ -90,7 +90,7 @@ def _come_up(
     """Where one is wanted, or sleeps while there is work for it, and there is room for it."""
     current = [r for r in d.small if d.is_current(r)]
     sleeper = next((r for r in current if r.state in RESTING), None)
-    wakes = sleeper is not None and bool(d.held or d.in_flight or d.warm_asked)
+    wakes = sleeper is not None and bool(d.held or d.in_flight or d.wanted_up)
     if not (w.wanted or wakes) or any(r.state in SERVING for r in current):
         return
     if sleeper is not None and sleeper.state is not State.ASLEEP:

@@ -27,12 +27,10 @@ def test_an_engine_that_cannot_sleep_stays_awake():
 def test_after_one_that_could_not_sleep_the_next_ones_stay_awake_for_a_while():
     p = Play(sleepy(sleep_after=30, ttl=10_000))
     p.up(), p.wait(30)
-    p.sleep_failed("m-1"), p.gone("m-1")
-    p.up()
+    p.sleep_failed("m-1"), p.gone("m-1"), p.ready("m-2")
     assert p.wait(59) == [], "a minute after the first failure"
     assert p.wait(1) == ["sleep m-2"]
-    p.sleep_failed("m-2"), p.gone("m-2")
-    p.up()
+    p.sleep_failed("m-2"), p.gone("m-2"), p.ready("m-3")
     assert p.wait(119) == [] and p.wait(1) == ["sleep m-3"], "two minutes after the second"
     p.slept("m-3", 0.1), p.ask("r"), p.ready("m-3"), p.done("r")
     assert p.wait(30) == ["sleep m-3"], "and one that slept makes that good"
@@ -41,8 +39,7 @@ def test_after_one_that_could_not_sleep_the_next_ones_stay_awake_for_a_while():
 def test_one_that_cannot_sleep_is_stopped_to_make_room():
     p = Play(sleepy("a", memory=8, sleep_after=30, ttl=10_000), sleepy("b", memory=8), memory=10)
     p.up("a"), p.wait(30)
-    p.sleep_failed("a-1"), p.gone("a-1")
-    p.up("a"), p.wait(2)
+    p.sleep_failed("a-1"), p.gone("a-1"), p.ready("a-2"), p.wait(2)
     assert p.ask("r", "b") == ["hold r", "stop a-2"]
 
 
@@ -97,12 +94,42 @@ def test_it_is_not_put_to_sleep_where_that_has_no_room():
     assert p.wait(60) == ["stop m-1"]
 
 
-def test_one_that_could_not_sleep_is_stopped_and_comes_back_when_asked_for():
-    p = Play(sleepy(sleep_after=30))
+def test_one_that_could_not_sleep_is_restarted_and_kept_as_long_as_any():
+    p = Play(sleepy(memory=8, sleep_after=30, ttl=100), memory=10)
     p.up(), p.wait(30)
     assert p.sleep_failed("m-1") == ["stop m-1"]
-    assert p.causes[-1] is Cause.SLEEP_FAILED
+    assert Cause.SLEEP_FAILED in p.causes
+    assert p.gone("m-1") == ["start m-2"], "in its room"
+    assert p.fleet.deployments["m"].wanted_up == "the one before could not sleep"
+    assert p.ready("m-2") == [] and p.fleet.deployments["m"].wanted_up == ""
+    p.sleep_failed("m-2")
+    assert p.wait(60) == ["sleep m-2"] and p.slept("m-2", 0.1) == []
+    assert p.wait(40) == ["stop m-2"] and p.gone("m-2") == []
+
+
+def test_one_whose_keep_alive_ends_while_it_cannot_sleep_is_not_restarted():
+    p = Play(sleepy(sleep_after=30, ttl=40))
+    p.up(), p.wait(30), p.wait(11)
+    assert p.sleep_failed("m-1") == ["stop m-1"] and p.gone("m-1") == []
     assert p.ask("r1") == ["hold r1", "start m-2"]
+
+
+def test_one_that_was_to_sleep_for_others_or_an_operator_is_not_restarted():
+    p = Play(sleepy("a", memory=8, ttl=1000), sleepy("b", memory=8), memory=10)
+    p.up("a"), p.wait(5)
+    assert p.ask("r", "b") == ["hold r", "sleep a-1"]
+    assert p.sleep_failed("a-1") == ["stop a-1"] and p.gone("a-1") == ["start b-1"]
+    q = Play(sleepy(ttl=1000))
+    q.up(), q.sleep()
+    assert q.sleep_failed("m-1") == ["stop m-1"] and q.gone("m-1") == []
+
+
+def test_of_several_the_one_that_could_not_sleep_is_only_stopped():
+    p = Play(sleepy(sleep_after=30, ttl=1000, target_requests=1, max_replicas=2))
+    p.up(), p.ask("r1"), p.ask("r2"), p.ready("m-2")
+    assert p.wait(30) == ["sleep m-2"]
+    p.done("r1"), p.done("r2")
+    assert p.sleep_failed("m-2") == ["stop m-2"] and p.gone("m-2") == [], "another is up"
 
 
 def test_one_that_never_gets_to_sleep_is_stopped():
