@@ -16,6 +16,7 @@ from pilotlight.spec.model import (
     Config,
     EngineSettings,
     Gpu,
+    HostKind,
     Hosts,
     Model,
     Objective,
@@ -155,6 +156,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "prices": Prices,
     "simulation": Simulation,
     "simulation.hosts": Hosts,
+    "simulation.hosts, when listed": HostKind,
     "simulation.providers, by the name of each": RemoteTroubles,
     "simulation.providers: outages": Outage,
     "providers, by the name of each": Provider,
@@ -256,6 +258,7 @@ _PLURAL = {
     "window": "windows",
     "key": "keys",
     "outage": "outages",
+    "kind of host": "kinds of hosts",
     "whole number or {id, memory}": "numbers or {id, memory}",
 }
 
@@ -279,6 +282,7 @@ def _words(want: Want) -> str:
                 "ApiKey": "key",
                 "EngineSettings": "settings",
                 "Gpu": "{id, memory}",
+                "HostKind": "kind of host",
                 "KeepWarm": "keep_warm",
                 "RemoteTroubles": "troubles",
                 "Model": "keys of a model",

@@ -1,10 +1,11 @@
 """Where a replica fits, and whether it ever can."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 import msgspec
 
-from pilotlight.fleet.deployment import Device, Need
+from pilotlight.fleet.deployment import Device, Host, Need
 from pilotlight.fleet.fleet import Fleet, HostState, Replica
 from pilotlight.fleet.states import GOING
 from pilotlight.units import format_size
@@ -212,15 +213,33 @@ def never_fits(fleet: Fleet, need: Need, kept: Set[str]) -> str | None:
     for r in stay:
         if need.exclusive is not None and r.exclusive == need.exclusive:
             return f"it needs {need.exclusive}, which {r.id} has, and that one stays"
-    have = max((h.spec.memory for h in fleet.hosts.values()), default=0)
     held = sum(r.memory for r in stay)
     wants = f"needs {format_size(need.memory)} of host memory"
-    has = f"the budget is {format_size(have)}"
-    if held:
-        has += f", of which {format_size(held)} is held by replicas that stay"
     if need.gpus:
         each = "all" if need.gpu_memory is None else format_size(need.gpu_memory)
         wants += f" and {each} of each of {need.gpus} GPU{'s' if need.gpus > 1 else ''}"
-        devices = [d for h in fleet.hosts.values() for d in h.spec.devices]
-        has += f"; GPUs: {', '.join(f'{d.id} ({format_size(d.memory)})' for d in devices) or 'none'}"
-    return f"one replica {wants}; {has}"
+    said = _of_one if len(fleet.hosts) < 2 else _of_several
+    stays = f", of which {format_size(held)} is held by replicas that stay" if held else ""
+    return f"one replica {wants}; {said([h.spec for h in fleet.hosts.values()], stays, need)}"
+
+
+def _of_one(hosts: Sequence[Host], stays: str, need: Need) -> str:
+    has = f"the budget is {format_size(max((h.memory for h in hosts), default=0))}{stays}"
+    if not need.gpus:
+        return has
+    devices = [f"{d.id} ({format_size(d.memory)})" for h in hosts for d in h.devices]
+    return f"{has}; GPUs: {', '.join(devices) or 'none'}"
+
+
+def _of_several(hosts: Sequence[Host], stays: str, need: Need) -> str:
+    """Those that are alike together, by the name of the first."""
+    alike: dict[tuple[int, tuple[int, ...]], list[str]] = {}
+    for host in hosts:
+        alike.setdefault((host.memory, tuple(d.memory for d in host.devices)), []).append(host.id)
+    return f"the hosts have {', '.join(_has(*of, names) for of, names in alike.items())}{stays}"
+
+
+def _has(memory: int, devices: Sequence[int], names: Sequence[str]) -> str:
+    who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} like it"
+    sizes = ", ".join(f"{n} of {format_size(size)}" for size, n in Counter(devices).items())
+    return f"{format_size(memory)} and {f'GPUs: {sizes}' if sizes else 'no GPU'} ({who})"

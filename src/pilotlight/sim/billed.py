@@ -18,6 +18,7 @@ from pilotlight.cost.levels import Levels, scale_to_zero
 from pilotlight.cost.report import Report, report
 from pilotlight.cost.rows import BURST, PINGS, RENTED, Amount, Row, Rows, add
 from pilotlight.fleet.actions import Moved, Rented
+from pilotlight.sim import pool
 from pilotlight.sim.providers import Charge
 from pilotlight.sim.service import service
 from pilotlight.sim.starts import StartTimes
@@ -154,13 +155,14 @@ def by_rung(
     came = trace.t + np.nan_to_num(wait)
     sizes = {name: declared.devices(model) for name, model in models.items()}
     # A pool is paid for whatever is in it.
-    each = real if given.hosts is None else Price(0.0, 0.0, real.commitment)
+    each = Price(0.0, 0.0, real.commitment) if given.kinds else real
     history = _history(
         rows(ledger.log, placed, came, came + ran, each, sizes, since, until, trace.asked_by),
         charged(ledger.charges, since, trace.asked_by),
     )
-    if given.hosts is not None:
-        history.use(0, Row("", rung=RENTED), Amount(0.0, given.hosts.gpus * (until - since) * real.dedicated))
+    if given.kinds:
+        _, usd = pool.cost(given.kinds, until - since, real.dedicated)
+        history.use(0, Row("", rung=RENTED), Amount(0.0, usd))
     for name in dict.fromkeys(names):
         of = np.isin(trace.model, [i for i, n in enumerate(names) if n == name])
         begins, slots, start = trace.t[of], declared.slots(models[name]), starts.mean(name)

@@ -8,9 +8,9 @@ from pilotlight.fleet import declared
 from pilotlight.fleet.deployment import Deployment, Device, Goal, Host, Need
 from pilotlight.fleet.events import Configured
 from pilotlight.fleet.plan import Plan
-from pilotlight.policy.sleeping import KEPT
+from pilotlight.sim import pool
 from pilotlight.sim.starts import WAKE, StartTimes
-from pilotlight.spec.model import Config, Hosts, Model
+from pilotlight.spec.model import Config, Model
 from pilotlight.units import FOREVER
 
 ENDLESS = 2**62
@@ -38,12 +38,12 @@ def configured(
     config: Config, names: Iterable[str], starts: StartTimes, at: float, unix: float = 0.0
 ) -> Configured:
     """All at zero; `at` is the trace's clock, and `unix` the Unix time at its second 0."""
-    pool = config.simulation.hosts
+    kinds = config.simulation.kinds
     found = models(config, names)
     deployments = tuple(_deployment(config, name, model, starts) for name, model in found.items())
     goal, providers = declared.goal(config), declared.providers(config)
-    if pool is not None:
-        return Configured(at, deployments, (_pooled(pool),), _free(goal), unix, providers)
+    if kinds:
+        return Configured(at, deployments, pool.hosts(kinds), _free(goal), unix, providers)
     most = max((m.gpus for model in found.values() for m in (model, model.small())), default=0)
     devices = tuple(Device(i, ENDLESS) for i in range(most)) if most > 1 else ()
     return Configured(at, deployments, (Host("simulated", devices=devices),), goal, unix, providers)
@@ -58,38 +58,22 @@ def wake_seconds(config: Config, name: str, starts: StartTimes) -> float | None:
     """None: nothing sleeps."""
     said = config.simulation.wake_time
     known = starts.wakes(name) if said is None else said
-    return WAKE if known is None and config.simulation.hosts is not None else known
+    return WAKE if known is None and config.simulation.kinds else known
 
 
 def _deployment(config: Config, name: str, model: Model, starts: StartTimes) -> Deployment:
-    pool = config.simulation.hosts
-    need, small = (
-        _dedicated_need(m) if pool is None else _pooled_need(m, pool) for m in (model, model.small())
-    )
+    kinds = config.simulation.kinds
+    need, small = pool.needs(model, kinds) if kinds else map(_dedicated_need, (model, model.small()))
     wakes = wake_seconds(config, name, starts)
     sleeps = wakes is not None and (model.techniques is None or "sleep" in model.techniques)
     d = declared.deployment(name, model, Plan(()), need, ("sleep",) if sleeps else (), small)
     d = msgspec.structs.replace(d, start_seconds=starts.known(name), wake_seconds=wakes)
-    return d if pool is None else _parked(d, model)
+    return _parked(d, model) if kinds else d
 
 
 def _dedicated_need(model: Model) -> Need:
     """One device is counted where money is; more are told, for they cost more."""
     return Need(estimated=False) if model.gpus <= 1 else Need(0, model.gpus, 0, estimated=False)
-
-
-def _pooled_need(model: Model, pool: Hosts) -> Need:
-    """What is not said of a model is such that as many fit on a device as may, or one, and that one which is put to
-    sleep for another makes room enough, also before it was seen what a sleeper keeps of the device."""
-    size = model.gpu_memory
-    if size is None:
-        size = int(pool.gpu_memory / ((pool.models_per_gpu or 1) + KEPT))
-    return Need(model.memory or 0, max(1, model.gpus), size, estimated=False)
-
-
-def _pooled(pool: Hosts) -> Host:
-    devices = tuple(Device(i, pool.gpu_memory) for i in range(pool.gpus))
-    return Host("pool", pool.memory, devices)
 
 
 def _free(goal: Goal) -> Goal:

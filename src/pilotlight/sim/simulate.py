@@ -13,7 +13,7 @@ from pilotlight.cost.declared import devices, price, told
 from pilotlight.cost.report import Report
 from pilotlight.fleet.declared import MONTH, goal
 from pilotlight.policy import cold_rate
-from pilotlight.sim import declared, loop
+from pilotlight.sim import declared, loop, pool
 from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
@@ -81,6 +81,8 @@ def simulate(
     if config.providers and bursting.isdisjoint(names):
         said = f"burst names only {', '.join(sorted(bursting))}" if bursting else "no model has burst"
         played.notes = (f"no request of this trace may leave: {said}",)
+    if given.kinds:
+        played.notes += pool.notes(given.kinds, models)
     played.billed, played.placed = by if bill else "", {} if traced else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
@@ -187,14 +189,14 @@ def _by_rung(p: _Played, ttft: Floats) -> Report:
 
 
 def _bill(p: _Played) -> Bill:
-    pool = p.config.simulation.hosts
+    kinds = p.config.simulation.kinds
     dedicated = p.config.prices.gpu_month_usd / MONTH
     sizes = {name: devices(model) for name, model in p.models.items()}
     bills = p.ledger.bills(price(p.config), sizes, p.since, p.until).values()
     replicas = sum(b.replica_seconds for b in bills)
-    if pool is not None:
-        seconds = pool.gpus * (p.until - p.since)
-        return Bill(replicas, seconds, 0.0, seconds * dedicated)
+    if kinds:
+        seconds, usd = pool.cost(kinds, p.until - p.since, dedicated)
+        return Bill(replicas, seconds, 0.0, usd)
     return Bill(
         replicas,
         sum(b.dedicated_seconds for b in bills),

@@ -3,6 +3,7 @@
 from pilotlight.fleet.actions import Moved, Ping, Probe, Send, Sleep, Start, Stop, Trim, Wake
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.events import Configured, Event, Overhead, Ready, Recovered, Slept, Stopped
+from pilotlight.policy.sleeping import KEPT
 from pilotlight.sim.loop import Effect
 from pilotlight.sim.providers import Asked, Nobody, SimulatedProviders
 from pilotlight.sim.starts import WAKE, StartTimes
@@ -67,9 +68,12 @@ class SimulatedWorld:
         return self._specs[self._started[replica].deployment]
 
     def _slept(self, replica: str, level: int, now: float) -> Slept:
-        """Its model leaves the devices: at level 1 for host memory, at level 2 for nowhere."""
+        """Its model leaves the devices: at level 1 for host memory, at level 2 for nowhere. Without devices it is let
+        go of."""
         start, spec = self._started[replica], self._spec(replica)
         need = spec.warmer.need if start.small and spec.warmer is not None else spec.need
+        if not start.devices:
+            return Slept(now, replica, int(KEPT * need.memory), 0)
         sizes = self._sizes[start.host]
         each = (sizes[i] if need.gpu_memory is None else need.gpu_memory for i in start.devices)
         return Slept(now, replica, need.memory + (sum(each) if level == 1 else 0), 0)

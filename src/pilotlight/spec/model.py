@@ -11,7 +11,7 @@ from msgspec import Meta
 from pilotlight.spec.provider import Burst, KeepWarm, Provider, Rates, Spending
 from pilotlight.spec.scaling import Scaling, Warmer, Window
 from pilotlight.spec.settings import ApiKey, EngineSettings, Gpu, Objective
-from pilotlight.spec.simulation import Hosts, Prices, Simulation
+from pilotlight.spec.simulation import HostKind, Hosts, Prices, Simulation
 from pilotlight.spec.types import (
     Argument,
     Auto,
@@ -41,6 +41,7 @@ __all__ = [
     "Config",
     "EngineSettings",
     "Gpu",
+    "HostKind",
     "Hosts",
     "KeepWarm",
     "Model",

@@ -7,7 +7,7 @@ could not be read, so that no fault is told twice.
 from collections.abc import Callable, Iterator, Mapping
 
 from pilotlight.errors import Problem
-from pilotlight.spec import model_rules, provider_rules, scaling_rules
+from pilotlight.spec import model_rules, provider_rules, scaling_rules, simulation_rules
 from pilotlight.spec.model import Config, Gpu
 from pilotlight.spec.model_rules import Faults, Here
 from pilotlight.spec.tree import dotted
@@ -137,6 +137,7 @@ FILE_RULES: tuple[tuple[Callable[[File], Faults], tuple[Where, ...]], ...] = (
     (stand_ins_are_other_models, ()),
     (the_band_has_a_width, (("objective", "cold_rate"),)),
     *provider_rules.RULES,
+    *simulation_rules.RULES,
 )
 """Each with the keys it reads; it is left out where one of them could not be read."""
 

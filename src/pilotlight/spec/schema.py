@@ -186,7 +186,8 @@ def _bare(want: Want, defs: dict[str, Schema]) -> Schema:
                 "additionalProperties": _type(unwrap(table.value_type), defs),
             }
         case mi.VarTupleType() as items:
-            return {"type": "array", "items": _type(unwrap(items.item_type), defs)}
+            least = {"minItems": items.min_length} if items.min_length else {}
+            return {"type": "array", "items": _type(unwrap(items.item_type), defs), **least}
         case mi.TupleType() as row:
             each = [_type(unwrap(item), defs) for item in row.item_types]
             return {"type": "array", "prefixItems": each, "items": False, "minItems": len(each)}

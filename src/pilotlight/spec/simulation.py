@@ -11,6 +11,9 @@ from pilotlight.spec.types import doc as _doc
 MOST_GPUS = 10_000
 """Of a pool; each is looked at for each start, so that more take a simulation for ever."""
 
+MOST_HOSTS = 1_000
+"""Of a pool, for the same reason; a host takes several times as long to look at as one of its GPUs."""
+
 
 MOST_SLOWDOWN = 4.0
 """Of a request by another [G]; beyond that somebody has left the % away. Turns are 1, long prompts in between more."""
@@ -54,6 +57,32 @@ class Hosts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory: Annotated[Memory, _doc("Host memory of all together.")] = 2**40
     models_per_gpu: Annotated[
         Positive | None, _doc("Models awake on one GPU at most. Default: as many as its memory holds.")
+    ] = None
+
+
+class HostKind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hosts of one kind, of a pool of several kinds. The first host of the list that has room takes a replica."""
+
+    name: Annotated[Name, _doc("A name of your own for the kind.")]
+    memory: Annotated[Memory, _doc("Host memory of each.")]
+    count: Annotated[Annotated[int, Meta(ge=1, le=MOST_HOSTS)], _doc("How many there are of the kind.")] = 1
+    gpus: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST_GPUS)],
+        _doc("GPUs of each. Where a kind has none, models whose `gpus` is 0 take no GPU on any host."),
+    ] = 0
+    gpu_memory: Annotated[Memory, _doc("Memory of each GPU.")] = 80 * 2**30
+    models_per_gpu: Annotated[
+        Positive | None,
+        _doc(
+            "Models awake on one GPU at most that set no `gpu_memory`. Default: as many as its memory holds."
+        ),
+    ] = None
+    hour_usd: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        _doc(
+            "US dollars for one host of the kind for an hour. Default: `prices.gpu_month_usd` for each of its GPUs; "
+            "nothing for a host without one."
+        ),
     ] = None
 
 
@@ -109,8 +138,11 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0.0
     warm_up: Annotated[Fraction, _doc("The first part of a trace, which is played but not counted.")] = 0.1
     hosts: Annotated[
-        Hosts | None,
-        _doc("A pool that all models share. Default: dedicated replicas, as many as are asked for."),
+        Hosts | Annotated[tuple[HostKind, ...], Meta(min_length=1)] | None,
+        _doc(
+            "A pool that all models share: its GPUs, or a list of kinds of hosts. Default: dedicated replicas, as many "
+            "as are asked for."
+        ),
     ] = None
     hedged: Annotated[
         Fraction,
@@ -120,3 +152,11 @@ class Simulation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[Name, RemoteTroubles],
         _doc("What goes wrong at providers of this file, by their names. Default: nothing."),
     ] = {}
+
+    @property
+    def kinds(self) -> tuple[HostKind, ...]:
+        """Of the pool's hosts, in the order of the file; empty without a pool. GPUs alone are of one host, `pool`."""
+        pool = self.hosts
+        if isinstance(pool, Hosts):
+            return (HostKind("pool", pool.memory, 1, pool.gpus, pool.gpu_memory, pool.models_per_gpu),)
+        return pool or ()

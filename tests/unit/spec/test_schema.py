@@ -15,6 +15,7 @@ from pilotlight.spec.model import (
     ApiKey,
     Config,
     Gpu,
+    HostKind,
     Hosts,
     Model,
     Objective,
@@ -63,7 +64,20 @@ def test_the_schema_is_one() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-STRUCTS = [Config, Model, ApiKey, Gpu, Objective, Scaling, Window, Warmer, Prices, Simulation, Hosts]
+STRUCTS = [
+    Config,
+    Model,
+    ApiKey,
+    Gpu,
+    Objective,
+    Scaling,
+    Window,
+    Warmer,
+    Prices,
+    Simulation,
+    Hosts,
+    HostKind,
+]
 
 
 @pytest.mark.parametrize("struct", STRUCTS)

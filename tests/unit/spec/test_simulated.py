@@ -6,7 +6,7 @@ import pytest
 
 from pilotlight.errors import ConfigError
 from pilotlight.spec.load import load, parse
-from pilotlight.spec.model import Config, Hosts, Objective, Prices, Simulation
+from pilotlight.spec.model import Config, HostKind, Hosts, Objective, Prices, Simulation
 
 MODELS = "models: {a: {source: demo://50m}}\n"
 
@@ -59,6 +59,69 @@ def test_all_of_it() -> None:
     assert config.simulation == Simulation(
         5.0, 0.0, 0.1, 0.01, 0.001, 0.05, 0.0, Hosts(4, 24 * 2**30, 2**40, 6)
     )
+
+
+def test_hosts_are_listed_by_kind() -> None:
+    given = simulated(
+        "simulation: {hosts: [{name: cpu, memory: 128GiB, count: 3}, "
+        "{name: h100, memory: 2TiB, gpus: 8, gpu_memory: 96GiB, models_per_gpu: 2, hour_usd: 24.5}]}"
+    ).simulation
+    kinds = (
+        HostKind("cpu", 128 * 2**30, 3, 0, 80 * 2**30, None, None),
+        HostKind("h100", 2 * 2**40, 1, 8, 96 * 2**30, 2, 24.5),
+    )
+    assert given.hosts == given.kinds == kinds
+
+
+def test_gpus_alone_are_those_of_one_host() -> None:
+    assert simulated("simulation: {hosts: {gpus: 4, models_per_gpu: 2}}").simulation.kinds == (
+        HostKind("pool", 2**40, 1, 4, 80 * 2**30, 2),
+    )
+    assert simulated("simulation: {}").simulation.kinds == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[]", ": names no kind of host; write one, or leave `hosts` out for dedicated replicas"),
+        (
+            "4",
+            ": expected a mapping with the keys gpus, gpu_memory, memory, models_per_gpu or a list, found a number (4)",
+        ),
+        ("[{name: a}]", "[0]: `memory` is missing"),
+        ("[{memory: 1GiB}]", "[0]: `name` is missing"),
+        (
+            "[{name: a, memory: 16}]",
+            "[0].memory: 16 is too small: at least 1 MiB; a number without a unit is bytes",
+        ),
+        ("[{name: a b, memory: 1GiB}]", "[0].name: 'a b' is not allowed; write 1 to 128 letters"),
+        ("[{name: a, memory: 1GiB, count: 0}]", "[0].count: 0 is too small: at least 1"),
+        ("[{name: a, memory: 1GiB, gpus: -1}]", "[0].gpus: -1 is too small: at least 0"),
+        ("[{name: a, memory: 1GiB, hour_usd: -1}]", "[0].hour_usd: -1 is too small: at least 0"),
+        ("[{name: a, memory: 1GiB, gpu: 1}]", "[0].gpu: is not a key here; did you mean `gpus`?"),
+        (
+            "[{name: a, memory: 1GiB}, {name: a, memory: 2GiB}]",
+            "[1].name: 'a' is the name of another kind: simulation.hosts[0].name on line 2",
+        ),
+        (
+            "[{name: a, memory: 1GiB, gpu_memory: 1GiB}]",
+            "[0].gpu_memory: 'a' has no GPU; say how many with `gpus`, or leave this out",
+        ),
+        ("[{name: a, memory: 1GiB, models_per_gpu: 2}]", "[0].models_per_gpu: 'a' has no GPU"),
+        ("[{name: a, memory: 1GiB, gpus: many, gpu_memory: 1GiB}]", "[0].gpus: expected a whole number"),
+        (
+            "[{name: a, memory: 1GiB, count: 999}, {name: b, memory: 1GiB, count: 2}]",
+            ": 1001 hosts in all are too many: at most 1000",
+        ),
+        (
+            "[{name: a, memory: 1GiB, count: 500, gpus: 20}, {name: b, memory: 1GiB, gpus: 1}]",
+            ": 10001 GPUs in all are too many: at most 10000",
+        ),
+    ],
+)
+def test_a_wrong_list_of_hosts_says_what_is_allowed(text: str, says: str) -> None:
+    (found,) = problems(f"{MODELS}simulation: {{hosts: {text}}}")
+    assert found.startswith("2: simulation.hosts" + says)
 
 
 @pytest.mark.parametrize(
