@@ -182,7 +182,8 @@ class _Work:
         wake = self.asked.wake
         if self.remote or wake is None or len(self.trace.models) < 2:
             return []
-        return [pools.pool(self.maker, wake, self.starts, self.needs, play)]
+        found = pools.pool(self.maker, wake, self.starts, self.needs, play)
+        return [] if found is None else [found]
 
     def _search(self, play: Play) -> list[Played]:
         made = [*self._pools(play), *self._first()]

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pilotlight.advise.draft import Draft, Tree, duration, percent
+from pilotlight.advise.hosts import tried
 from pilotlight.advise.leaving import Leaving
 from pilotlight.advise.sizing import Sizes
 from pilotlight.sim.starts import StartTimes
@@ -18,8 +19,6 @@ TTLS = (60.0, 600.0, 3600.0)
 """Seconds that serverless replicas idle [G]; between two of them the search goes on."""
 SHORT = 60.0
 """Seconds that a replica above a base idles [G]."""
-PARKED = 4
-"""Models awake on a GPU of a pool at most [G]: a quarter of it each."""
 WAKE = 1.5
 """Seconds of a wake in a pool [G], where nothing else is said."""
 
@@ -158,13 +157,17 @@ class Maker:
         top = {"providers": away.declared} if away.declared else {}
         return self.make(id, tier, words, everywhere, away.of(own), top, learns=True)
 
-    def pool(self, n: int, wake: float) -> Candidate:
-        hosts = {**(self._draft.hosts or {"models_per_gpu": PARKED}), "gpus": n}
-        top: Tree = {"simulation": {"hosts": hosts, "wake_time": duration(wake)}}
+    def pool(self, n: int, wake: float) -> Candidate | None:
+        """With so many GPUs, and more where hosts have several; None where the operator's hosts have none."""
+        hosts = tried(self._draft.hosts, self._draft.kinds, n)
+        if hosts is None:
+            return None
+        top: Tree = {"simulation": {"hosts": hosts.written, "wake_time": duration(wake)}}
         own = {m: {"max_replicas": k} for m, k in self.sizes.peak.items()}
         return self.make(
-            f"pool-{n}", Tier.POOL, f"{gpus(n)} that all models share; who needs room puts others to sleep",
-            {"ttl": -1, "base": 0}, own, top, setting=float(n),
+            f"pool-{hosts.gpus}", Tier.POOL,
+            f"{gpus(hosts.gpus)}{hosts.on} that all models share; who needs room puts others to sleep",
+            {"ttl": -1, "base": 0}, own, top, setting=float(hosts.gpus),
         )  # fmt: skip
 
 

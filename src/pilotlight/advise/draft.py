@@ -14,7 +14,7 @@ from pilotlight.advise.fitting import NAMED
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.sim.declared import deployment_of
 from pilotlight.spec.load import parse
-from pilotlight.spec.model import Config, Model
+from pilotlight.spec.model import Config, HostKind, Model
 from pilotlight.spec.scaling import Scaling
 from pilotlight.spec.types import NOT_OF_COMMAND
 from pilotlight.spec.wants import DEFAULTS, GROUP
@@ -45,8 +45,10 @@ class Draft(msgspec.Struct, frozen=True):
     env: Mapping[str, str]
     own: bool
     """It is an operator's, and no template."""
-    hosts: Tree
-    """Of the operator's pool, where there is one; it is not in the tree."""
+    hosts: Any
+    """Of the operator's pool, as written, where there is one; it is not in the tree."""
+    kinds: tuple[HostKind, ...]
+    """Of those hosts."""
 
     def written(self, shared: Tree, own: Mapping[str, Tree], top: Tree) -> str:
         """`shared` holds for every model, `own` for one of them, `top` for the file."""
@@ -96,11 +98,11 @@ def draft(
     tree["models"] = declared
     low, high = needs.band
     simulation: Tree = dict(tree.get("simulation") or {})
-    hosts: Tree = simulation.pop("hosts", None) or {}
+    hosts = simulation.pop("hosts", None)
     tree["simulation"] = simulation
     objective = {**(tree.get("objective") or {}), "wait": duration(needs.wait)}
     tree["objective"] = {**objective, "cold_rate": [percent(low), percent(high)]}
-    return Draft(tree, was, kept, file, env, text is not None, hosts)
+    return Draft(tree, was, kept, file, env, text is not None, hosts, config.simulation.kinds)
 
 
 def resting(config: Config, names: Sequence[str]) -> Config:

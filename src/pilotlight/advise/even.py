@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from pilotlight.advise.candidates import gpus
-from pilotlight.advise.played import Played
+from pilotlight.advise.played import Played, always
 from pilotlight.advise.written import number
 from pilotlight.cost.break_even import BreakEven, requests_per_hour, tokens_per_month, utilisation
 from pilotlight.fleet.declared import MONTH
@@ -76,22 +76,21 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def cost(p: Played) -> Cost:
-    month = p.candidate.config.prices.gpu_month_usd
-    always = min(p.month_usd, p.result.dedicated_gpu_hours * 3600 * month / p.counted)
-    beside = p.month_usd - always
+    whatever = min(p.month_usd, always(p.candidate, p.result) * MONTH / p.counted)
+    beside = p.month_usd - whatever
     if beside < NEGLIGIBLE * p.month_usd:
         beside = 0.0
     requests = p.result.evaluated * MONTH / p.counted
-    return Cost(always / MONTH * 3600, beside / max(1.0, requests))
+    return Cost(whatever / MONTH * 3600, beside / max(1.0, requests))
 
 
 def pair(first: Played, others: Iterable[Played]) -> Pair | None:
     """The first, and the first of the others with which it has a break-even."""
     for other in others:
-        always, by_use = sorted((first, other), key=lambda p: -cost(p).hour)
-        one, two = cost(always), cost(by_use)
+        more, by_use = sorted((first, other), key=lambda p: -cost(p).hour)
+        one, two = cost(more), cost(by_use)
         if one.hour - two.hour > LIKE * one.hour and two.each > one.each:
-            return Pair(always, by_use)
+            return Pair(more, by_use)
     return None
 
 
@@ -99,7 +98,8 @@ def of_two(of: Pair, traffic: Traffic, simulated: tuple[tuple[float, float], ...
     """`simulated`: requests an hour and USD a month of the one that pays by use."""
     one, two = cost(of.always), cost(of.by_use)
     plain = not one.each and not two.hour
-    if plain and not of.by_use.result.burst_requests:
+    own = any(k.hour_usd is not None for k in of.always.candidate.config.simulation.kinds)
+    if plain and not own and not of.by_use.result.burst_requests:
         return _of_gpus(of, traffic, simulated)
     value = (one.hour - two.hour) / (two.each - one.each)
     numbers = (_difference(one.hour, two.hour), _difference(two.each, one.each))

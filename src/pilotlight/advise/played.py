@@ -83,10 +83,14 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
 
 def _rented(c: Candidate, result: Result, usd: float) -> bool:
     """It costs the same whatever comes."""
-    month = c.config.prices.gpu_month_usd
-    return c.fixed or (
-        not c.learns and c.tariff is None and usd <= ALIKE * result.dedicated_gpu_hours * 3600 * month / MONTH
-    )
+    return c.fixed or (not c.learns and c.tariff is None and usd <= ALIKE * always(c, result))
+
+
+def always(c: Candidate, result: Result) -> float:
+    """US dollars of the counted part that are paid whatever comes: for the hosts of a pool, or for what was rented."""
+    if c.config.simulation.kinds:
+        return result.cost_usd - result.burst_usd - result.ping_usd
+    return result.dedicated_gpu_hours * 3600 * c.config.prices.gpu_month_usd / MONTH
 
 
 def _holds(c: Candidate, result: Result, needs: Needs) -> bool:
@@ -109,9 +113,8 @@ def _pieces(c: Candidate, result: Result, usd: float) -> tuple[Floats, Floats, F
     requests, cold, up = (np.array(x, np.float64)[k] for x in (s.requests, s.cold, s.replicas))
     if c.tariff is not None:
         return requests, cold, usd * _parts(requests if c.tariff in BY_REQUEST else up)
-    hour = c.config.prices.gpu_month_usd / MONTH * 3600
     elsewhere = result.burst_usd + result.ping_usd
-    dedicated = min(usd, result.dedicated_gpu_hours * hour)
+    dedicated = min(usd, always(c, result))
     average = result.dedicated_gpu_hours * 3600 / counted(result, c)
     beyond = np.maximum(0.0, up - average)
     demand = max(0.0, usd - dedicated - elsewhere)

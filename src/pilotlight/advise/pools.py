@@ -27,9 +27,12 @@ def sizes(needed: int) -> Iterator[int]:
     yield 1
 
 
-def pool(maker: Maker, wake: float, starts: StartTimes, needs: Needs, play: Play) -> Candidate:
-    """The smallest that holds on the part, with a margin; where none does, the largest."""
-    tried = [maker.pool(n, wake) for n in sizes(maker.sizes.needed)]
+def pool(maker: Maker, wake: float, starts: StartTimes, needs: Needs, play: Play) -> Candidate | None:
+    """The smallest that holds on the part, with a margin; where none does, the largest. None where there is none."""
+    made = (maker.pool(n, wake) for n in sizes(maker.sizes.needed))
+    tried = list({c.id: c for c in made if c is not None}.values())
+    if not tried:
+        return None
     results = play([Job(c.id, c.config, starts, PART) for c in tried])
     chosen = tried[0]
     for c, r in zip(tried, results, strict=True):

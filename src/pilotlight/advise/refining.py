@@ -99,4 +99,6 @@ def _pool(maker: Maker, found: Sequence[Played], wake: float | None) -> Iterator
     """A larger one, where none holds."""
     known = _of(found, Tier.POOL)
     if wake is not None and known and not any(p.holds for p in known):
-        yield maker.pool(math.ceil(1.5 * max(p.candidate.setting for p in known)), wake)
+        larger = maker.pool(math.ceil(1.5 * max(p.candidate.setting for p in known)), wake)
+        if larger is not None:
+            yield larger

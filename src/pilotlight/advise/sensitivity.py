@@ -158,6 +158,8 @@ def charging(config: Config, factor: float) -> Config:
 def usd(result: Result, config: Config) -> float:
     """For the counted part: the simulator's bill with the prices of this config in the place of those that were
     simulated, which are other ones only where nothing was decided by them."""
+    if config.simulation.kinds:
+        return result.cost_usd  # the pool's own, whatever capacity costs on demand
     hour = config.prices.gpu_month_usd / MONTH * 3600
     dedicated = result.dedicated_gpu_hours
     beyond = result.gpu_hours - dedicated

@@ -8,11 +8,13 @@ from pilotlight.advise import words
 from pilotlight.advise.advice import Advice, by_id, simulated_on
 from pilotlight.advise.candidates import Tier
 from pilotlight.advise.figures import figures
+from pilotlight.advise.hosts import tried
 from pilotlight.advise.needs import WAIT, Inference, Latency, Needs
 from pilotlight.advise.page import html
 from pilotlight.advise.played import best
 from pilotlight.errors import TraceError
 from pilotlight.spec.load import parse
+from pilotlight.spec.model import HostKind
 from unit.advise.kit import DAY, HOUR, advised, traffic
 
 BATCH = Needs(wait=WAIT[Latency.BATCH], latency=Latency.BATCH)
@@ -286,6 +288,51 @@ models: {m0: {source: "demo://50m"}, m1: {source: "demo://50m"}}
     with_pool = [p for p in a.played if p.candidate.config.simulation.hosts is not None]
     assert {p.candidate.tier for p in with_pool} == {Tier.TODAY, Tier.POOL}
     assert all(p.candidate.config.simulation.hosts.models_per_gpu == 2 for p in with_pool)  # type: ignore[union-attr]
+
+
+LISTED = """\
+defaults: {ttl: -1, max_replicas: 4}
+simulation:
+  wake_time: 1s
+  hosts:
+    - {name: cpu, count: 2, memory: 64GiB, hour_usd: 1}
+    - {name: l4, memory: 64GiB, gpus: 1, gpu_memory: 24GiB}
+    - {name: h100, count: 2, memory: 1TiB, gpus: 2, models_per_gpu: 2, hour_usd: 6}
+models:
+  m0: {source: "demo://50m", memory: 4GiB}
+  m1: {source: "demo://50m", gpus: 1}
+"""
+
+
+def test_of_listed_hosts_the_largest_kind_is_tried_beside_those_without_gpus() -> None:
+    a = advised(traffic(steady(60), models=2), text=LISTED)
+    assert a.today is not None
+    # An L4 costs $2,500 a month by `prices`, the others what they say, whatever their GPUs would cost.
+    assert a.today.month_usd == pytest.approx(2 * 730 + 2500 + 2 * 6 * 730)
+    (pool,) = (p for p in a.played if p.candidate.tier is Tier.POOL)
+    kinds = pool.candidate.config.simulation.kinds
+    assert [(k.name, k.count) for k in kinds] == [("cpu", 2), ("h100", 1)]
+    assert pool.month_usd == pytest.approx(2 * 730 + 6 * 730)
+    assert pool.candidate.words.startswith("2 GPUs on 1 host of the kind h100 that all models share")
+    assert pool.month.high == pytest.approx(pool.month_usd), "it is paid whatever comes"
+
+
+def test_listed_hosts_without_gpus_are_todays_alone() -> None:
+    text = """defaults: {ttl: -1, max_replicas: 4, memory: 4GiB}
+simulation: {hosts: [{name: cpu, memory: 64GiB, hour_usd: 1}], wake_time: 1s}
+models: {m0: {source: "demo://50m"}, m1: {source: "demo://50m"}}
+"""
+    a = advised(traffic(steady(60), models=2), text=text)
+    assert a.today is not None and a.today.month_usd == pytest.approx(730)
+    assert all(p.candidate.tier is not Tier.POOL for p in a.played)
+
+
+@pytest.mark.parametrize(("gpus", "count"), [(1, 1), (4, 1), (5, 2), (9, 3), (100_000, 998)])
+def test_of_hosts_there_are_as_many_as_have_the_gpus_and_may_be(gpus: int, count: int) -> None:
+    kinds = (HostKind("cpu", 2**30, 2), HostKind("a", 2**30, 5, 4), HostKind("b", 2**30, 1, 1))
+    found = tried([{"name": "cpu", "count": 2}, {"name": "a", "count": 5}, {"name": "b"}], kinds, gpus)
+    assert found is not None and found.gpus == 4 * count
+    assert found.written == [{"name": "cpu", "count": 2}, {"name": "a", "count": count}]
 
 
 def test_no_model_may_be_colder_than_the_config_lets_it() -> None:
