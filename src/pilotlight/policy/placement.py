@@ -20,8 +20,10 @@ class Place(msgspec.Struct, frozen=True):
 class Claims(msgspec.Struct, frozen=True):
     """Bytes and addresses kept free for those who have waited longer."""
 
-    memory: int = 0
+    memory: Mapping[str, int] = {}
+    """By host: who waits for memory claims it wherever there is enough."""
     devices: Mapping[int, int] = {}
+    """By device; no two hosts have one of the same number."""
     addresses: frozenset[str] = frozenset()
 
 
@@ -124,8 +126,8 @@ def place(
         name = host.spec.id
         if sleeper is not None and sleeper.host != name:
             continue
-        taken = host.memory + (host.overhead if overhead else 0)
-        if taken - less.memory.get(name, 0) - own + claims.memory + need.memory > host.spec.memory:
+        taken = host.memory + (host.overhead if overhead else 0) + claims.memory.get(name, 0)
+        if taken - less.memory.get(name, 0) - own + need.memory > host.spec.memory:
             continue
         if sleeper is None and need.exclusive and _is_taken(fleet, host, need.exclusive, claims, less):
             continue
@@ -134,6 +136,12 @@ def place(
             sizes = [d.memory if need.gpu_memory is None else need.gpu_memory for d in devices]
             return Place(name, tuple([d.id for d in devices]), tuple(sizes))
     return None
+
+
+def has_enough(host: Host, need: Need) -> bool:
+    """Whether the host would do if nothing else were on it."""
+    size = need.gpu_memory or 0
+    return need.memory <= host.memory and sum(d.memory >= size for d in host.devices) >= need.gpus
 
 
 def _is_taken(fleet: Fleet, host: HostState, address: str, claims: Claims, less: Freed) -> bool:

@@ -29,11 +29,13 @@ def with_claim(fleet: Fleet, d: DeploymentState, claims: Claims, may_go: Freed) 
     if need.exclusive is not None:
         addresses = addresses | {need.exclusive}
     if need.gpus:
-        found = placement.place(fleet, wish, Claims(0, devices), may_go, overhead=False)
+        found = placement.place(fleet, wish, Claims({}, devices), may_go, overhead=False)
         if found is not None:
             more = dict(zip(found.devices, found.gpu_memory, strict=True))
             for device, size in zip(sleeper.devices, sleeper.gpu_memory, strict=True) if sleeper else ():
                 more[device] -= size
             devices = {i: devices.get(i, 0) + more.get(i, 0) for i in {**devices, **more}}
-    memory = need.memory - (sleeper.memory if sleeper is not None else 0)
-    return Claims(claims.memory + max(0, memory), devices, addresses)
+    size = max(0, need.memory - (sleeper.memory if sleeper is not None else 0))
+    on = [name for name, host in fleet.hosts.items() if placement.has_enough(host.spec, need)]
+    memory = {**claims.memory, **{name: claims.memory.get(name, 0) + size for name in on}}
+    return Claims(memory, devices, addresses)

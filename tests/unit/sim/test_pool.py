@@ -107,6 +107,16 @@ def test_a_model_that_needs_no_gpu_takes_none_where_there_are_hosts_without(plac
     assert found.notes == ()
 
 
+def test_who_waits_for_a_gpu_keeps_nobody_from_a_host_without_one(placed: Placed):
+    hosts = "[{name: cpu, memory: 64GiB, hour_usd: 1}, {name: gpu, memory: 203GiB, gpus: 1}]"
+    large = "{gpus: 1, memory: 100GiB, gpu_memory: 70GiB, techniques: []}"
+    given = config(hosts, f"g: {large}, h: {large}, e: {{memory: 4GiB}}")
+    found = play(given, (0.0, 500, "g"), (20.0, 5, "h"), (30.0, 1, "e"), (600.0, 0, "e"))
+    assert placed == [("g", "gpu", (0,)), ("e", "cpu", ()), ("h", "gpu", (0,))]
+    # h comes while g runs, to 10 + 500, and starts then; e has its host to itself.
+    assert found.ttft_mean == pytest.approx((10 + 500 + 10 + 0) / 4)
+
+
 def test_of_hosts_without_gpus_alone_only_their_price_is_paid():
     hosts = "[{name: cpu, count: 3, memory: 4GiB, hour_usd: 1800}]"
     found = play(config(hosts, "e: {memory: 3GiB}"), (0.0, 5, "e"), (100.0, 0, "e"))
