@@ -104,13 +104,17 @@ async def test_critical_goes_first_and_batch_last(
     assert not [k for k, _ in entry["headers"] if k.lower() == "x-pilotlight-class"], "it was said to us"
 
 
-async def test_the_request_log_has_the_class(server: Server, client: Client):
-    answers = [await client.answer("busy", headers=bearer("VIP_KEY", c)) for c in ("critical", "standard")]
+async def test_the_request_log_has_the_class_and_whether_a_stand_in_may_answer(
+    server: Server, client: Client
+):
+    allow = {"x-pilotlight-stand-in": "allow"}
+    asked = [{**bearer("VIP_KEY", "critical"), **allow}, bearer("VIP_KEY", "standard")]
+    answers = [await client.answer("busy", headers=headers) for headers in asked]
     first, second = (headers["x-pilotlight-request-id"] for _, headers, _ in answers)
     await eventually(lambda: any(line["request_id"] == second for line in server.requests()))
     lines = {line["request_id"]: line for line in server.requests()}
-    assert lines[first]["request_class"] == "critical"
-    assert "request_class" not in lines[second]
+    assert (lines[first]["request_class"], lines[first]["stand_in"]) == ("critical", "allow")
+    assert not {"request_class", "stand_in"} & lines[second].keys()
 
 
 async def test_in_a_full_queue_batch_makes_way(server: Server, client: Client, models: dict[str, StandIn]):

@@ -49,6 +49,8 @@ class RequestRecord(msgspec.Struct, frozen=True):
     key: str | None = None
     request_class: str = "standard"
     """`critical`, `standard` or `batch`."""
+    may_stand_in: bool = False
+    """A stand-in may answer it, where its model has one."""
     served_model: str | None = None
     """The stand-in that it was sent to, in place of `model`; it did not wait, and is not cold."""
     session: str | None = None

@@ -143,6 +143,7 @@ class Course:
             outcome=self.outcome,
             key=self.key,
             request_class=self.terms.request_class,
+            may_stand_in=self.terms.may_stand_in,
             served_model=self.served_model,
             session=printable(self.request.headers.get("x-session-id")),
             replica=self.replica,

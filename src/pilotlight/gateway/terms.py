@@ -32,7 +32,9 @@ class Terms(msgspec.Struct, frozen=True):
     request_class: str = "standard"
     rank: int = STANDARD
     stand_in: StandIn | None = None
-    """None when none may answer."""
+    """None when none may answer, or there is none."""
+    may_stand_in: bool = False
+    """One may answer, where the model has one."""
 
 
 class Leave(msgspec.Struct, frozen=True):
@@ -62,7 +64,8 @@ def terms(headers: Mapping[str, str], key: Key | None, model: Model, models: Map
         may = key is not None and key.stand_in
     else:
         may = all(_may_stand_in(said) for said in _each(headers, STAND_IN))
-    return Terms(name, RANKS[name], _stand_in(model, key, models) if may else None)
+    may = may and (key is None or model.stand_in is None or key.permits(model.stand_in))
+    return Terms(name, RANKS[name], _stand_in(model, models) if may else None, may)
 
 
 def leave(headers: Mapping[str, str], key: Key | None) -> Leave | None:
@@ -126,12 +129,9 @@ def _neither(header: str, said: str) -> str:
     return f"{header}: {said[:100]!r} is neither; give {_either(_ANSWERS)}"
 
 
-def _stand_in(model: Model, key: Key | None, models: Mapping[str, Model]) -> StandIn | None:
-    """None when the model has none, or none that this key may use."""
+def _stand_in(model: Model, models: Mapping[str, Model]) -> StandIn | None:
     name = model.stand_in
-    if name is None or name not in models or (key is not None and not key.permits(name)):
-        return None
-    return StandIn(name, models[name])
+    return None if name is None or name not in models else StandIn(name, models[name])
 
 
 def _either(words: "Mapping[str, object] | list[str]") -> str:

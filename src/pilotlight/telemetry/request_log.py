@@ -33,6 +33,8 @@ class RequestLine(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None = None
     request_class: str | None = None
     """None for standard."""
+    stand_in: str | None = None
+    """`allow` where one may answer, if its model has one."""
     served_model: str | None = None
     replica: str | None = None
     provider: str | None = None
@@ -69,6 +71,7 @@ class RequestLog:
             session=r.session,
             key=r.key,
             request_class=None if r.request_class == "standard" else r.request_class,
+            stand_in="allow" if r.may_stand_in else None,
             served_model=r.served_model,
             replica=r.replica,
             provider=r.provider,

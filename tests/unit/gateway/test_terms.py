@@ -116,6 +116,13 @@ def test_a_model_without_one_has_none():
     assert allow(model="small") is None
 
 
+def test_it_is_known_that_one_may_answer_where_there_is_none_too():
+    assert not of().may_stand_in and not of(key(stand_in=True), **{"stand-in": "deny"}).may_stand_in
+    assert of(key(stand_in=True)).may_stand_in
+    assert of(model="small", **{"stand-in": "allow"}).may_stand_in
+    assert not of(key(models=frozenset({"m"})), **{"stand-in": "allow"}).may_stand_in, "not `small`"
+
+
 def test_one_that_is_not_declared_any_more_is_none():
     assert terms({"x-pilotlight-stand-in": "allow"}, None, MODELS["m"], {"m": MODELS["m"]}).stand_in is None
 

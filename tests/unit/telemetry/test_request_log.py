@@ -31,6 +31,18 @@ def test_a_line_says_what_a_replay_needs(tmp_path: Path):
     }  # fmt: skip
 
 
+def test_a_line_says_the_class_and_whether_a_stand_in_may_answer_where_they_are_not_the_usual(tmp_path: Path):
+    it = log(tmp_path / "log", VirtualClock())
+    it.told(record(request_class="batch"))
+    it.told(record(may_stand_in=True, served_model="small"))
+    it.close()
+    said = [
+        (line.get("request_class"), line.get("stand_in"), line.get("served_model"))
+        for line in lines(tmp_path / "log")
+    ]
+    assert said == [("batch", None, None), (None, "allow", "small")]
+
+
 def test_a_cold_one_has_its_stages(tmp_path: Path):
     it = log(tmp_path / "log", VirtualClock())
     it.told(record(replica_ready_at=10.9))
