@@ -40,6 +40,11 @@ def count(x: float) -> str:
     return f"{x:,.0f}"
 
 
+def _of(r: Result, name: str, figure: str) -> float | None:
+    """A figure of a class; None where no request has it."""
+    return getattr(r.by_class.get(name), figure, None)
+
+
 ROWS: tuple[Row, ...] = (
     ("cold rate", lambda r: r.cold_rate, format_fraction, -1),
     ("  of the worst model", lambda r: r.cold_rate_worst_model, format_fraction, -1),
@@ -48,6 +53,11 @@ ROWS: tuple[Row, ...] = (
     ("first token, median", lambda r: r.ttft_p50, format_duration, -1),
     ("  95 of 100", lambda r: r.ttft_p95, format_duration, -1),
     ("  99 of 100", lambda r: r.ttft_p99, format_duration, -1),
+    ("of critical requests, cold", lambda r: _of(r, "critical", "cold_rate"), format_fraction, -1),
+    ("  first token, 95 of 100", lambda r: _of(r, "critical", "ttft_p95"), format_duration, -1),
+    ("of batch requests, first token, 95 of 100", lambda r: _of(r, "batch", "ttft_p95"), format_duration, -1),
+    ("  past their deadline", lambda r: _of(r, "batch", "past_deadline"), count, -1),
+    ("answered by a stand-in", lambda r: r.stood_in, count, 0),
     ("cost", lambda r: r.cost_usd, usd, -1),
     ("  to providers, pings included", lambda r: r.burst_usd + r.ping_usd or None, usd, 0),
     ("  of the oracle", lambda r: r.oracle_cost_usd, usd, 0),

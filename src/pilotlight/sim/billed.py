@@ -152,7 +152,7 @@ def by_rung(
     `by`: what its lines are sorted by."""
     given, real = config.simulation, declared.price(config)
     alone = service(trace, given)
-    came = trace.t + np.nan_to_num(wait)
+    came, hurried = trace.t + np.nan_to_num(wait), ~trace.is_batch
     sizes = {name: declared.devices(model) for name, model in models.items()}
     # A pool is paid for whatever is in it.
     each = Price(0.0, 0.0, real.commitment) if given.kinds else real
@@ -169,7 +169,7 @@ def by_rung(
         model = history.of(0, name)
         model.plus(traffic(begins, begins + alone[of], slots, sizes[name].full, start, real, since, until))
         counted, n = of & (trace.t >= since), int(np.count_nonzero(cold & of))
-        waited = float(np.nan_to_num(wait[counted]).sum())
+        waited = float(np.nan_to_num(wait[counted & hurried]).sum())
         model.plus(Traffic(int(np.count_nonzero(counted)), n, waited, n * cold_usd))
     return report(history, by)
 

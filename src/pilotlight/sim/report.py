@@ -13,6 +13,7 @@ from pilotlight.units import format_duration, format_fraction
 HEAD = (
     "", "cold", "worst model", "p50", "p95", "p99", "cost", "oracle", "x oracle", "always on", "GPU h", "starts",
 )  # fmt: skip
+CLASS_HEAD = ("", "requests", "cold", "p50", "p95", "refused", "past their deadline")
 
 
 def html(results: Sequence[Result]) -> str:
@@ -50,7 +51,8 @@ def _by_trace(results: Sequence[Result]) -> list[list[Result]]:
 def _of_trace(found: Sequence[Result]) -> str:
     first = found[0]
     rows = [_row(r.config, r) for r in found]
-    return section(first.trace, _about(first), table(HEAD, rows), _notes(found), *map(_traffic, found))
+    parts = (table(HEAD, rows), _classes(found), _notes(found), *map(_traffic, found))
+    return section(first.trace, _about(first), *parts)
 
 
 def _of_sweep(key: str, found: Sequence[Point], limit: float) -> str:
@@ -118,17 +120,31 @@ def _notes(found: Sequence[Result]) -> str:
     return points(list(dict.fromkeys(note for r in found for note in r.notes)))
 
 
+def _classes(found: Sequence[Result]) -> str:
+    """Of traces that have more than one."""
+    rows = [
+        [f"{r.config}, {name}", f"{c.requests:,}", _part(c.cold_rate), _time(c.ttft_p50), _time(c.ttft_p95),
+         f"{c.refused:,}", "-" if c.past_deadline is None else f"{c.past_deadline:,}"]
+        for r in found
+        for name, c in r.by_class.items()
+    ]  # fmt: skip
+    return table(CLASS_HEAD, rows) if rows else ""
+
+
+def _part(x: float | None) -> str:
+    return "-" if x is None else format_fraction(x)
+
+
+def _time(x: float | None) -> str:
+    return "-" if x is None else format_duration(x)
+
+
 def _row(name: str, r: Result) -> list[str]:
-    def part(x: float | None) -> str:
-        return "-" if x is None else format_fraction(x)
-
-    def time(x: float | None) -> str:
-        return "-" if x is None else format_duration(x)
-
     over = "-" if r.cost_over_oracle is None else f"{r.cost_over_oracle:.2f}"
     return [
-        name, part(r.cold_rate), part(r.cold_rate_worst_model), time(r.ttft_p50), time(r.ttft_p95), time(r.ttft_p99),
-        usd(r.cost_usd), usd(r.oracle_cost_usd), over, usd(r.always_on_usd), f"{r.gpu_hours:,.1f}", f"{r.starts:,}",
+        name, _part(r.cold_rate), _part(r.cold_rate_worst_model), _time(r.ttft_p50), _time(r.ttft_p95),
+        _time(r.ttft_p99), usd(r.cost_usd), usd(r.oracle_cost_usd), over, usd(r.always_on_usd), f"{r.gpu_hours:,.1f}",
+        f"{r.starts:,}",
     ]  # fmt: skip
 
 

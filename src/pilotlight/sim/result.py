@@ -58,6 +58,22 @@ class Paid(msgspec.Struct, frozen=True):
     """Of those, the ones of which a replica gave the first token."""
 
 
+class OfClass(msgspec.Struct, frozen=True):
+    """What became of the requests of a class that came after the warm-up."""
+
+    requests: int
+    cold_rate: float | None
+    """None of batch requests, which have asked to wait, and where there are none."""
+    ttft_p50: float | None
+    ttft_p95: float | None
+    """Seconds; of those never served their wait until the replay ended."""
+    unserved: int
+    """That no replica took; refused ones among them."""
+    refused: int
+    past_deadline: int | None
+    """That found no idle capacity until their deadline, and counted as standard from then on; None of other classes."""
+
+
 class Result(msgspec.Struct, frozen=True):
     """Of one trace with one config. All but the last three timings is the same whenever it is run."""
 
@@ -67,7 +83,8 @@ class Result(msgspec.Struct, frozen=True):
     requests: int
     """All of the trace."""
     evaluated: int
-    """Those after the warm-up: all figures below are of these and of the time from there to the last arrival."""
+    """Those after the warm-up: all figures below are of these and of the time from there to the last arrival. Batch
+    requests have asked to wait: cold rates, windows and times to first token are of the others."""
     models: int
     span_s: float
     start_time: float
@@ -118,6 +135,10 @@ class Result(msgspec.Struct, frozen=True):
     """Requests that go on with a session; None where the trace names none."""
     session_turns_kept: int | None
     """Of these, those that found the replica of the one before, awake ever since."""
+    by_class: dict[str, OfClass]
+    """Empty where the trace has one class only, `standard`."""
+    stood_in: int | None
+    """That a stand-in answered; None where the trace allows none."""
     seed: int
     faults: int
     """Rows that could not be read."""

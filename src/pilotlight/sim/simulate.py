@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,18 +13,19 @@ from pilotlight.cost.declared import devices, price, told
 from pilotlight.cost.report import Report
 from pilotlight.fleet.declared import MONTH, goal
 from pilotlight.policy import cold_rate
-from pilotlight.sim import declared, loop, pool
+from pilotlight.sim import classes, declared, loop, pool
 from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
 from pilotlight.sim.requests import Replayed
-from pilotlight.sim.result import Result, Series, waits
+from pilotlight.sim.result import OfClass, Result, Series, waits
 from pilotlight.sim.service import first_tokens
 from pilotlight.sim.sessions import turns
 from pilotlight.sim.starts import DEFAULT, StartTimes
-from pilotlight.sim.trace import Floats, Trace
+from pilotlight.sim.trace import Bools, Floats, Trace
 from pilotlight.sim.world import SimulatedWorld
 from pilotlight.spec.model import Config, Model
+from pilotlight.units import FOREVER
 
 PATIENCE = 3600.0
 """Seconds after the last arrival for which requests that still wait are served [G]."""
@@ -48,8 +49,10 @@ class _Played(msgspec.Struct):
     since: float
     """What is counted lies between these two moments of the trace."""
     until: float
+    end: float
+    """Until then requests are served that still wait."""
     placed: dict[str, str] | None = None
-    """The replica of each request, where a bill is wanted, or the trace has sessions."""
+    """The replica of each request, where a bill is wanted, or the trace has sessions or allows stand-ins."""
     billed: str = ""
     """By what the lines of a bill are; empty where none is wanted."""
     cold_usd: float = 0.0
@@ -74,18 +77,30 @@ def simulate(
     names = [declared.deployment_of(config, model) for model in trace.models]
     models = declared.models(config, trace.models)
     bursting = {n for n, model in models.items() if model.burst is not None and model.leave_house}
-    requests = Replayed(trace, names, given, bursting, seed)
+    stand_ins = [models[n].stand_in for n in names]
+    requests = Replayed(trace, names, given, bursting, seed, stand_ins)
     since, until = evaluated(trace, given.warm_up) if len(trace) else (0.0, 0.0)
-    traced = bill or trace.session is not None
-    played = _Played(trace, config, starts, names, models, requests, Ledger(logs=traced), since, until)
+    end = until + PATIENCE + _longest_deadline(trace, (models[n] for n in names))
+    traced = bill or trace.session is not None or trace.stand_in is not None
+    played = _Played(trace, config, starts, names, models, requests, Ledger(logs=traced), since, until, end)
     if config.providers and bursting.isdisjoint(names):
         said = f"burst names only {', '.join(sorted(bursting))}" if bursting else "no model has burst"
         played.notes = (f"no request of this trace may leave: {said}",)
+    if trace.stand_in is not None and not any(stand_ins):
+        played.notes += ("none of this trace's requests finds a stand-in: its models name no `stand_in`",)
     if given.kinds:
         played.notes += pool.notes(given.kinds, models)
     played.billed, played.placed = by if bill else "", {} if traced else None
     cpu_s, wall_s = _play(played, seed)
     return _result(played, name, seed, cpu_s, wall_s)
+
+
+def _longest_deadline(trace: Trace, models: Iterable[Model]) -> float:
+    """Seconds until the last batch request counts as standard, should none find idle capacity; of one that waits for
+    ever nothing is known."""
+    if not trace.is_batch.any():
+        return 0.0
+    return max((m.batch_deadline for m in models if m.batch_deadline < FOREVER), default=0.0)
 
 
 def _play(p: _Played, seed: int) -> tuple[float, float]:
@@ -100,9 +115,11 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
     collecting = gc.isenabled()
     gc.disable()  # it makes no circles, and looking for them takes a tenth of the time
     try:
-        arrivals, end = p.requests.arrivals(), p.until + PATIENCE
+        arrivals = p.requests.arrivals()
         lasts = p.requests.lasts if p.config.simulation.slowdown else None
-        fleet = loop.run(configured, arrivals, p.requests.waited, world, p.ledger.told, end, p.placed, lasts)
+        fleet = loop.run(
+            configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, p.placed, lasts
+        )
     finally:
         if collecting:
             gc.enable()
@@ -116,22 +133,25 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
 def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Result:
     trace, objective, wanted = p.trace, p.config.objective, goal(p.config)
     unserved = np.isnan(p.requests.wait)
-    ttft = np.where(unserved, p.until + PATIENCE - trace.t, p.requests.wait)
-    ttft += first_tokens(trace, p.config.simulation)
+    waited = np.where(unserved, p.end - trace.t, p.requests.wait)
+    ttft = waited + first_tokens(trace, p.config.simulation)
     counted = trace.t >= p.since
+    patient = trace.is_batch
+    cold, hurried = (ttft > objective.wait) & ~patient, counted & ~patient
     found = waits(
-        ttft[counted], trace.model[counted], trace.models, objective.wait, (wanted.low, wanted.high)
+        ttft[hurried], trace.model[hurried], trace.models, objective.wait, (wanted.low, wanted.high)
     )
     bill, paid = _bill(p), p.ledger.paid(p.since)
     usd = bill.usd + sum(each.burst_usd + each.ping_usd for each in paid.values())
     best, always = _yardsticks(p)
     begins = trace.t + np.nan_to_num(p.requests.wait)
     of_sessions = turns(trace, p.names, p.placed or {}, begins, p.ledger.log, p.since)
+    others = classes.stood_in(trace, p.names, p.placed or {}, p.ledger.log)
     return Result(
         trace=trace.name,
         config=name,
         requests=len(trace),
-        evaluated=found.requests,
+        evaluated=int(np.count_nonzero(counted)),
         models=len(trace.models),
         span_s=trace.span,
         start_time=_start_time(p),
@@ -167,24 +187,32 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         by_provider=paid,
         session_turns=None if of_sessions is None else of_sessions.counted,
         session_turns_kept=None if of_sessions is None else of_sessions.kept,
+        by_class=_by_class(p, ttft, waited, counted),
+        stood_in=None if others is None else int(np.count_nonzero(others & counted)),
         seed=seed,
         faults=trace.skipped,
         notes=(*trace.notes, *p.notes, *p.ledger.notes()),
         wall_s=wall_s,
         cpu_s=cpu_s,
         requests_per_s=len(trace) / cpu_s if cpu_s else None,
-        series=_series(p, ttft > objective.wait),
+        series=_series(p, cold),
         prices=told(p.config.prices),
-        bill=_by_rung(p, ttft) if p.billed and len(trace) else None,
+        bill=_by_rung(p, cold & counted) if p.billed and len(trace) else None,
     )
 
 
-def _by_rung(p: _Played, ttft: Floats) -> Report:
+def _by_class(p: _Played, ttft: Floats, waited: Floats, counted: Bools) -> dict[str, OfClass]:
+    deadlines = np.array([p.models[name].batch_deadline for name in p.names], np.float64)
+    return classes.by_class(
+        p.trace, ttft, waited, np.isnan(p.requests.wait), p.ledger.refused, counted, p.config.objective.wait,
+        deadlines,
+    )  # fmt: skip
+
+
+def _by_rung(p: _Played, cold: Bools) -> Report:
     return by_rung(
         p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed or {}, p.requests.wait,
-        p.requests.service,
-        cold=(ttft > p.config.objective.wait) & (p.trace.t >= p.since), cold_usd=p.cold_usd, since=p.since,
-        until=p.until, by=p.billed,
+        p.requests.service, cold=cold, cold_usd=p.cold_usd, since=p.since, until=p.until, by=p.billed,
     )  # fmt: skip
 
 

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pilotlight.fleet.classes import BATCH, RANKS, STANDARD
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
 
 NO_SESSION = -1
 PLAIN = "standard"
@@ -22,7 +25,7 @@ class Trace:
 
     __slots__ = (
         "asker", "askers", "epoch", "faults", "model", "models", "name", "notes", "output_tokens", "prompt_tokens",
-        "session", "skipped", "t",
+        "session", "skipped", "stand_in", "t",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +44,7 @@ class Trace:
         notes: Sequence[str] = (),
         asker: Ints | None = None,
         askers: Sequence[tuple[str, str]] = (),
+        stand_in: Bools | None = None,
     ) -> None:
         self.name = name
         """The file's name without its endings, or the text of synthetic traffic."""
@@ -64,13 +68,29 @@ class Trace:
         """Indexes into `askers`; None where it says of none whose it is."""
         self.askers = tuple(askers)
         """The keys that asked, each with the class that it asked for."""
-        for array in (t, model, prompt_tokens, output_tokens, session, asker):
+        self.stand_in = stand_in
+        """Whether another model may answer each while its own starts; None: none may."""
+        for array in (t, model, prompt_tokens, output_tokens, session, asker, stand_in):
             if array is not None:
                 array.flags.writeable = False
 
     def asked_by(self, i: int) -> tuple[str, str]:
         """Key and class of request `i`; the key is empty where nobody says."""
         return ("", PLAIN) if self.asker is None else self.askers[self.asker[i]]
+
+    @property
+    def ranks(self) -> Ints | None:
+        """Of each request's class (fleet/classes.py); None where all are standard."""
+        if self.asker is None:
+            return None
+        ranks = np.array([RANKS[of] for _, of in self.askers], np.int32)[self.asker]
+        return None if (ranks == STANDARD).all() else ranks
+
+    @property
+    def is_batch(self) -> Bools:
+        """Which have asked to wait, and are never cold."""
+        ranks = self.ranks
+        return np.zeros(len(self), np.bool_) if ranks is None else ranks == BATCH
 
     def __len__(self) -> int:
         return len(self.t)
@@ -87,6 +107,8 @@ class Trace:
         rows: Iterable[tuple[float, str, int, int]],
         *,
         sessions: Sequence[int] | None = None,
+        classes: Sequence[str] | None = None,
+        stand_in: Sequence[bool] | None = None,
         epoch: float | None = None,
     ) -> "Trace":
         """From (t, model, prompt tokens, output tokens), in any order. The values are taken as they are."""
@@ -99,6 +121,10 @@ class Trace:
         session = None if sessions is None else np.array(sessions, np.int32)
         order = np.argsort(t, kind="stable")
         session = None if session is None else session[order]
+        names = list(RANKS)
+        asker = None if classes is None else np.array([names.index(c) for c in classes], np.int32)[order]
+        may = None if stand_in is None else np.array(stand_in, np.bool_)[order]
         return cls(
-            name, list(codes), t[order], model[order], prompt[order], output[order], session, epoch=epoch
-        )
+            name, list(codes), t[order], model[order], prompt[order], output[order], session, epoch=epoch,
+            asker=asker, askers=[("", of) for of in names], stand_in=may,
+        )  # fmt: skip

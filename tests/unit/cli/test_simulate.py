@@ -52,6 +52,41 @@ def test_its_fields_are_documented(trace: str, capsys: Output) -> None:
     assert "bill" in found and {f for f in (*found, *found["bill"]) if f"`{f}`" not in text} == set()
 
 
+def test_classes_and_stand_ins_are_told_of_traces_that_have_them(
+    trace: str, tmp_path: Path, capsys: Output
+) -> None:
+    # `small` is up from 5 on; `large` is ordered at 20, when `small` stands in, and is up at 25.
+    rows = "0,small,1,10,,\n20,large,1,100,critical,allow\n21,large,1,100,batch,\n22,large,1,100,,allow\n"
+    mixed, config, page = (tmp_path / name for name in ("mixed.csv", "two.yaml", "page.html"))
+    mixed.write_text("t,model,prompt_tokens,output_tokens,class,stand_in\n" + rows)
+    config.write_text(
+        "defaults: {target_requests: 1, max_requests: 1}\nsimulation: {warm_up: 0%}\n"
+        'models: {large: {source: "demo://1b", stand_in: small}, small: {source: "demo://50m", min_replicas: 1}}\n'
+    )
+    words = (str(mixed), "--config", str(config), "--start-time", "5s")
+    [found] = asked(capsys, *words)
+    assert found["stood_in"] == 1
+    assert {name: round(c["ttft_p95"], 9) for name, c in found["by_class"].items()} == {
+        "critical": 0.05,
+        "standard": 5.05,
+        "batch": 7.1,  # after the one that came at 22, which is served from 25 to 28.05
+    }
+    text = (Path(__file__).parents[3] / "docs" / "simulate.md").read_text()
+    assert {f for f in found["by_class"]["batch"] if f"`{f}`" not in text} == set()
+    assert main(["simulate", *words, "--report", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(
+        r"^of critical requests, cold +0%\n  first token, 95 of 100 +50 ms$", shown, re.MULTILINE
+    )
+    assert re.search(r"^of batch requests, first token, 95 of 100 +7\.10 s$", shown, re.MULTILINE)
+    assert re.search(r"^answered by a stand-in +1$", shown, re.MULTILINE)
+    assert "two.yaml, batch</td><td>1</td><td>-</td><td>7.10 s</td>" in page.read_text()
+    assert main(["simulate", trace]) == 0
+    assert not re.search("critical|batch|stand-in", capsys.readouterr().out), (
+        "nobody has said anything of them"
+    )
+
+
 def test_a_bill_is_by_whatever_is_asked_for(trace: str, capsys: Output) -> None:
     [found] = asked(capsys, trace, "--bill", "--by", "class")
     assert found["bill"]["by"] == "class" and "standard" in {line["name"] for line in found["bill"]["lines"]}

@@ -88,10 +88,10 @@ def test_what_waiting_cost_is_at_the_price_that_a_cold_request_is_said_to_have()
 LOG = """\
 {"t": 0, "model": "m", "output_tokens": 20, "key": "alice"}
 {"t": 5, "model": "m", "output_tokens": 10, "key": "bob", "request_class": "batch"}
-{"t": 7, "model": "m", "output_tokens": 10, "key": ["x"], "request_class": "urgent"}
+{"t": 7, "model": "m", "output_tokens": 10, "key": ["x"]}
 {"t": 1000, "model": "m"}
 """
-"""Alice's begins at 10, once a replica is up; the others come meanwhile and are done one after the other."""
+"""Alice's begins at 10, once a replica is up; the others come meanwhile and are done one by one, Bob's last."""
 
 
 def of_log(folder: Path, text: str, by: str) -> dict[str, dict[str, float]]:
@@ -124,7 +124,10 @@ def test_each_key_has_what_a_provider_charged_for_its_requests(tmp_path: Path):
     pings = "idle_timeout: 1h, keep_warm: {model: m}"
     text = f"providers: {{p: {far.replace('PINGS', pings)}}}\nmodels: {{m: {{burst: {{provider: p}}}}}}"
     keys = of_log(tmp_path, text, "key")
-    assert keys["alice"] == pytest.approx({"burst": 20.0}) and keys["bob"] == pytest.approx({"burst": 10.0})
+    assert keys["alice"] == pytest.approx({"burst": 20.0})
+    assert keys["bob"] == pytest.approx({"serving": 2.5 * 10}), (
+        "batch waits for idle capacity, and goes nowhere"
+    )
     assert keys[""]["pings"] > 0 and keys[""]["burst"] == pytest.approx(10.0)
 
 

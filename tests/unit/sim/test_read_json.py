@@ -40,6 +40,22 @@ def test_what_the_server_logs_can_be_replayed(tmp_path: Path):
     assert trace.notes == (f"{tmp_path / 'log'}: left out 1 that were refused before their model was known",)
 
 
+def test_the_class_that_the_server_logs_and_that_a_stand_in_may_answer_are_replayed(tmp_path: Path):
+    log = RequestLog(RotatingFile(tmp_path / "log", 2**20), VirtualClock(), lambda r: {})
+    log.told(record(request_class="batch", key=None))
+    log.told(record(request_class="critical", may_stand_in=True))
+    log.told(record(served_model="small"))
+    log.close()
+    trace = read(tmp_path / "log", strict=True)
+    assert [trace.asked_by(i) for i in range(3)] == [
+        ("", "batch"),
+        ("team-a", "critical"),
+        ("team-a", "standard"),
+    ]
+    assert trace.is_batch.tolist() == [True, False, False]
+    assert trace.stand_in is not None and trace.stand_in.tolist() == [False, True, False]
+
+
 def test_a_last_line_that_is_cut_off_is_no_fault(tmp_path: Path):
     path = tmp_path / "requests.jsonl.1"
     path.write_text(line(1.7e9) + "\n" + line(1.7e9 + 1)[:30])
@@ -68,6 +84,9 @@ def test_a_block_of_zeroes_as_a_power_cut_leaves_is_a_bad_row(tmp_path: Path):
         ("{", "is no JSON object ("),
         ("[1]", "is no JSON object ("),
         (line("soon"), "the time is 'soon', which is neither"),
+        (line(1.7e9, request_class="urgent"), "the class is 'urgent', not critical, standard or batch"),
+        (line(1.7e9, request_class=["batch"]), "the class is a list, not critical, standard or batch"),
+        (line(1.7e9, stand_in=True), "the stand-in is True, not allow; leave it empty"),
         (line(None), "the time is missing"),
         (line([1]), "the time is a list, which is neither"),
         (line(10**400), "the time is a number of many digits, which is neither"),

@@ -9,6 +9,7 @@ from arro3.core import Array, DataType, Table
 from arro3.io import write_parquet
 
 from pilotlight.errors import TraceError
+from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
 from pilotlight.sim.traces.read import read
 
 OWN = "t,model,prompt_tokens,output_tokens\n"
@@ -32,6 +33,54 @@ def test_our_own_columns_in_any_order_and_case(tmp_path: Path):
     assert (trace.prompt_tokens.tolist(), trace.output_tokens.tolist()) == ([7, 8, 1], [5, 6, 1])
     assert trace.session is not None and trace.session.tolist() == [0, -1, 0]
     assert (trace.skipped, trace.faults, trace.notes, trace.epoch) == (0, (), (), None)
+
+
+def test_classes_and_stand_ins_where_the_table_has_them(tmp_path: Path):
+    rows = "2,m,1,1,batch,\n1,m,1,1,,allow\n3,m,1,1, Critical , ALLOW\n4,m,1,1,standard\n"
+    trace = read(write(tmp_path, "t,model,prompt_tokens,output_tokens,Class,stand_in\n" + rows))
+    assert [trace.asked_by(i) for i in range(4)] == [
+        ("", "standard"),
+        ("", "batch"),
+        ("", "critical"),
+        ("", "standard"),
+    ]
+    assert trace.ranks is not None and trace.ranks.tolist() == [STANDARD, BATCH, CRITICAL, STANDARD]
+    assert trace.is_batch.tolist() == [False, True, False, False]
+    assert trace.stand_in is not None and trace.stand_in.tolist() == [True, False, True, False]
+
+
+def test_a_row_of_another_clock_takes_its_class_with_it(tmp_path: Path):
+    rows = "0,m,1,1,batch,\n1700000000,m,1,1,critical,allow\n2,m,1,1,,allow\n"
+    trace = read(write(tmp_path, "t,model,prompt_tokens,output_tokens,class,stand_in\n" + rows))
+    assert (trace.t.tolist(), trace.is_batch.tolist()) == ([0.0, 2.0], [True, False])
+    assert trace.stand_in is not None and trace.stand_in.tolist() == [False, True]
+
+
+def test_a_table_that_says_nothing_of_them_has_plain_requests(tmp_path: Path):
+    for text in (OWN + "1,m,1,1\n", OWN.strip() + ",class,stand_in\n1,m,1,1,,\n2,m,1,1,standard,\n"):
+        trace = read(write(tmp_path, text))
+        assert (trace.ranks, trace.stand_in, trace.asked_by(0)) == (None, None, ("", "standard"))
+        assert not trace.is_batch.any() and not trace.skipped
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("1,m,1,1,urgent,", "the class is 'urgent', not critical, standard or batch"),
+        ("1,m,1,1,7,allow", "the class is '7', not critical, standard or batch"),
+        ("1,m,1,1,batch,yes", "the stand-in is 'yes', not allow; leave it empty where none may answer"),
+        ("1,m,1,1,,deny", "the stand-in is 'deny', not allow; leave it empty where none may answer"),
+        ("1,m,1,x,urgent,yes", "the number of output tokens is 'x', not a whole number"),
+    ],
+)
+def test_a_class_or_a_stand_in_that_there_is_not_is_a_bad_row(tmp_path: Path, row: str, what: str):
+    head = "t,model,prompt_tokens,output_tokens,class,stand_in\n"
+    path = write(tmp_path, f"{head}0,m,1,1,batch,allow\n{row}\n2,m,1,1,,\n")
+    trace = read(path)
+    assert (trace.skipped, trace.faults, len(trace)) == (1, (f"{path}:3: {what}",), 2)
+    assert trace.is_batch.tolist() == [True, False]
+    with pytest.raises(TraceError, match="1 bad row"):
+        read(path, strict=True)
 
 
 def test_without_models_all_are_for_one_that_is_called_like_the_file(tmp_path: Path):
@@ -198,6 +247,21 @@ def test_parquet_with_dictionaries_and_sessions(tmp_path: Path):
     assert (trace.name, trace.models, trace.model.tolist()) == ("p", ("a", "b"), [0, 1, 0])
     assert (trace.t.tolist(), trace.output_tokens.tolist()) == ([0.0, 1.0, 2.5], [4, 5, 6])
     assert trace.session is not None and trace.session.tolist() == [0, -1, 0]
+
+
+def test_parquet_with_classes_and_stand_ins(tmp_path: Path):
+    columns = {
+        "t": Array([0.0, 1.0, 2.0, 3.0], DataType.float64()),
+        "prompt_tokens": Array([1, 1, 1, 1], DataType.int64()),
+        "output_tokens": Array([1, 1, 1, 1], DataType.int64()),
+        "class": Array(["batch", None, "urgent", "critical"], DataType.string()),
+        "stand_in": Array([None, "allow", None, ""], DataType.string()),
+    }
+    path = parquet(tmp_path, columns)
+    trace = read(path)
+    assert trace.ranks is not None and trace.ranks.tolist() == [BATCH, STANDARD, CRITICAL]
+    assert trace.stand_in is not None and trace.stand_in.tolist() == [False, True, False]
+    assert trace.faults == (f"{path}:3: the class is 'urgent', not critical, standard or batch",)
 
 
 def test_parquet_with_dates(tmp_path: Path):

@@ -45,11 +45,16 @@ def _block(numbers: list[int], rows: list[list[str]], at: Columns) -> Block:
         except IndexError:
             return [row[i] if i < len(row) else "" for row in rows]
 
+    def maybe(i: int | None) -> list[str] | None:
+        return None if i is None else column(i)
+
     return Block(
         numbers,
         column(at.t),
         column(at.prompt_tokens),
         column(at.output_tokens),
-        None if at.model is None else column(at.model),
-        None if at.session is None else column(at.session),
+        maybe(at.model),
+        maybe(at.session),
+        request_class=maybe(at.request_class),
+        stand_in=maybe(at.stand_in),
     )

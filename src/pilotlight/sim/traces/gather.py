@@ -1,8 +1,9 @@
 """From raw columns, block by block, to a Trace: checks every row, keeps what is good, and says what is not."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from pilotlight.errors import TraceError
 from pilotlight.sim.trace import NO_SESSION, Floats, Ints, Trace
 from pilotlight.sim.traces.values import (
     ABSOLUTE,
+    class_of,
     good_times,
     good_tokens,
+    key_of,
+    may_stand_in,
     name_of,
     numbers,
     time_fault,
@@ -39,8 +43,10 @@ class Block(msgspec.Struct):
     model: Sequence[Any] | None = None
     """None: all are for the model that is called like the file."""
     session: Sequence[Any] | None = None
-    asker: Sequence[tuple[str, str]] | None = None
-    """Key and class, where the format has them."""
+    key: Sequence[Any] | None = None
+    request_class: Sequence[Any] | None = None
+    stand_in: Sequence[Any] | None = None
+    """Whether one may answer: `allow`, or nothing."""
 
 
 class Gather:
@@ -70,26 +76,29 @@ class Gather:
         t = times(block.t) * self._scale
         prompt, output = numbers(block.prompt_tokens), numbers(block.output_tokens)
         model = self._models(block)
+        asker, may = self._askers_of(block), _stand_ins(block)
         good = good_times(t) & good_tokens(prompt) & good_tokens(output) & (model >= 0)
+        for codes in (asker, may):
+            if len(codes):
+                good &= codes >= 0
         for i in np.flatnonzero(~good).tolist():
             self.fault(int(block.lines[i]), self._what(block, i, float(t[i])))
         lines = np.asarray(block.lines, np.int64)[good]
         session = _sessions(block)[good] if block.session is not None else np.zeros(0, np.int64)
-        askers = [self._askers.setdefault(a, len(self._askers)) for a in block.asker or ()]
-        asker = np.array(askers, np.int32)[good] if askers else np.zeros(0, np.int32)
+        asker, may = (codes[good] if len(codes) else codes for codes in (asker, may))
         whole = (prompt[good].astype(np.int32), output[good].astype(np.int32))
-        self._blocks.append((t[good], model[good], *whole, lines, session, asker))
+        self._blocks.append((t[good], model[good], *whole, lines, session, asker, may))
 
     def trace(self, *, strict: bool, ordered: bool = True) -> Trace:
         """All that was added. `ordered`: the format promises rows in order of time, so it is said when they are not.
 
         Raises TraceError when no row is good, or, where it is to be strict, when one is bad.
         """
-        t, model, prompt, output, lines, session, asker = self._columns()
+        t, model, prompt, output, lines, *more = self._columns()
         kept = self._of_one_clock(t, lines)
         if kept is not None:
             t, model, prompt, output, lines = (c[kept] for c in (t, model, prompt, output, lines))
-            session, asker = (c[kept] if len(c) else c for c in (session, asker))
+            more = [c[kept] if len(c) else c for c in more]
         self._refuse(strict, len(t))
         late = np.flatnonzero(np.diff(t) < 0)
         if len(late):
@@ -99,13 +108,15 @@ class Gather:
                 )
             order = np.argsort(t, kind="stable")
             t, model, prompt, output = (c[order] for c in (t, model, prompt, output))
-            session, asker = (c[order] if len(c) else c for c in (session, asker))
+            more = [c[order] if len(c) else c for c in more]
         names, model = self._asked_for(model)
         epoch = float(t[0]) if t[0] >= ABSOLUTE else None
+        session, asker, may = more
         return Trace(
             self._stem, names, t if epoch is None else t - epoch, model, prompt, output,
             _numbered(session), epoch=epoch, faults=self.faults, skipped=self.skipped, notes=self.notes,
             asker=asker if len(asker) else None, askers=list(self._askers),
+            stand_in=may > 0 if may.any() else None,
         )  # fmt: skip
 
     # -- rows ------------------------------------------------------------------------------------------------
@@ -131,6 +142,20 @@ class Gather:
             )
         return code
 
+    def _askers_of(self, block: Block) -> Ints:
+        """The index of each row's key and class; -1 where the class is none. Empty where the format has neither."""
+        if block.key is None and block.request_class is None:
+            return np.zeros(0, np.int32)
+        nothing = repeat(None, len(block.lines))
+        pairs = zip(block.key or nothing, block.request_class or nothing, strict=True)
+        return np.array([self._asker(key, of) for key, of in pairs], np.int32)
+
+    def _asker(self, key: Any, of: Any) -> int:
+        try:
+            return self._askers.setdefault((key_of(key), class_of(of)), len(self._askers))
+        except ValueError:
+            return -1
+
     def _what(self, block: Block, i: int, t: float) -> str:
         """What is wrong with row `i`, the first thing that is."""
         if len(self.faults) >= KEPT_FAULTS:
@@ -138,20 +163,21 @@ class Gather:
         raw = _at(block.t, i) if self._scale == 1.0 or math.isnan(t) else t
         if fault := time_fault(raw):
             return f"the time {fault}"
-        if block.model is not None:
-            try:
-                name_of(_at(block.model, i))
-            except ValueError as e:
-                return f"the model's name {e}"
+        if fault := _fault(name_of, block.model, i):
+            return f"the model's name {fault}"
         for what, column in (("prompt", block.prompt_tokens), ("output", block.output_tokens)):
             if fault := tokens_fault(_at(column, i)):
                 return f"the number of {what} tokens {fault}"
+        if fault := _fault(class_of, block.request_class, i):
+            return f"the class {fault}"
+        if fault := _fault(may_stand_in, block.stand_in, i):
+            return f"the stand-in {fault}"
         raise AssertionError(f"row {i} has no fault")
 
     # -- the whole -------------------------------------------------------------------------------------------
 
     def _columns(self) -> tuple[npt.NDArray[Any], ...]:
-        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64, np.int32)
+        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64, np.int32, np.int8)
         blocks, self._blocks = self._blocks, []
         return tuple(
             np.concatenate([block[i] for block in blocks]) if blocks else np.zeros(0, kind)
@@ -201,6 +227,28 @@ def stem(path: Path) -> str:
 def _at(column: Sequence[Any] | Floats, i: int) -> Any:
     value = column[i]
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _fault(read: Callable[[Any], Any], column: Sequence[Any] | None, i: int) -> str:
+    """What is wrong with a value; empty when nothing is."""
+    try:
+        if column is not None:
+            read(_at(column, i))
+    except ValueError as e:
+        return str(e)
+    return ""
+
+
+def _stand_ins(block: Block) -> npt.NDArray[np.int8]:
+    """1 where one may answer, 0 where none may, -1 where neither is said. Empty where the format does not say."""
+    return np.array([_code_of(raw) for raw in block.stand_in or ()], np.int8)
+
+
+def _code_of(raw: Any) -> int:
+    try:
+        return int(may_stand_in(raw))
+    except ValueError:
+        return -1
 
 
 def _sessions(block: Block) -> npt.NDArray[np.int64]:

@@ -16,7 +16,9 @@ class Layout(msgspec.Struct, frozen=True):
     model: str | None = None
     """Need not be there: all requests are then for one model, called like the file."""
     session: str | None = None
-    """Need not be there."""
+    """Need not be there, nor need the next ones."""
+    request_class: str | None = None
+    stand_in: str | None = None
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -24,7 +26,11 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(n for n in (self.t, self.model, *self.required[1:], self.session) if n)
+        return tuple(n for n in (self.t, self.model, *self.required[1:], *self.more) if n)
+
+    @property
+    def more(self) -> tuple[str | None, ...]:
+        return (self.session, self.request_class, self.stand_in)
 
     def missing(self, columns: Sequence[str]) -> list[str]:
         have = {plain(c) for c in columns}
@@ -43,6 +49,8 @@ class Columns(msgspec.Struct, frozen=True):
     output_tokens: int
     model: int | None
     session: int | None
+    request_class: int | None
+    stand_in: int | None
 
 
 def plain(name: str) -> str:
@@ -53,7 +61,5 @@ def find(layout: Layout, columns: Sequence[str]) -> Columns:
     """The required ones must be there, and none twice."""
     at = {plain(column): i for i, column in enumerate(columns)}
     t, prompt, output = (at[plain(name)] for name in layout.required)
-    model, session = (
-        None if name is None else at.get(plain(name)) for name in (layout.model, layout.session)
-    )
-    return Columns(t, prompt, output, model, session)
+    rest = (None if name is None else at.get(plain(name)) for name in (layout.model, *layout.more))
+    return Columns(t, prompt, output, *rest)

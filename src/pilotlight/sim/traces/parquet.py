@@ -36,8 +36,10 @@ def parquet_blocks(path: Path, layout: Layout) -> Iterator[Block]:
             _values(batch.column(at.t)),
             _values(batch.column(at.prompt_tokens)),
             _values(batch.column(at.output_tokens)),
-            None if at.model is None else batch.column(at.model).to_pylist(),
-            None if at.session is None else batch.column(at.session).to_pylist(),
+            _listed(batch, at.model),
+            _listed(batch, at.session),
+            request_class=_listed(batch, at.request_class),
+            stand_in=_listed(batch, at.stand_in),
         )
         done += n
 
@@ -46,6 +48,10 @@ def parquet_column(path: Path, name: str) -> Iterator[Any]:
     """Its values. Raises TraceError when the file is damaged."""
     for batch in _read(path, _reader(path)):
         yield from _values(batch.column(name))
+
+
+def _listed(batch: Any, i: int | None) -> list[Any] | None:
+    return None if i is None else batch.column(i).to_pylist()
 
 
 def _values(column: Any) -> Sequence[Any]:

@@ -32,7 +32,7 @@ TRIED = 20
 
 def read(path: Path | str, *, strict: bool = False) -> Trace:
     """The trace in a file: pilotlight's request log, CSV or Parquet with its columns (t, model, prompt_tokens,
-    output_tokens, session), Azure LLM, BurstGPT or Mooncake; what is text may be packed with gzip.
+    output_tokens, session, class, stand_in), Azure LLM, BurstGPT or Mooncake; what is text may be packed with gzip.
 
     A bad row is left out, counted and named. Raises TraceError where the file cannot be read or is none of these,
     where no row is good, and, when `strict`, where one is bad.

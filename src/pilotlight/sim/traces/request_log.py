@@ -5,8 +5,6 @@ from typing import Any
 
 import msgspec
 
-from pilotlight.fleet.classes import RANKS
-from pilotlight.sim.trace import PLAIN
 from pilotlight.sim.traces.gather import Block, Gather
 from pilotlight.sim.traces.json_rows import decoded
 from pilotlight.sim.traces.lines import Lines
@@ -25,6 +23,7 @@ class Row(msgspec.Struct):
     session: Any = None
     key: Any = None
     request_class: Any = None
+    stand_in: Any = None
 
 
 def is_request_log(first: dict[str, Any]) -> bool:
@@ -45,16 +44,11 @@ def request_log_blocks(lines: Iterable[Lines], gather: Gather) -> Iterator[Block
             [row.output_tokens or 0 for row in some],
             [row.model for row in some],
             [row.session for row in some],
-            [_asker(row) for row in some],
+            [row.key for row in some],
+            [row.request_class for row in some],
+            [row.stand_in for row in some],
         )
     if refused:
         gather.notes.append(
             f"{gather.path}: left out {refused:,} that were refused before their model was known"
         )
-
-
-def _asker(row: Row) -> tuple[str, str]:
-    """Its key and its class; what is no name of a key is nobody's, and the log leaves out that it was standard."""
-    key, of = row.key, row.request_class
-    named = isinstance(key, str) and key.isprintable()
-    return key if named else "", of if isinstance(of, str) and of in RANKS else PLAIN

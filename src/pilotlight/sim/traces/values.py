@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pilotlight.sim.trace import Floats
+from pilotlight.fleet.classes import RANKS
+from pilotlight.sim.trace import PLAIN, Floats
 
 CENTURY = 100 * 365.25 * 86400.0
 """Seconds. A time beyond it is no time in seconds; Unix time gets there in 2070."""
@@ -112,6 +113,30 @@ def name_of(raw: Any) -> str:
     if not name.isprintable():
         raise ValueError(f"is {shown(name)}, which holds characters that cannot be printed")
     return name
+
+
+def key_of(raw: Any) -> str:
+    """The key's name; empty for what is no name."""
+    return raw if isinstance(raw, str) and raw.isprintable() else ""
+
+
+def class_of(raw: Any) -> str:
+    """The class, which is `standard` where nothing is said. Raises ValueError, with what is wrong, for what is none."""
+    if _is_missing(raw):
+        return PLAIN
+    name = raw.strip().lower() if isinstance(raw, str) else ""
+    if name not in RANKS:
+        raise ValueError(f"is {shown(raw)}, not critical, standard or batch")
+    return name
+
+
+def may_stand_in(raw: Any) -> bool:
+    """Whether a stand-in may answer. Raises ValueError, with what is wrong, for what says neither."""
+    if _is_missing(raw):
+        return False
+    if not isinstance(raw, str) or raw.strip().lower() != "allow":
+        raise ValueError(f"is {shown(raw)}, not allow; leave it empty where none may answer")
+    return True
 
 
 def shown(raw: Any) -> str:
