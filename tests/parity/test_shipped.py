@@ -85,6 +85,14 @@ def test_the_comparison_sees_every_kind_of_action():
     }
 
 
+def test_the_comparison_sees_classes_and_stand_ins():
+    seen = [a for seed in range(25) for a in simulated(scene(seed, 40))]
+    assert any(isinstance(a, ac.Assign) and a.stands_in is not None for a in seen)
+    assert {"it waits for idle capacity", "was held until capacity was idle"} <= {
+        a.because for a in seen if isinstance(a, ac.Hold | ac.Assign)
+    }
+
+
 def test_a_learning_model_with_a_warmer_by_both():
     """By hand, so that it is seen to do something."""
     learns = Deployment("a", ttl_is_auto=True, base=None, max_replicas=3, target_requests=1)

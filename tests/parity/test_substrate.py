@@ -15,6 +15,7 @@ from pilotlight.controller.loop import Controller
 from pilotlight.engines.fake import FakeEngine
 from pilotlight.fleet import actions as ac
 from pilotlight.fleet import events as ev
+from pilotlight.fleet.classes import BATCH, CRITICAL, STANDARD
 from pilotlight.fleet.deployment import Deployment, Host
 from pilotlight.fleet.records import StartRecord
 from pilotlight.fleet.states import State
@@ -140,6 +141,7 @@ def scene(seed: int) -> Scene:
             max_replicas=3,
             target_requests=dice.choice([1, 2]),
             slots=2,
+            batch_deadline=dice.choice([0.0, 3.1, 30.0]),
             start_seconds=8.0,
         )
         for name in names
@@ -147,7 +149,10 @@ def scene(seed: int) -> Scene:
     at, arrivals = 10.0, []
     for i in range(40):
         at += dice.choice([0.11, 0.7, 3.3, 41.0]) + i * 1e-4
-        arrivals.append((ev.Arrived(at, f"r{i}", dice.choice(names)), dice.choice([0.37, 2.1, 13.7])))
+        name, rank = dice.choice(names), dice.choice([STANDARD, STANDARD, CRITICAL, BATCH])
+        other = dice.choice([None, "a", "b"])
+        arrived = ev.Arrived(at, f"r{i}", name, rank=rank, stand_in=other)
+        arrivals.append((arrived, dice.choice([0.37, 2.1, 13.7])))
     configured = ev.Configured(1.0, deployments, (Host(),), unix=1.8e9)
     return Scene(configured, tuple(arrivals), STARTS, seed)
 
@@ -156,6 +161,12 @@ def test_the_comparison_sees_actions():
     kinds = [{type(a) for a in simulated(scene(seed))} for seed in range(20)]
     assert {ac.Start, ac.Stop, ac.Hold, ac.Assign, ac.Moved, ac.Rented} <= set.union(*kinds)
     assert all({ac.Start, ac.Assign, ac.Moved} <= found for found in kinds)
+
+
+def test_the_comparison_sees_classes_and_stand_ins():
+    seen = [a for seed in range(20) for a in simulated(scene(seed))]
+    assert sum(isinstance(a, ac.Assign) and a.stands_in is not None for a in seen) > 20
+    assert sum(isinstance(a, ac.Hold) and a.because == "it waits for idle capacity" for a in seen) > 20
 
 
 @pytest.mark.parametrize("seed", range(20))
