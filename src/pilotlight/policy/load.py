@@ -6,6 +6,9 @@ from pilotlight.policy import value
 UNTIMED = 5.0
 """Seconds that a request is taken to run before one has been timed [G]."""
 
+SHORTEST = 1e-3
+"""Seconds that a request is taken to run at the least: who waits is never no load at all."""
+
 TELLING = 1.0
 """Seconds of waiting requests that tell how fast they come [G]."""
 
@@ -21,7 +24,7 @@ def load(d: DeploymentState, now: float) -> float:
     if not waiting or demand is None:
         return d.in_flight + waiting
     since = now - next(iter(d.held.values())).at
-    service = UNTIMED if demand.service is None else demand.service
+    service = UNTIMED if demand.service is None else max(demand.service, SHORTEST)
     if since <= service:
         soon_there = waiting / since * service if since > TELLING else 0.0
         return max(d.in_flight + waiting, soon_there)

@@ -122,6 +122,19 @@ def test_a_backlog_counts_as_what_would_run_had_it_not_had_to_wait():
     assert traffic.load(of(p), p.now + 20) == pytest.approx(10 / 20 + 10 / 5)
 
 
+def test_a_request_that_waits_is_some_load_though_those_before_it_took_no_time():
+    p = Play(model(ttl_is_auto=True))
+    p.up()
+    assert demand(p).service == 0.0
+    p.ask("r1"), p.die("m-1")
+    assert p.bounce("r1") == ["hold r1", "start m-2"]
+    p.ready("m-2"), p.die("m-2")
+    assert p.bounce("r1") == ["hold r1"]
+    p.wait(1.0)
+    assert traffic.load(of(p), p.now) > 0
+    assert p.wait(10.0) == ["start m-3"], "it is not forgotten"
+
+
 def test_a_backlog_counts_for_no_more_than_its_requests():
     p = learning()
     p.ask_all(*(f"r{i}" for i in range(10)))
