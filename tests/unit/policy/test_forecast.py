@@ -267,3 +267,63 @@ def test_time_that_passed_unseen_is_taken_for_silence():
     assert prewarm_at(f, f.now, 5.0, 0.001, 1.0)
     assert not prewarm_at(f, f.now + 20 * HOUR, 5.0, 0.001, 1.0)
     assert f.bins > 300
+
+
+# -- whatever the traffic --------------------------------------------------------------------------------------------
+
+BINS = st.lists(st.sampled_from([0.0, 0.0, 1.0, 7.0, 300.0]), min_size=1, max_size=40)
+"""Arrivals per bin; repeated for days, they have a rhythm or none."""
+
+
+def lived(bins: list[float], repeated: int, times: float = 1.0) -> Forecast:
+    return taught(*[times * n for n in bins] * repeated)
+
+
+@settings(deadline=None, max_examples=200)
+@given(BINS, st.integers(1, 60), st.floats(0.0, 299.0), st.integers(0, 50), st.integers(1, 500))
+def test_more_of_them_in_the_minutes_under_way_never_lowers_what_is_expected(
+    bins: list[float], repeated: int, later: float, some: int, more: int
+):
+    f, g = lived(bins, repeated), lived(bins, repeated)
+    saw(f, f.now + later, some)
+    saw(g, g.now + later, some + more)
+    for ahead in (0.0, 40.0, HOUR, DAYS):
+        assert expected(g, g.now + ahead, BIN) >= expected(f, f.now + ahead, BIN) - 1e-9
+        assert chance(g, g.now + ahead, BIN) >= chance(f, f.now + ahead, BIN) - 1e-9
+
+
+@settings(deadline=None, max_examples=200)
+@given(BINS, st.integers(1, 60), st.floats(1.0, 20.0))
+def test_so_many_times_the_traffic_is_expected_as_many_times(bins: list[float], repeated: int, times: float):
+    f, g = lived(bins, repeated), lived(bins, repeated, times)
+    for ahead in (0.0, HOUR, DAYS):
+        before = expected(f, f.now + ahead, BIN)
+        assert expected(g, g.now + ahead, BIN) == pytest.approx(times * before, rel=1e-4, abs=1e-4)
+        assert chance(g, g.now + ahead, BIN) >= chance(f, f.now + ahead, BIN) - 1e-4
+
+
+@settings(deadline=None, max_examples=100)
+@given(BINS, st.integers(1, 60), st.floats(7 * DAYS, 60 * DAYS))
+def test_a_week_of_silence_never_has_more_expected_than_ever_came(
+    bins: list[float], repeated: int, silent: float
+):
+    f = lived(bins, repeated)
+    before = max(expected(f, f.now + i * BIN, BIN) for i in range(DAY))
+    saw(f, f.now + silent, 0.0)
+    for i in range(DAY):
+        assert 0.0 <= expected(f, f.now + i * BIN, BIN) <= max(bins) + 1e-9
+    assert expected(f, f.now, DAYS) <= DAY * before + 1e-9
+
+
+PRICES = st.floats(0.0, 10.0)
+
+
+@settings(deadline=None, max_examples=100)
+@given(BINS, st.integers(1, 5), st.floats(0.0, 600.0), PRICES, PRICES, PRICES, PRICES)
+def test_the_dearer_a_cold_request_and_the_cheaper_idling_the_sooner_it_pays(
+    bins: list[float], repeated: int, start: float, idle: float, less: float, cold: float, more: float
+):
+    f = lived(bins, repeated)
+    if prewarm_at(f, f.now, start, idle + less, cold):
+        assert prewarm_at(f, f.now, start, idle, cold + more)
+    assert not prewarm_at(f, f.now, start, idle, 0.0)

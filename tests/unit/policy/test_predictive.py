@@ -1,5 +1,11 @@
 """Started ahead of traffic where that pays: up before its morning, and given up when the morning does not come."""
 
+import itertools
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.forecast import BIN
 from pilotlight.policy import predictive, scaling
@@ -139,3 +145,92 @@ def test_who_stops_predicting_forgets():
     p.configure(daily(predictive=False))
     d = p.fleet.deployments["m"]
     assert d.forecast is d.ahead is None
+
+
+# -- whatever the traffic --------------------------------------------------------------------------------------------
+
+GAPS = st.lists(st.sampled_from([30.0, 60.0, 299.0, 700.0, 4 * HOUR, 12 * HOUR]), min_size=1, max_size=8)
+"""Seconds between requests; repeated, they have a rhythm or none."""
+
+
+class Hopes(Days):
+    """Notes what is hoped for, and when it began; requests go on for 5 s."""
+
+    def __init__(self, cold_usd: float | None, **fields: Any) -> None:
+        self.began: list[float] = []
+        super().__init__(daily(**fields), gpus=(80, 80, 80, 80))
+        self.now, self.goal = 0.0, Goal(cold_usd=cold_usd)
+        self.configure(daily(**fields))
+
+    def play(self, event: Any) -> list[str]:
+        shown = super().play(event)
+        d = self.fleet.deployments["m"]
+        assert d.ahead is not None
+        assert d.ahead.hoped in (0, 1)
+        assert 0 <= scaling.wanted(self.fleet, d, self.now) <= d.spec.max_replicas
+        assert len(d.current()) <= d.spec.max_replicas
+        if d.ahead.hoped and self.began[-1:] != [d.ahead.hoped_at]:
+            self.began.append(d.ahead.hoped_at)
+        return shown
+
+    def come(self, gaps: list[float], days: float, end: float = 5.0, beside: int = 1) -> None:
+        """So many side by side each time."""
+        until = self.now + days * DAY
+        while True:
+            for gap in gaps:
+                if self.now + gap + end > until:
+                    return
+                self.until(self.now + gap)
+                self.requests += beside
+                came = [f"r{self.requests - i}" for i in range(beside)]
+                self.ask_all(*came)
+                self.until(self.now + end)
+                for request in came:
+                    self.done(request)
+
+
+@settings(deadline=None, max_examples=25)
+@given(GAPS, st.integers(1, 4), st.integers(1, 3), st.sampled_from([None, 0.01, 5.0]))
+def test_it_never_hopes_for_more_than_one_nor_has_more_up_than_may_be(
+    gaps: list[float], beside: int, most: int, cold_usd: float | None
+):
+    p = Hopes(cold_usd, max_replicas=most, target_requests=1, ttl=30.0)
+    p.come(gaps, days=1, beside=beside)
+
+
+@settings(deadline=None, max_examples=25)
+@given(GAPS, st.sampled_from([5.0, 40.0, 400.0]), st.booleans())
+def test_where_a_cold_request_costs_nothing_nothing_is_started_ahead(
+    gaps: list[float], start: float, auto: bool
+):
+    p = Hopes(0.0, start_seconds=start, ttl=30.0, ttl_is_auto=auto)
+    p.come(gaps, days=2)
+    p.until(p.now + DAY)
+    assert p.began == []
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.floats(60.0, 1800.0), st.sampled_from([0.0, 60.0, 600.0]), st.sampled_from([0.05, 0.5, 5.0]))
+def test_on_constant_traffic_each_hope_lasts_for_its_time(gap: float, ttl: float, cold_usd: float):
+    p = Hopes(cold_usd, ttl=ttl)
+    p.come([gap], days=1)
+    before = p.starts()
+    hopes = len(p.began)
+    p.come([gap], days=0.5)
+    assert all(b >= a + BIN - 1e-3 for a, b in itertools.pairwise(p.began))
+    requests = 0.5 * DAY / gap + 1
+    assert p.starts() - before <= len(p.began) - hopes + requests
+
+
+@settings(deadline=None, max_examples=25)
+@given(GAPS, st.floats(7 * DAY, 30 * DAY))
+def test_after_a_week_of_silence_hardly_anything_is_hoped_for(gaps: list[float], silent: float):
+    p = Hopes(0.5)
+    p.come(gaps, days=4)
+    p.until(p.now + 7 * DAY)
+    hopes = len(p.began)
+    p.until(p.now + silent)
+    assert len(p.began) - hopes <= 1
+    assert p.states() == {}
+    p.ask("late"), p.until(p.now + 100)
+    assert p.fleet.assigned, "and who comes then is served as ever"
