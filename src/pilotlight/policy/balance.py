@@ -14,6 +14,7 @@ from pilotlight.policy import (
     room,
     routing,
     scaling,
+    urgent,
     warming,
     wishes,
 )
@@ -282,6 +283,9 @@ def _reason(fleet: Fleet, d: DeploymentState, now: float) -> str:
         return f"min_replicas is {d.spec.min_replicas}"
     if len(d.current()) < d.floor:
         return scaling.because(fleet, d, now)
+    first = urgent.ask(fleet, d, now)
+    if first is not None and len(d.current()) < first.replicas:
+        return first.because
     return f"{d.in_flight} in flight and {len(d.held)} held exceed {d.spec.target_requests} a replica"
 
 

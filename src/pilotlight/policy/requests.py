@@ -19,6 +19,7 @@ from pilotlight.policy import (
     predictive,
     scaling,
     stand_in,
+    urgent,
     value,
 )
 from pilotlight.policy import demand as traffic
@@ -84,7 +85,7 @@ def arrived(fleet: Fleet, e: Arrived, out: list[Action]) -> None:
         return
     if d.demand is not None:
         _more_held(fleet, d, d.demand, e.at, out)
-        if d.replicas and _serves(d):
+        if d.replicas and _serves(d) and not (rank == CRITICAL and urgent.replicas(fleet, d)):
             return  # its next replica is seen to when it has wanted one for long enough
     # One that waits for room gets none by one more request, and is looked at again anyway.
     if NEVER in (d.waiting_since, d.timer_at):

@@ -15,6 +15,7 @@ from pilotlight.policy import (
     predictive,
     rental,
     scheduled,
+    urgent,
 )
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.ask import Ask
@@ -26,6 +27,7 @@ POLICIES: tuple[Callable[[Fleet, DeploymentState, float], Ask | None], ...] = (
     predictive.ask,
     operator.ask,
     by_load.ask,
+    urgent.ask,
 )
 
 
@@ -42,6 +44,8 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> int:
     n = _not_left(fleet, d, n, now)
     if d.delays is not None:
         n = min(n, follow(fleet, d, n, now))
+    if d.urgent:
+        n = max(n, urgent.replicas(fleet, d))
     if n < 1 and d.wanted_up:
         n = 1
     floor = d.floor

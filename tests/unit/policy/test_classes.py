@@ -2,8 +2,11 @@
 
 import pytest
 
+from pilotlight.fleet import actions as ac
+from pilotlight.fleet import events as ev
 from pilotlight.fleet.classes import BATCH, CRITICAL
 from pilotlight.policy import demand
+from pilotlight.policy.step import step
 from unit.policy.play import Play, asleep, model, sleepy
 from unit.policy.test_warmer import resting
 
@@ -62,6 +65,49 @@ def test_one_that_its_replica_failed_keeps_its_class(rank: int):
     first = "r" if rank == CRITICAL else "c1"
     assert p.ready("m-2") == [f"{first} -> m-2"]
     assert waiting(p) == ([] if rank == CRITICAL else ["r"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"target_requests": 4}, {"ttl_is_auto": True}, {"scale_up_delay": 60.0}],
+    ids=["whose target is not reached", "that learns", "that is slow to start more"],
+)
+def test_one_that_would_wait_behind_a_batch_request_has_another_replica_started_at_once(fields: dict):
+    p = Play(model(**{"slots": 1, "target_requests": 1, "max_replicas": 3, **fields}))
+    p.up(serve=False)
+    batch(p, "b1")
+    assert critical(p, "c1") == ["hold c1", "start m-2"]
+    assert p.ready("m-2") == ["c1 -> m-2"]
+
+
+def test_one_that_waits_behind_its_like_has_none_started_before_it_is_time():
+    p = Play(model(slots=1, target_requests=4, max_replicas=3))
+    p.up()
+    assert critical(p, "c1", "c2") == ["c1 -> m-1", "hold c2"]
+
+
+def test_no_more_are_started_than_batch_requests_stand_in_the_way():
+    p = Play(model(slots=1, target_requests=9, max_replicas=5))
+    p.up()
+    batch(p, "b1")
+    assert critical(p, "c1", "c2", "c3") == ["hold c1", "start m-2", "hold c2", "hold c3"]
+
+
+def test_a_batch_request_that_runs_is_not_broken_off_where_no_more_may_be_started():
+    p = Play(model(slots=1, target_requests=1, max_replicas=1))
+    p.up()
+    batch(p, "b1"), p.ask("s1")
+    assert critical(p, "c1") == ["hold c1"]
+    assert p.done("b1") == ["c1 -> m-1"]
+
+
+def test_why_another_is_started_for_a_critical_request_is_said():
+    p = Play(model(slots=1, target_requests=4, max_replicas=2))
+    p.up()
+    batch(p, "b1")
+    p.fleet, actions = step(p.fleet, ev.Arrived(p.now, "c1", "m", rank=CRITICAL))
+    (start,) = [a for a in actions if isinstance(a, ac.Start)]
+    assert start.because == "1 critical wait, and batch requests run"
 
 
 def test_nothing_is_remembered_of_a_request_that_is_over():
