@@ -93,6 +93,12 @@ def test_no_more_are_started_than_batch_requests_stand_in_the_way():
     assert critical(p, "c1", "c2", "c3") == ["hold c1", "start m-2", "hold c2", "hold c3"]
 
 
+def test_nor_more_than_critical_requests_wait():
+    p = Play(model(slots=1, target_requests=1, max_replicas=5, batch_deadline=0))
+    batch(p, "b1", "b2"), p.ready("m-1"), p.ready("m-2")
+    assert critical(p, "c1") == ["hold c1", "start m-3"]
+
+
 def test_a_batch_request_that_runs_is_not_broken_off_where_no_more_may_be_started():
     p = Play(model(slots=1, target_requests=1, max_replicas=1))
     p.up()
