@@ -47,7 +47,9 @@ LOOK = 20
 """Requests of a deployment after which its own share of cold ones is looked at [G]."""
 
 BOOST, RELAX, UTMOST = 1.5, 0.9, 30.0
-"""What a deployment's price is multiplied by while it has too many cold ones, then while it has not, and at most."""
+"""What a deployment's price is multiplied by while it has too many cold ones, then while it has not, and at most [G].
+Where the price is that of one start, it is kept over an idle time of UTMOST starts at the most: those that are asked
+for more rarely than that are not helped."""
 
 
 def spared(p: Prices, usd: float, colds: float) -> None:
