@@ -100,7 +100,7 @@ def test_nobody_is_passed_over_by_a_lower_class_and_nobody_is_lost(shape: dict[s
 @settings(deadline=None, max_examples=200)
 @given(SHAPES, moves("ask ask warm done leave bounce ready fail gone wait crash"))
 def test_batch_requests_alone_start_nothing_before_their_deadline(shape: dict[str, Any], drawn: list[Move]):
-    p = Classes(**{**shape, "batch_deadline": 1e6})
+    p = Classes(**{**shape, "batch_deadline": 1e6, "startup_timeout": 1e9})
     p.terms = lambda n: {"rank": BATCH}
     p.play_all([("warm", 0), ("ready", 0), ("ask", 0)])
     for move in drawn:
