@@ -63,7 +63,7 @@ class Classes(Wander):
             return
         waiting = [r for r in self.waiting if self.asked[r].deployment == d.spec.id]
         eager = sum(not self.waits_for_idle(self.asked[r]) for r in waiting)
-        load = max(eager + sum(r.in_flight for r in d.current()), d.warm_asked)
+        load = max(eager + sum(r.in_flight for r in d.current()), bool(d.wanted_up))
         each = min(d.spec.target_requests, d.spec.slots or d.spec.target_requests)
         assert len(d.current()) <= -(-load // each)
 
