@@ -46,10 +46,10 @@ MOST = 12.0
 LOOK = 20
 """Requests of a deployment after which its own share of cold ones is looked at [G]."""
 
-BOOST, RELAX, UTMOST = 1.5, 0.9, 30.0
-"""What a deployment's price is multiplied by while it has too many cold ones, then while it has not, and at most [G].
-Where the price is that of one start, it is kept over an idle time of UTMOST starts at the most: those that are asked
-for more rarely than that are not helped."""
+BOOST, MOST_BOOST, RELAX, UTMOST = 1.5, 4.0, 0.9, 1000.0
+"""What a deployment's price is multiplied by while it has too many cold ones, at least and, where they are as many
+times its limit, at most; then while it has not; and all in all [G]. Where the price is that of one start, a replica
+idles for UTMOST starts at the most: who is asked for more rarely than that is not helped."""
 
 
 def spared(p: Prices, usd: float, colds: float) -> None:
@@ -95,7 +95,12 @@ def _guard(fleet: Fleet, d: Demand) -> None:
     """Rare deployments are not always the ones that are sacrificed."""
     limit = fleet.goal.per_model_max
     if limit is not None:
-        d.boost = min(UTMOST, d.boost * BOOST) if d.cold > limit * d.asked else max(1.0, d.boost * RELAX)
+        allowed = limit * d.asked
+        if d.cold > allowed:
+            times = max(BOOST, d.cold / allowed) if allowed else MOST_BOOST
+            d.boost = min(UTMOST, d.boost * min(MOST_BOOST, times))
+        else:
+            d.boost = max(1.0, d.boost * RELAX)
     d.asked = d.cold = 0
 
 

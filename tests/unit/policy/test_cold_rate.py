@@ -323,9 +323,16 @@ def test_who_has_too_many_counts_for_more_and_then_for_less_again():
         cold_rate.came(of, good, cold_rate.LOOK, 0.0)
         assert 1.0 <= bad.boost <= cold_rate.UTMOST
     assert (bad.boost, good.boost) == (cold_rate.UTMOST, 1.0)
-    for _ in range(50):
+    for _ in range(100):
         cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
     assert bad.boost == 1.0
+
+
+@pytest.mark.parametrize(("limit", "cold", "boost"), [(0.2, 5, 1.5), (0.2, 8, 2.0), (0.2, 20, 4.0), (0.0, 1, 4.0)])
+def test_the_further_above_its_limit_the_more_it_counts_for(limit: float, cold: int, boost: float):
+    of, d = fleet(per_model_max=limit), Demand(cold=cold)
+    cold_rate.came(of, d, cold_rate.LOOK, 0.0)
+    assert d.boost == pytest.approx(boost)
 
 
 def test_without_a_limit_nobody_counts_for_more():
