@@ -89,6 +89,8 @@ class DeploymentState:
     wanted_up: str = ""
     """Why one replica is to come up whoever waits, while it is not up yet: an operator asked for it, a stand-in had to
     answer in its place, or the one before could not sleep. Else empty."""
+    resumes: Replica | None = None
+    """In the last case that one, whose keep-alive goes on with the next. It takes no room that others want."""
     waiting_since: float = NEVER
     """Since when it has wanted a replica for which there is no room."""
     measured: int = 0
@@ -135,6 +137,9 @@ class DeploymentState:
         """After a change of the declaration, the base, or what is to be up ahead."""
         self.reconsider()
         self.floor = max(self.rented, self.ahead.replicas if self.ahead is not None else 0)
+
+    def want_up(self, why: str = "", resumes: Replica | None = None) -> None:
+        self.wanted_up, self.resumes = why, resumes
 
     def reconsider(self) -> None:
         """Who is kept may have changed: each is asked again when it is idle next."""

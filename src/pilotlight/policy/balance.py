@@ -172,7 +172,7 @@ def _order(fleet: Fleet, d: DeploymentState, now: float, out: list[Action], outl
         alone = not d.current() and not d.outdated() and not any(r.state in SERVING for r in d.small)
         if alone and _forget_measured(fleet, d, out):
             return _order(fleet, d, now, out, outlook.renewed())
-        d.wanted_up = ""
+        d.want_up()
         reason = f"{d.spec.id} does not fit: {never}"
         if d.last_reason != reason:
             d.last_reason = reason

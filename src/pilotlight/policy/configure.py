@@ -80,7 +80,7 @@ def warm_asked(fleet: Fleet, e: WarmAsked, out: list[Action]) -> None:
     if d is None or d.removed or fleet.closing:
         return
     if not any(r.state is State.READY for r in d.current()):
-        d.wanted_up = "one was asked for"
+        d.want_up("one was asked for")
     d.retry_at = e.at
     balance(fleet, d, e.at, out)
 
@@ -90,7 +90,7 @@ def stop_asked(fleet: Fleet, e: StopAsked, out: list[Action]) -> None:
     d = fleet.deployments.get(e.deployment)
     if d is None:
         return
-    d.wanted_up = ""
+    d.want_up()
     scaling.stopped(d)
     effects.forgo_warmer(d)
     if not any(r.state is State.READY for r in d.every):

@@ -38,7 +38,9 @@ def ready(fleet: Fleet, e: Ready, out: list[Action]) -> None:
     r.ready_at = r.idle_since = e.at
     r.stage = None
     if not r.small:
-        d.wanted_up = ""
+        if d.resumes is not None:
+            r.idle_since, r.keep_alive = d.resumes.idle_since, d.resumes.keep_alive
+        d.want_up()
     if d.spec.schedule:
         scheduled.look(fleet, d, e.at)  # it is known better how long before a window begins a start must
     d.reconsider()
@@ -70,7 +72,7 @@ def failed(fleet: Fleet, d: DeploymentState, r: Replica, now: float, out: list[A
     d.failures += 1
     d.retry_at = now + backoff.delay(d.failures)
     d.last_reason = reason
-    d.wanted_up = ""
+    d.want_up()
     if not any(o.state in SERVING or o.state in RESTING for o in d.every):
         burst.release(fleet, d, now, out, refused=True)
         text = f"{d.spec.id} could not be started: {reason}"
@@ -121,7 +123,7 @@ def recovered(fleet: Fleet, e: Recovered, out: list[Action]) -> None:
         return
     d = fleet.deployments[r.deployment]
     effects.move(r, Cause.RECOVERED, e.at, out, "it answered a probe")
-    d.wanted_up = ""
+    d.want_up()
     d.reconsider()
     balance(fleet, d, e.at, out)
     for other in list(d.replicas.values()):
@@ -138,6 +140,8 @@ def gone(fleet: Fleet, r: Replica, now: float, out: list[Action]) -> None:
     d = fleet.deployments[r.deployment]
     effects.forget(fleet, r, Cause.ENDED, now, out, "its process has ended")
     balance(fleet, d, now, out)
+    if d.resumes is r and not d.current():
+        d.want_up()  # others have its room
     settle(fleet, now, out)
 
 

@@ -4,7 +4,7 @@ primed processes take more or less."""
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.events import Overhead, SleepAsked, SleepFailed, Slept
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica, Stays
-from pilotlight.fleet.states import Cause, State
+from pilotlight.fleet.states import GOING, Cause, State
 from pilotlight.policy import backoff, effects, keep_alive, placement, sleeping
 from pilotlight.policy.balance import balance, settle, within_budget
 from pilotlight.units import format_size
@@ -45,12 +45,12 @@ def sleep_failed(fleet: Fleet, e: SleepFailed, out: list[Action]) -> None:
 
 
 def gave_up_sleep(fleet: Fleet, r: Replica, now: float, out: list[Action], reason: str) -> None:
-    """It is stopped, which frees what its sleep was to free, and the only one is started anew while its keep-alive goes
-    on; not where others wait for its room, or an operator put it aside."""
+    """It is stopped, which frees what its sleep was to free, and the only one is started anew for what is left of its
+    keep-alive; not where others want its room, or an operator put it aside."""
     d = fleet.deployments[r.deployment]
-    alone = len(d.replicas) == 1 and not r.small
+    alone = not r.small and all(o is r or o.state in GOING for o in d.replicas.values())
     if alone and not r.put_aside and not fleet.waiting and keep_alive.leaves(fleet, d, r) > now:
-        d.wanted_up = "the one before could not sleep"
+        d.want_up("the one before could not sleep", resumes=r)
     d.sleep_failures += 1
     d.no_sleep_before = now + backoff.sleep_delay(d.sleep_failures)
     effects.stop(r, now, out, reason, Cause.SLEEP_FAILED)

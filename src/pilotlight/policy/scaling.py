@@ -96,7 +96,8 @@ def _not_left(fleet: Fleet, d: DeploymentState, n: int, now: float) -> int:
 
 def only_hopes(d: DeploymentState) -> bool:
     """Whether one more is wanted for nobody who is there: no reason to take another's room."""
-    if d.ahead is None or not d.ahead.hoped or d.held or d.in_flight or d.wanted_up:
+    hoped = d.resumes is not None or (d.ahead is not None and d.ahead.hoped and not d.wanted_up)
+    if not hoped or d.held or d.in_flight:
         return False
     return len(d.current()) >= max(d.rented, d.reserved)
 

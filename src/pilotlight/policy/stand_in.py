@@ -30,7 +30,7 @@ def takes(fleet: Fleet, d: DeploymentState, e: Arrived, out: list[Action]) -> bo
     fleet.asides[e.request] = Aside(Held(e.request, e.at, e.keep_alive, e.rank, e.remote), d)
     d.in_flight += 1
     d.away += 1
-    d.wanted_up = "a stand-in answers for it"
+    d.want_up("a stand-in answers for it")
     if other.demand is not None and other.in_flight + len(other.held) > other.demand.above:
         traffic.follow(fleet, other, e.at)
     if other.delays is not None:

@@ -104,7 +104,8 @@ def test_one_that_could_not_sleep_is_restarted_and_kept_as_long_as_any():
     assert p.ready("m-2") == [] and p.fleet.deployments["m"].wanted_up == ""
     p.sleep_failed("m-2")
     assert p.wait(60) == ["sleep m-2"] and p.slept("m-2", 0.1) == []
-    assert p.wait(40) == ["stop m-2"] and p.gone("m-2") == []
+    assert p.wait(9) == [], "100 s after the last request, and not after the restart"
+    assert p.wait(1) == ["stop m-2"] and p.gone("m-2") == []
 
 
 def test_one_whose_keep_alive_ends_while_it_cannot_sleep_is_not_restarted():
@@ -112,6 +113,40 @@ def test_one_whose_keep_alive_ends_while_it_cannot_sleep_is_not_restarted():
     p.up(), p.wait(30), p.wait(11)
     assert p.sleep_failed("m-1") == ["stop m-1"] and p.gone("m-1") == []
     assert p.ask("r1") == ["hold r1", "start m-2"]
+
+
+def test_the_next_one_has_the_keep_alive_that_the_last_request_of_the_one_before_asked_for():
+    p = Play(sleepy(sleep_after=30, ttl=1))
+    p.up(serve=False), p.ask("r", keep_alive=100), p.done("r"), p.wait(30)
+    assert p.sleep_failed("m-1") == ["stop m-1", "start m-2"]
+    assert p.gone("m-1") == [] and p.ready("m-2") == []
+    assert p.wait(59) == [] and p.wait(1) == ["sleep m-2"] and p.slept("m-2", 0.1) == []
+    assert p.wait(9) == [] and p.wait(1) == ["stop m-2"]
+
+
+def test_one_that_can_never_sleep_leaves_in_the_end():
+    p = Play(sleepy(sleep_after=30, ttl=500))
+    p.up()
+    for n, wait in enumerate((30, 60, 120, 240), 1):
+        assert p.wait(wait) == [f"sleep m-{n}"]
+        p.sleep_failed(f"m-{n}"), p.gone(f"m-{n}"), p.ready(f"m-{n + 1}")
+    assert p.wait(50) == ["stop m-5"]
+
+
+def test_the_next_one_takes_no_room_that_others_want():
+    p = Play(sleepy("a", memory=8, sleep_after=30, ttl=1000), sleepy("b", memory=8), memory=10)
+    p.up("a"), p.wait(30)
+    assert p.sleep_failed("a-1") == ["stop a-1"]
+    assert p.ask("r", "b") == ["hold r"] and p.gone("a-1") == ["start b-1"]
+    assert p.ready("b-1") == ["r -> b-1"] and p.done("r") == []
+    assert p.wait(10) == [] and p.stop("b") == ["stop b-1"] and p.gone("b-1") == [], "it is not caught up on"
+
+
+def test_the_last_of_several_that_cannot_sleep_is_restarted():
+    p = Play(sleepy(sleep_after=30, ttl=1000, target_requests=1, max_replicas=2))
+    p.up(), p.ask("r1"), p.ask("r2"), p.ready("m-2"), p.done("r1"), p.done("r2")
+    assert p.wait(30) == ["sleep m-1", "sleep m-2"]
+    assert p.sleep_failed("m-1") == ["stop m-1"] and p.sleep_failed("m-2") == ["stop m-2", "start m-3"]
 
 
 def test_one_that_was_to_sleep_for_others_or_an_operator_is_not_restarted():
