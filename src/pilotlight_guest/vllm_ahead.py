@@ -11,6 +11,7 @@ Written against vLLM 0.32.0, of which it uses `AsyncLLM.__init__`, `EngineCoreCl
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import threading
@@ -25,12 +26,12 @@ _TASKS = ("generate",)
 
 def work_ahead(entry: Any, args: Any) -> None:
     """In the process of the API server, before its engine is made. `entry`: vLLM's module that serves."""
-    llm: Any = importlib.import_module("vllm.v1.engine.async_llm")
-    client: Any = importlib.import_module("vllm.v1.engine.core_client")
-    executor: Any = importlib.import_module("vllm.v1.executor.multiproc_executor")
     try:
+        llm: Any = importlib.import_module("vllm.v1.engine.async_llm")
+        client: Any = importlib.import_module("vllm.v1.engine.core_client")
+        executor: Any = importlib.import_module("vllm.v1.executor.multiproc_executor")
         Ahead(entry, llm, client, executor, args)
-    except AttributeError:  # another version's
+    except (ImportError, AttributeError):  # another version's
         logging.getLogger(__name__).warning("this vLLM has no place to work ahead of its engine")
 
 
@@ -49,6 +50,7 @@ class Ahead:
         self._executor: Any = None
         self._config: Any = None
         self._client: Any = None
+        self._engine: Any = None
         self._renderer: Any = None
         self._app: Any = None
         self._error: BaseException | None = None
@@ -61,6 +63,7 @@ class Ahead:
         def forked(client: Any) -> None:
             self._forked(client)
             if client.vllm_config is self._config:
+                self._engine = client.resources.engine_manager
                 self._thread.start()
 
         llm.AsyncLLM.__init__ = begin
@@ -92,10 +95,18 @@ class Ahead:
         if self._llm is None or self._config is not None:
             return self._make_renderer(config)
         self._config = config
-        self._client = self._make_client(
-            vllm_config=config, executor_class=self._executor, log_stats=self._llm.log_stats
-        )
-        self._thread.join()
+        try:
+            self._client = self._make_client(
+                vllm_config=config, executor_class=self._executor, log_stats=self._llm.log_stats
+            )
+        except BaseException:
+            if self._error is not None:  # which is why the engine was ended
+                raise self._error from None
+            raise
+        if self._thread.ident is None:  # another version's, that has its warm-up elsewhere
+            self._work()
+        else:
+            self._thread.join()
         if self._error is not None:
             self._client.shutdown()
             raise self._error
@@ -110,8 +121,9 @@ class Ahead:
         return client
 
     def wait_for_workers(self, workers: Any) -> Any:
-        """In place of vLLM's, in the engine's process, which will want a tokenizer of its own."""
-        if self._config is not None:
+        """In place of vLLM's, in the engine's process, which will want a tokenizer of its own. Not where its code comes
+        with the model: two that copy it to where it is imported from get in each other's way."""
+        if self._config is not None and not self._config.model_config.trust_remote_code:
             threading.Thread(target=self._read_tokenizer, name="ahead", daemon=True).start()
         return self._wait_for_workers(workers)
 
@@ -130,11 +142,18 @@ class Ahead:
             return app
         return self._build_app(args, tasks, model)
 
+    def _end_engine(self, error: BaseException) -> None:
+        """It may need minutes yet to load what nobody can ask. Of what ends now, this error is to be the first."""
+        logging.getLogger("vllm").error("the tokenizer cannot be read", exc_info=error)
+        with contextlib.suppress(Exception):
+            self._engine.shutdown(timeout=0)
+
     def _work(self) -> None:
         try:
             self._renderer = self._make_renderer(self._config)
         except BaseException as error:
             self._error = error
+            self._end_engine(error)
             return
         try:
             self._app = self._build_app(self._args, _TASKS, self._config.model_config)

@@ -120,7 +120,8 @@ class Notes:
 
     def _note(self, record: logging.LogRecord) -> None:
         try:
-            if record.exc_info and record.exc_info[1] is not None:
+            failed = record.levelno >= logging.ERROR  # a warning is of what vLLM goes on without
+            if failed and record.exc_info and record.exc_info[1] is not None:
                 self._write("error", time.monotonic(), reason(record.exc_info[1])[:2000])
             mark = read(record.getMessage(), time.monotonic())
             if mark is not None:

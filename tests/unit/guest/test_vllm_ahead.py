@@ -8,26 +8,33 @@ from typing import Any
 
 import pytest
 
-from pilotlight_guest.vllm_ahead import Ahead
+from pilotlight_guest.vllm_ahead import Ahead, work_ahead
 
 
 class Vllm:
     """As much of vLLM as is stood in for, and what was done in which order."""
 
-    def __init__(self, *, runner: str = "generate", sees: bool = False, broken: str = "") -> None:
+    def __init__(
+        self, *, runner: str = "generate", sees: bool = False, broken: str = "", warms_up: bool = True
+    ) -> None:
         self.said: list[str] = []
         self.broken = broken
-        model = SimpleNamespace(runner_type=runner, is_multimodal_model=sees)
+        model = SimpleNamespace(runner_type=runner, is_multimodal_model=sees, trust_remote_code=False)
         self.config = SimpleNamespace(model_config=model)
         self.engine_up = threading.Event()
+        self.ended = False
         outer = self
 
         class Client:
             def __init__(self, vllm_config: Any, renderer: Any = None) -> None:
                 outer.said.append("fork")
                 self.vllm_config, self._renderer = vllm_config, renderer
-                self._start_mm_warmup()
+                self.resources = SimpleNamespace(engine_manager=SimpleNamespace(shutdown=outer.end_engine))
+                if warms_up:
+                    self._start_mm_warmup()
                 outer.engine_up.wait(5)
+                if outer.ended:
+                    raise RuntimeError("Engine core initialization failed.")
                 outer.said.append("up")
 
             def _start_mm_warmup(self) -> None:
@@ -65,9 +72,13 @@ class Vllm:
     def make_renderer(self, config: Any) -> Any:
         self.said.append("renderer")
         if self.broken == "renderer":
-            self.engine_up.set()
             raise OSError("no tokenizer.json")
         return SimpleNamespace(warmup=self.warmup)
+
+    def end_engine(self, timeout: float) -> None:
+        self.said.append("ended")
+        self.ended = not self.engine_up.is_set()
+        self.engine_up.set()
 
     def build_app(self, args: Any, tasks: Any, model: Any) -> list[Any]:
         self.said.append("app")
@@ -122,11 +133,49 @@ def test_other_kinds_of_engines_start_as_ever(kind: dict[str, Any]) -> None:
     assert vllm.said == ["renderer", "input", "fork", "own warm-up", "up"]
 
 
-def test_a_tokenizer_that_cannot_be_read_is_said_and_the_engine_is_let_go() -> None:
+def test_a_tokenizer_that_cannot_be_read_is_said_at_once(caplog: pytest.LogCaptureFixture) -> None:
     vllm = Vllm(broken="renderer")
     with pytest.raises(OSError, match=r"no tokenizer\.json"):
         vllm.start()
+    assert vllm.said[-1] == "ended", "and not when the engine is up, which it may be in minutes"
+    (record,) = caplog.records
+    assert record.name == "vllm" and record.exc_info, "first of what vllm_stages.Notes notes"
+
+
+def test_an_engine_that_was_up_before_its_tokenizer_was_read_is_let_go() -> None:
+    vllm = Vllm(broken="renderer")
+    vllm.engine_up.set()
+    with pytest.raises(OSError, match=r"no tokenizer\.json"):
+        vllm.start()
     assert vllm.said[-1] == "down"
+
+
+def test_an_engine_that_does_not_come_up_is_told_as_it_tells_it() -> None:
+    vllm = Vllm()
+    vllm.ended = True
+    with pytest.raises(RuntimeError, match="Engine core"):
+        vllm.start()
+
+
+def test_where_no_thread_was_begun_it_is_done_after_the_engine() -> None:
+    vllm = Vllm(warms_up=False)
+    vllm.engine_up.set()
+    vllm.start()
+    assert vllm.said == ["fork", "up", "renderer", "app", "first chat", "input"]
+
+
+@pytest.mark.parametrize("remote_code", [False, True])
+def test_the_engine_reads_its_tokenizer_unless_that_runs_code_of_the_model(
+    remote_code: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = threading.Event()
+    registry = SimpleNamespace(cached_tokenizer_from_config=lambda _: read.set())
+    monkeypatch.setitem(sys.modules, "vllm.tokenizers.registry", registry)
+    vllm = Vllm()
+    vllm.config.model_config.trust_remote_code = remote_code
+    vllm.start()
+    assert vllm.executor.WorkerProc.wait_for_ready(["w"]) == ["w"]
+    assert read.wait(0.05 if remote_code else 5) is not remote_code
 
 
 def test_an_app_that_cannot_be_built_is_told_where_vllm_builds_it() -> None:
@@ -143,3 +192,11 @@ def test_a_version_without_one_of_the_places_is_left_as_it_is() -> None:
     with pytest.raises(AttributeError):
         Ahead(vllm.entry, vllm.llm, vllm.client, vllm.executor, vllm.args)
     assert (vllm.llm.renderer_from_config, vllm.entry.build_app) == before
+
+
+def test_a_version_without_one_of_the_modules_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", None)
+    vllm = Vllm()
+    before = vllm.entry.build_app
+    work_ahead(vllm.entry, vllm.args)
+    assert vllm.entry.build_app == before

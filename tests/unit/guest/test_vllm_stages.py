@@ -118,6 +118,8 @@ def test_lines_are_noted_as_they_are_logged() -> None:
         raise ValueError("no such tensor\nand more of it")
     except ValueError:
         name = "vllm.v1.engine.core"
+        passed = (KeyError, KeyError("what vLLM goes on without"), None)
+        logging.getLogger(name).makeRecord(name, logging.WARNING, "", 0, "no chat", (), passed)
         logging.getLogger(name).makeRecord(name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
     found, errors = notes.close()
     assert [name for name, _, _ in found] == ["loading"] and found[0][1] > 0
