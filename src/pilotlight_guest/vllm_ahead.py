@@ -18,6 +18,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _TASKS = ("generate",)
@@ -102,6 +103,7 @@ class Ahead:
         except BaseException:
             if self._error is not None:  # which is why the engine was ended
                 raise self._error from None
+            _say_killed("engine", getattr(self._engine, "processes", ()))
             raise
         if self._thread.ident is None:  # another version's, that has its warm-up elsewhere
             self._work()
@@ -125,12 +127,16 @@ class Ahead:
         with the model: two that copy it to where it is imported from get in each other's way."""
         if self._config is not None and not self._config.model_config.trust_remote_code:
             threading.Thread(target=self._read_tokenizer, name="ahead", daemon=True).start()
-        return self._wait_for_workers(workers)
+        try:
+            return self._wait_for_workers(workers)
+        except BaseException:
+            _say_killed("worker", [worker.proc for worker in workers])
+            raise
 
     def _read_tokenizer(self) -> None:
         """vLLM keeps it for whoever asks next."""
-        registry: Any = importlib.import_module("vllm.tokenizers.registry")
         try:
+            registry: Any = importlib.import_module("vllm.tokenizers.registry")
             registry.cached_tokenizer_from_config(self._config.model_config)
         except Exception:
             logging.getLogger(__name__).debug("ahead of its workers", exc_info=True)
@@ -160,6 +166,15 @@ class Ahead:
             self._renderer.warmup(_first_chat(self._args))
         except BaseException:  # where vLLM does it itself it is told as vLLM tells it
             logging.getLogger(__name__).debug("ahead of its engine", exc_info=True)
+
+
+def _say_killed(role: str, processes: Iterable[Any]) -> None:
+    """Raises RuntimeError when one was. vLLM says that something failed, and has the root cause looked for above, where
+    one that was killed, as when memory runs out, has said nothing."""
+    for process in processes:
+        process.join(0.1)  # its pipes close before it has ended
+        if process.exitcode is not None and process.exitcode < 0:
+            raise RuntimeError(f"its {role} was killed by signal {-process.exitcode}") from None
 
 
 def _first_chat(args: Any) -> Any:

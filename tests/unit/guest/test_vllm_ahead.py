@@ -23,13 +23,15 @@ class Vllm:
         self.config = SimpleNamespace(model_config=model)
         self.engine_up = threading.Event()
         self.ended = False
+        self.processes: list[Any] = []
         outer = self
 
         class Client:
             def __init__(self, vllm_config: Any, renderer: Any = None) -> None:
                 outer.said.append("fork")
                 self.vllm_config, self._renderer = vllm_config, renderer
-                self.resources = SimpleNamespace(engine_manager=SimpleNamespace(shutdown=outer.end_engine))
+                manager = SimpleNamespace(shutdown=outer.end_engine, processes=outer.processes)
+                self.resources = SimpleNamespace(engine_manager=manager)
                 if warms_up:
                     self._start_mm_warmup()
                 outer.engine_up.wait(5)
@@ -155,6 +157,28 @@ def test_an_engine_that_does_not_come_up_is_told_as_it_tells_it() -> None:
     vllm.ended = True
     with pytest.raises(RuntimeError, match="Engine core"):
         vllm.start()
+
+
+@pytest.mark.parametrize(("status", "said"), [(-9, "its engine was killed by signal 9"), (1, "Engine core")])
+def test_an_engine_that_was_killed_is_told_as_that(status: int, said: str) -> None:
+    vllm = Vllm()
+    vllm.ended, vllm.processes = True, [SimpleNamespace(join=lambda _: None, exitcode=status)]
+    with pytest.raises(RuntimeError, match=said):
+        vllm.start()
+
+
+@pytest.mark.parametrize(("status", "said"), [(-9, "its worker was killed by signal 9"), (1, "background")])
+def test_a_worker_that_was_killed_is_told_as_that(status: int, said: str) -> None:
+    def wait_for_ready(workers: Any) -> None:
+        raise RuntimeError("failed due to an exception in a background process")
+
+    vllm = Vllm()
+    vllm.config.model_config.trust_remote_code = True
+    vllm.executor.WorkerProc.wait_for_ready = wait_for_ready
+    vllm.start()
+    worker = SimpleNamespace(proc=SimpleNamespace(join=lambda _: None, exitcode=status))
+    with pytest.raises(RuntimeError, match=said):
+        vllm.executor.WorkerProc.wait_for_ready([worker])
 
 
 def test_where_no_thread_was_begun_it_is_done_after_the_engine() -> None:
