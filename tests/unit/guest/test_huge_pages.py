@@ -42,6 +42,7 @@ import mmap
 from pilotlight_guest import huge_pages
 size = 8 * huge_pages.SIZE
 own, shared = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), mmap.mmap(-1, size)
+own.write(bytes(size))
 found = huge_pages._own()
 assert found and all(a % huge_pages.SIZE == 0 == b % huge_pages.SIZE and a < b for a, b in found)
 maps = [line.split() for line in open("/proc/self/maps")]
@@ -50,6 +51,22 @@ for a, b in found:
     words = next(w for (start, end), w in held.items() if start <= a and b <= end)
     assert words[1] == "rw-p" and words[5:] in ([], ["[heap]"]), words
 assert sum(b - a for a, b in found) >= 7 * huge_pages.SIZE
+"""
+    run(script)
+
+
+def test_what_is_hardly_in_use_takes_no_more_for_it():
+    script = """
+import mmap
+from pilotlight_guest import huge_pages
+own = mmap.mmap(-1, 64 * huge_pages.SIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for at in range(0, len(own), huge_pages.SIZE):
+    own[at] = 1
+def taken():
+    return int(open("/proc/self/statm").read().split()[1]) * mmap.PAGESIZE
+huge_pages._WORTH_IT, before = 1, taken()
+huge_pages.collapse()
+assert taken() - before < 16 * huge_pages.SIZE, taken() - before
 """
     run(script)
 
