@@ -328,7 +328,9 @@ def test_who_has_too_many_counts_for_more_and_then_for_less_again():
     assert bad.boost == 1.0
 
 
-@pytest.mark.parametrize(("limit", "cold", "boost"), [(0.2, 5, 1.5), (0.2, 8, 2.0), (0.2, 20, 4.0), (0.0, 1, 4.0)])
+@pytest.mark.parametrize(
+    ("limit", "cold", "boost"), [(0.2, 5, 1.5), (0.2, 8, 2.0), (0.2, 20, 4.0), (0.0, 1, 4.0)]
+)
 def test_the_further_above_its_limit_the_more_it_counts_for(limit: float, cold: int, boost: float):
     of, d = fleet(per_model_max=limit), Demand(cold=cold)
     cold_rate.came(of, d, cold_rate.LOOK, 0.0)
