@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import Any, Protocol
 
 from pilotlight.fleet.actions import (
     Action,
@@ -34,6 +34,14 @@ APART = 1 << 32
 """What follows from a request, or comes before the next one, is numbered in between."""
 
 Effect = Start | Stop | Probe | Sleep | Wake | Trim | Send | Ping | Refuse | Moved | Rented | Note
+
+Beside = Callable[[Fleet, Event, list[Action]], None]
+"""Who decides beside the kernel: sees each event once the kernel has taken it, with the actions that came of it, and
+may order more by the kernel's own verbs (policy/effects.py), which add to those actions."""
+
+Handler = Callable[[Fleet, Any, list[Action]], None]
+
+Step = Callable[[Fleet, Event], tuple[Fleet, list[Action]]]
 
 
 class World(Protocol):
@@ -159,6 +167,26 @@ def ends(arrivals: Iterable[tuple[Arrived, float]]) -> Iterator[tuple[Arrived, f
         yield arrival, service, (at, i * APART, Finished(at, arrival.request))
 
 
+def _with(beside: Beside) -> tuple[Handler, Handler, Step]:
+    """`arrived`, `finished` and `step`, each followed by who decides beside them."""
+
+    def then_beside(handler: Handler) -> Handler:
+        def handle(fleet: Fleet, event: Event, out: list[Action]) -> None:
+            handler(fleet, event, out)
+            beside(fleet, event, out)
+
+        return handle
+
+    def both(fleet: Fleet, event: Event) -> tuple[Fleet, list[Action]]:
+        fleet, out = step(fleet, event)
+        beside(fleet, event, out)
+        if fleet.timers and fleet.timers[0][0] < fleet.wake_at:
+            wake(fleet, out)
+        return fleet, out
+
+    return then_beside(arrived), then_beside(finished), both
+
+
 def run(
     configured: Configured,
     arrivals: Iterable[tuple[Arrived, float, Entry]],
@@ -168,6 +196,7 @@ def run(
     end: float,
     placed: dict[str, str] | None = None,
     lasts: Callable[[str, int], float] | None = None,
+    beside: Beside | None = None,
 ) -> Fleet:
     """Replays `arrivals`, which come in order, each with the seconds that it runs and with its end as `ends` makes it,
     and what follows until `end`.
@@ -175,9 +204,11 @@ def run(
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
     of every action but Assign, Hold and WakeAt, with its moment. `placed` gets the replica of each request, where
     somebody wants to know. `lasts`, where that depends on it, is asked how many seconds a request runs which begins
-    beside so many others on its replica; those that begin with it in one step are among them.
+    beside so many others on its replica; those that begin with it in one step are among them. `beside`
+    decides beside the kernel.
     """
-    fleet, actions = step(Fleet(), configured)
+    came, over, takes = (arrived, finished, step) if beside is None else _with(beside)
+    fleet, actions = takes(Fleet(), configured)
     course = _Course(waited, world, told, placed, lasts, fleet)
     heap, carry_out = course.heap, course.carry_out
     at_once = placed is None and lasts is None
@@ -192,7 +223,7 @@ def run(
         while heap and heap[0][0] < arrives:
             _, _, event = heappop(heap)
             if type(event) is Finished:  # `step`, without the call, for what comes most often
-                finished(fleet, event, actions)
+                over(fleet, event, actions)
                 if fleet.order != timed:
                     timed = fleet.order
                     if timers and timers[0][0] < fleet.wake_at:
@@ -202,10 +233,10 @@ def run(
             elif type(event) is Tick and event is not course.asked:
                 continue
             else:
-                fleet, actions = step(fleet, event)
+                fleet, actions = takes(fleet, event)
             carry_out(actions, event.at, 0.0)
             actions = []
-        arrived(fleet, arrival, actions)
+        came(fleet, arrival, actions)
         if fleet.order != timed:
             timed = fleet.order
             if timers and timers[0][0] < fleet.wake_at:
@@ -219,6 +250,6 @@ def run(
     while heap and heap[0][0] <= end:
         event = heappop(heap)[2]
         if type(event) is not Tick or event is course.asked:
-            fleet, actions = step(fleet, event)
+            fleet, actions = takes(fleet, event)
             carry_out(actions, event.at, 0.0)
     return fleet

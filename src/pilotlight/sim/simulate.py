@@ -16,6 +16,7 @@ from pilotlight.policy import cold_rate
 from pilotlight.sim import classes, declared, loop, pool
 from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
+from pilotlight.sim.loop import Beside
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import OfClass, Result, Series, waits
@@ -69,10 +70,11 @@ def simulate(
     name: str = "default",
     bill: bool = False,
     by: str = "model",
+    beside: Beside | None = None,
 ) -> Result:
     """`name`: what the config is called. `bill`: whether it is wanted by what replicas did, which takes longer; `by`:
-    what its lines are sorted by (cost/report.py). The figures are the same for the same arguments, but for the
-    timings."""
+    what its lines are sorted by (cost/report.py). `beside`: who decides beside the kernel (loop.py). The figures are
+    the same for the same arguments, but for the timings."""
     given = config.simulation
     names = [declared.deployment_of(config, model) for model in trace.models]
     models = declared.models(config, trace.models)
@@ -91,7 +93,7 @@ def simulate(
     if given.kinds:
         played.notes += pool.notes(given.kinds, models)
     played.billed, played.placed = by if bill else "", {} if traced else None
-    cpu_s, wall_s = _play(played, seed)
+    cpu_s, wall_s = _play(played, seed, beside)
     return _result(played, name, seed, cpu_s, wall_s)
 
 
@@ -103,7 +105,7 @@ def _longest_deadline(trace: Trace, models: Iterable[Model]) -> float:
     return max((m.batch_deadline for m in models if m.batch_deadline < FOREVER), default=0.0)
 
 
-def _play(p: _Played, seed: int) -> tuple[float, float]:
+def _play(p: _Played, seed: int, beside: Beside | None) -> tuple[float, float]:
     """CPU and wall seconds that the loop took."""
     if not len(p.trace):
         return 0.0, 0.0
@@ -118,7 +120,7 @@ def _play(p: _Played, seed: int) -> tuple[float, float]:
         arrivals = p.requests.arrivals()
         lasts = p.requests.lasts if p.config.simulation.slowdown else None
         fleet = loop.run(
-            configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, p.placed, lasts
+            configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, p.placed, lasts, beside
         )
     finally:
         if collecting:
