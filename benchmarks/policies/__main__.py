@@ -3,9 +3,9 @@
     python benchmarks/policies TRACE... [--start-times 5,40] [--page FILE] [--into docs/performance.md]
 
 A trace is what `pilotlight simulate` reads. All have one config: the default policies, with nothing tuned to a trace.
-Fixed keep-alive, one warmer and always-on run through pilotlight's simulator and the code that decides in a server;
-Knative's autoscaler and the hybrid histogram, which are no policies of pilotlight, in a loop of their own with the same
-replicas, traffic and bill (rivals.py). What is chosen with hindsight is marked by its value in brackets.
+All run through pilotlight's simulator and the code that decides in a server; Knative's autoscaler and the hybrid
+histogram, which are no policies of pilotlight, say there what comes and goes in place of its own (rivals.py). What is
+chosen with hindsight is marked by its value in brackets.
 """
 
 import argparse
@@ -21,7 +21,6 @@ import plots
 import rivals
 import speed
 import tables
-from fixed import Fixed
 from histogram import Histogram
 from knative import Knative
 from rows import Cell, Row, of
@@ -55,22 +54,18 @@ class Bench:
         trace = self.trace
         return Cell(
             trace.name, self.start, len(trace), len(trace.models), trace.span / 3600, best.cost_usd,
-            tuple(self.rows(best)), tuple(self.variants()) if variants else (),
+            tuple(self.rows()), tuple(self.variants()) if variants else (),
         )  # fmt: skip
 
-    def rows(self, best: Oracle) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
         yield of(goals.DEFAULT, self.run(default_config()))
         if goals.is_sparse(self.trace.name):
             yield self.pool()
         yield from self.best_keep_alive()
         for minutes in configs.TTLS:
             yield of(f"keep-alive {minutes} min", self.run(configs.keep_alive(60.0 * minutes)))
-        for name, rival in (
-            ("Knative", Knative()),
-            ("histogram", Histogram()),
-            ("10 min, own loop", Fixed(600.0)),
-        ):
-            yield rivals.play(name, self.trace, default_config(), self.start, rival, best)
+        for name, rival in (("Knative", Knative()), ("histogram", Histogram(self.start))):
+            yield of(name, rivals.play(self.trace, rival, constant(self.start)))
         yield of("one warmer, rest 1 min", self.run(configs.warmer(WARMER_TTL)))
         yield of(goals.ALWAYS, self.run(configs.always_on(self.trace)))
 

@@ -11,6 +11,7 @@ from pilotlight.sim.oracle import peak_levels
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config, Hosts, Warmer
 from pilotlight.spec.provider import Burst, Provider, Rates
+from pilotlight.units import FOREVER
 
 PARKED_PER_GPU = 4
 WAKE = 1.5
@@ -25,17 +26,22 @@ SHORTEST, STEP, CLOSE = 1.0, 4.0, 1.12
 
 def keep_alive(seconds: float) -> Config:
     """Fixed, and no base: everything on demand."""
-    return _defaults(ttl=seconds, base=0)
+    return replaced(ttl=seconds, base=0)
 
 
 def warmer(seconds: float) -> Config:
     """The last replica of each model stays; what is beyond it has a fixed keep-alive."""
-    return _defaults(ttl=seconds, base=0, warmer=Warmer())
+    return replaced(ttl=seconds, base=0, warmer=Warmer())
+
+
+def silent(**changed: object) -> Config:
+    """For a rival: nothing leaves by itself, and nothing is rented."""
+    return replaced(ttl=FOREVER, base=0, **changed)
 
 
 def always_on(trace: Trace) -> Config:
     """As many replicas of each model as its busiest moment needs, rented for all of the time."""
-    config = _defaults(ttl=0.0, base=0)
+    config = replaced(ttl=0.0, base=0)
     peaks = peaks_of(trace, config)
     model = config.default_model
     models = {name: msgspec.structs.replace(model, min_replicas=n) for name, n in peaks.items()}
@@ -91,12 +97,12 @@ def variants() -> dict[str, Config]:
     }
     return {
         "default": config,
-        "base: 0": _defaults(base=0),
-        "ttl: 5m": _defaults(ttl=300.0),
-        "predictive: true": _defaults(predictive=True),
-        "warmer: {}": _defaults(warmer=Warmer()),
-        "scale_up_delay: 10s": _defaults(scale_up_delay=10.0),
-        "scale_down_delay: 5m": _defaults(scale_down_delay=300.0),
+        "base: 0": replaced(base=0),
+        "ttl: 5m": replaced(ttl=300.0),
+        "predictive: true": replaced(predictive=True),
+        "warmer: {}": replaced(warmer=Warmer()),
+        "scale_up_delay: 10s": replaced(scale_up_delay=10.0),
+        "scale_down_delay: 5m": replaced(scale_down_delay=300.0),
         "burst": hybrid(),
         **{name: msgspec.structs.replace(config, objective=o) for name, o in of_objective.items()},
     }
@@ -120,7 +126,8 @@ def hybrid() -> Config:
     return msgspec.structs.replace(config, default_model=bursting, providers={"elsewhere": provider})
 
 
-def _defaults(**changed: object) -> Config:
+def replaced(**changed: object) -> Config:
+    """The default policies, with this changed for every model."""
     config = default_config()
     return msgspec.structs.replace(
         config, default_model=msgspec.structs.replace(config.default_model, **changed)

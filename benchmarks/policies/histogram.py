@@ -8,9 +8,13 @@ hours. The start is ordered so much earlier that the replica is ready in time, w
 replicas are started by load; each idle one stays as long as the model would.
 """
 
+from collections import defaultdict
 from math import inf, sqrt
 
-from rivals import SLOTS, Model, Replica, World
+from configs import silent
+from rivals import Orders, Rival, load, ready
+
+from pilotlight.fleet.fleet import DeploymentState, Replica
 
 BIN, BINS = 60.0, 240
 HEAD, TAIL, MARGIN = 0.05, 0.99, 0.1
@@ -65,47 +69,45 @@ class Idle:
         return BINS - 1
 
 
-class Histogram:
-    def came(self, world: World, m: Model, now: float) -> None:
-        known = self._known(m)
-        if m.load == 1 and known.idle_since > -inf:
-            known.saw(now - known.idle_since)
-        known.prewarm_at = inf
-        world.start(m, -(-m.load // SLOTS) - len(m.replicas), now)
+class Histogram(Rival):
+    config = silent()
+    """The kernel starts what more the load asks for."""
 
-    def over(self, world: World, m: Model, r: Replica, now: float) -> None:
-        if r.in_flight or r.gone:
+    def __init__(self, start: float) -> None:
+        """`start`: seconds."""
+        self._start = start
+        self._known: defaultdict[str, Idle] = defaultdict(Idle)
+
+    def came(self, orders: Orders, d: DeploymentState) -> None:
+        known = self._known[d.spec.id]
+        if load(d) == 1 and known.idle_since > -inf:
+            known.saw(orders.now - known.idle_since)
+        known.prewarm_at = inf
+
+    def over(self, orders: Orders, d: DeploymentState, r: Replica) -> None:
+        if r.in_flight:
             return
-        known = self._known(m)
+        known, now = self._known[d.spec.id], orders.now
         prewarm, keep = known.known()
-        self._keep(world, m, r, now + keep)
-        if m.load:
+        if load(d):
+            orders.keep(d, r, keep)
             return
         known.idle_since, known.keep_until = now, now + keep
-        if prewarm > world.start_seconds:
-            for other in [o for o in m.replicas if o.ready]:
-                world.stop(m, other, now)
-            known.prewarm_at = now + prewarm - world.start_seconds
-            world.wake(m, known.prewarm_at)
+        if prewarm <= self._start:
+            orders.keep(d, r, keep)
+            return
+        for other in ready(d):
+            orders.stop(other, "it falls idle, and the next request is far")
+        known.prewarm_at = now + prewarm - self._start
+        orders.wake(d, known.prewarm_at)
 
-    def ready(self, world: World, m: Model, r: Replica, now: float) -> None:
+    def ready(self, orders: Orders, d: DeploymentState, r: Replica) -> None:
         if not r.in_flight:
-            self._keep(world, m, r, max(now, self._known(m).keep_until))
+            orders.keep(d, r, max(0.0, self._known[d.spec.id].keep_until - orders.now))
 
-    def due(self, world: World, m: Model, now: float) -> None:
-        known = self._known(m)
-        if now >= known.prewarm_at:
+    def due(self, orders: Orders, d: DeploymentState) -> None:
+        known = self._known[d.spec.id]
+        if orders.now >= known.prewarm_at:
             known.prewarm_at = inf
-            if not m.replicas:
-                world.start(m, 1, now)
-        for r in [o for o in m.replicas if o.ready and not o.in_flight and o.leaves_at <= now]:
-            world.stop(m, r, now)
-
-    def _keep(self, world: World, m: Model, r: Replica, until: float) -> None:
-        r.leaves_at = until
-        world.wake(m, until)
-
-    def _known(self, m: Model) -> Idle:
-        if m.own is None:
-            m.own = Idle()
-        return m.own
+            if not d.current():
+                orders.start(d, 1, "the next request is near")

@@ -7,15 +7,21 @@ half at most at a time, up by 1,000 times. A first request at zero has one repli
 been there for the stable window, the last replica goes after a grace of 30 s.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from math import ceil
 
-from rivals import SLOTS, Model, Replica, World
+from configs import silent
+from rivals import Orders, Rival, load, ready
+
+from pilotlight.fleet.fleet import DeploymentState, Replica
+from pilotlight.fleet.states import READY
 
 TICK, STABLE, PANIC, GRACE = 2.0, 60.0, 6.0, 30.0
 """Seconds."""
 
-TARGET = 0.7 * SLOTS
+TARGET = 0.7
+"""Of the slots of a replica."""
+
 THRESHOLD, UP, DOWN = 2.0, 1000.0, 2.0
 
 
@@ -45,40 +51,41 @@ class Watched:
         return 0.0
 
 
-class Knative:
-    def came(self, world: World, m: Model, now: float) -> None:
-        w = self._watched(m)
+class Knative(Rival):
+    config = silent(target_requests=10**9)
+    """The kernel starts the first replica at zero, as Knative's activator has it done, and no other."""
+
+    def __init__(self) -> None:
+        self._watched: defaultdict[str, Watched] = defaultdict(Watched)
+
+    def came(self, orders: Orders, d: DeploymentState) -> None:
+        w = self._watched[d.spec.id]
         if not w.active:
             w.active = True
-            w.begin(now)
-            if not m.replicas:
-                world.start(m, 1, now)
-            world.wake(m, now + TICK)
-        w.pass_time(m.load, now)
+            w.begin(orders.now)
+            orders.wake(d, orders.now + TICK)
+        w.pass_time(load(d), orders.now)
 
-    def over(self, world: World, m: Model, r: Replica, now: float) -> None:
-        self._watched(m).pass_time(m.load, now)
+    def over(self, orders: Orders, d: DeploymentState, r: Replica) -> None:
+        self._watched[d.spec.id].pass_time(load(d), orders.now)
 
-    def ready(self, world: World, m: Model, r: Replica, now: float) -> None:
-        self._watched(m).pass_time(m.load, now)
-
-    def due(self, world: World, m: Model, now: float) -> None:
-        w = self._watched(m)
-        w.pass_time(m.load, now)
+    def due(self, orders: Orders, d: DeploymentState) -> None:
+        w, now = self._watched[d.spec.id], orders.now
+        w.pass_time(load(d), now)
         w.ticks.append((now, w.area))
         while w.ticks[0][0] < now - STABLE - TICK and w.ticks[1][0] <= now - STABLE:
             w.ticks.popleft()
-        self._scale(world, m, self._desired(m, w, now), w, now)
+        self._scale(orders, d, self._to_zero(d, w, self._desired(d, w, now), now))
         if w.active:
-            world.wake(m, now + TICK)
+            orders.wake(d, now + TICK)
 
-    def _desired(self, m: Model, w: Watched, now: float) -> int:
-        ready = max(1, sum(r.ready for r in m.replicas))
-        low, high = ready // int(DOWN), ceil(UP * ready)
+    def _desired(self, d: DeploymentState, w: Watched, now: float) -> int:
+        up, target = max(1, len(ready(d))), TARGET * (d.spec.slots or 1)
+        low, high = up // int(DOWN), ceil(UP * up)
         stable, panic = (
-            min(high, max(low, ceil(w.mean(window, now) / TARGET))) for window in (STABLE, PANIC)
+            min(high, max(low, ceil(w.mean(window, now) / target))) for window in (STABLE, PANIC)
         )
-        if panic / ready >= THRESHOLD:
+        if panic / up >= THRESHOLD:
             w.panic_until = now + STABLE
         if now >= w.panic_until:
             w.most = 0
@@ -86,23 +93,22 @@ class Knative:
         w.most = max(w.most, panic, stable)
         return w.most
 
-    def _scale(self, world: World, m: Model, desired: int, w: Watched, now: float) -> None:
+    def _to_zero(self, d: DeploymentState, w: Watched, desired: int, now: float) -> int:
+        """The last one stays while there is a request, and for the grace."""
         if desired:
             w.zero_at = 0.0
-        elif m.load or not w.zero_at:
-            w.zero_at = 0.0 if m.load else now + GRACE
+        elif load(d) or not w.zero_at:
+            w.zero_at = 0.0 if load(d) else now + GRACE
             desired = 1
         elif now < w.zero_at:
             desired = 1
         else:
             w.active = False
-        world.start(m, desired - len(m.replicas), now)
-        if desired < len(m.replicas):
-            first = sorted(m.replicas, key=lambda r: (r.ready, r.in_flight, -r.ordered))
-            for r in first[: len(m.replicas) - desired]:
-                world.stop(m, r, now)
+        return desired
 
-    def _watched(self, m: Model) -> Watched:
-        if m.own is None:
-            m.own = Watched()
-        return m.own
+    def _scale(self, orders: Orders, d: DeploymentState, desired: int) -> None:
+        there = d.current()
+        orders.start(d, desired - len(there), f"the window asks for {desired}")
+        there.sort(key=lambda r: (r.state is READY, r.in_flight, -r.ordered_at))
+        for r in there[: max(0, len(there) - desired)]:
+            orders.stop(r, f"the window asks for {desired}")

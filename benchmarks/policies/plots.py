@@ -33,8 +33,8 @@ EXPLAINED = (
     "The oracle knows all arrivals beforehand, has no cold starts and packs requests into slots without a gap.",
     "Green: the default policies, with no tuning to the trace. Grey: another policy is no dearer and has no more cold "
     "requests. The best keep-alive and the size of the pool are chosen with hindsight.",
-    "Run by pilotlight: through the code that decides in a server. Run by a loop of its own: Knative and the hybrid "
-    "histogram, which pilotlight has not, with the same replicas, traffic and bill.",
+    "All run through the code that decides in a server. Knative and the hybrid histogram, which pilotlight has not, "
+    "say beside it what comes and goes; replicas, queue, traffic and bill are the same.",
     f"US dollars: {declared.said(declared.told(default_config().prices).examples)}.",
 )
 

@@ -1,189 +1,96 @@
-"""A loop for policies that pilotlight has not: same replicas, same traffic, same bill, and decisions of their own.
+"""How a policy that pilotlight has not runs in its simulator: a rival is asked beside the kernel what comes and goes.
 
-A replica takes `SLOTS` requests at a time; a request that finds no free slot is held until there is one. The first
-ready replica with a free slot takes it. Everything is billed on demand, from the order of a replica to its end.
+Replicas, queue, slots, routing, starts, bill and figures are pilotlight's. Of its own policies only
+the one that starts replicas by load has a say, as far as the rival's config lets it.
 """
 
-from collections import deque
-from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from itertools import count
 
-import numpy as np
-from rows import Row
-
-from pilotlight.cost.capacity import Price, bill
-from pilotlight.fleet.declared import MONTH
-from pilotlight.sim.oracle import Oracle, evaluated
-from pilotlight.sim.result import waits
+from pilotlight.fleet.actions import Action, Assign
+from pilotlight.fleet.events import Arrived, Event, Finished, Ready, Tick
+from pilotlight.fleet.fleet import DeploymentState, Fleet, Replica
+from pilotlight.fleet.states import READY
+from pilotlight.policy import effects, placement
+from pilotlight.policy.placement import Wish
+from pilotlight.sim.result import Result
+from pilotlight.sim.simulate import simulate
+from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config
-
-SLOTS = 8
-PATIENCE = 3600.0
-NEVER = float("inf")
+from pilotlight.units import FOREVER
 
 
-class Replica:
-    __slots__ = ("gone", "idle_since", "in_flight", "leaves_at", "leaving", "ordered", "ready")
+class Rival:
+    """Asked once the kernel has done its part: a request has found its place, or has ended, a replica is up, or a
+    moment has come that it asked for."""
 
-    def __init__(self, now: float) -> None:
-        self.ordered = now
-        self.ready = self.leaving = self.gone = False
-        self.in_flight = 0
-        self.idle_since = NEVER
-        self.leaves_at = NEVER
-        """For the policy to use."""
+    config: Config
+    """What the kernel goes by: `configs.silent`, and what the rival leaves to it."""
 
-
-class Model:
-    """`replicas`: those that are not to go, oldest first."""
-
-    def __init__(self) -> None:
-        self.replicas: list[Replica] = []
-        self.queue: deque[int] = deque()
-        self.in_flight = 0
-        self.own: Any = None
-        """What the policy remembers of it."""
-
-    @property
-    def load(self) -> int:
-        return self.in_flight + len(self.queue)
+    def came(self, orders: "Orders", d: DeploymentState) -> None: ...
+    def over(self, orders: "Orders", d: DeploymentState, r: Replica) -> None: ...
+    def ready(self, orders: "Orders", d: DeploymentState, r: Replica) -> None: ...
+    def due(self, orders: "Orders", d: DeploymentState) -> None: ...
 
 
-class Rival(Protocol):
-    """`came` and `over` are told after the request has found its place; `ready` of a replica that is up."""
+class Orders:
+    """What a rival can order `now`."""
 
-    def came(self, world: "World", m: Model, now: float) -> None: ...
-    def over(self, world: "World", m: Model, r: Replica, now: float) -> None: ...
-    def ready(self, world: "World", m: Model, r: Replica, now: float) -> None: ...
-    def due(self, world: "World", m: Model, now: float) -> None: ...
-
-
-class World:
-    def __init__(self, trace: Trace, config: Config, start: float, rival: Rival) -> None:
-        given = config.simulation
-        self.start_seconds = start
-        self.wait = np.full(len(trace), np.nan)
-        self.spans: list[tuple[float, float]] = []
-        self._trace = trace
-        self._runs = (given.first_token + given.per_token * trace.output_tokens.astype(np.float64)).tolist()
+    def __init__(self, rival: Rival) -> None:
+        self.now = 0.0
         self._rival = rival
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = 0
-        self._models = [Model() for _ in trace.models]
-        self._t: list[float] = trace.t.tolist()
+        self._runs: dict[str, Replica] = {}
+        self._due: list[tuple[float, int, str]] = []
+        self._order = count()
 
-    def start(self, m: Model, n: int, now: float) -> None:
+    def __call__(self, fleet: Fleet, event: Event, out: list[Action]) -> None:
+        """As the simulator's loop calls it."""
+        self.now, self._fleet, self._out = event.at, fleet, out
+        for action in out:
+            if type(action) is Assign:
+                self._runs[action.request] = fleet.assigned[action.request]
+        if type(event) is Arrived:
+            self._rival.came(self, fleet.deployments[event.deployment])
+        elif type(event) is Finished:
+            r = self._runs.pop(event.request)
+            self._rival.over(self, fleet.deployments[r.deployment], r)
+        elif type(event) is Ready and event.replica in fleet.replicas:
+            r = fleet.replicas[event.replica]
+            self._rival.ready(self, fleet.deployments[r.deployment], r)
+        elif type(event) is Tick:
+            while self._due and self._due[0][0] <= event.at:
+                self._rival.due(self, fleet.deployments[heappop(self._due)[2]])
+
+    def start(self, d: DeploymentState, n: int, because: str) -> None:
         for _ in range(n):
-            r = Replica(now)
-            m.replicas.append(r)
-            self._later(now + self.start_seconds, self._ready, m, r)
+            place = placement.place(self._fleet, Wish(self._fleet.need_of(d)))
+            assert place is not None, "dedicated replicas are never short of room"
+            effects.start(self._fleet, d, place, self.now, self._out, because)
 
-    def stop(self, m: Model, r: Replica, now: float) -> None:
+    def stop(self, r: Replica, because: str) -> None:
         """At once, or when it has served what it has."""
-        m.replicas.remove(r)
-        r.leaving = True
-        if not r.in_flight:
-            self._gone(r, now)
+        effects.drain(self._fleet, r, self.now, self._out, because, FOREVER)
 
-    def wake(self, m: Model, when: float) -> None:
+    def keep(self, d: DeploymentState, r: Replica, seconds: float) -> None:
+        """One that has just fallen idle, or come up: so long, if nobody comes."""
+        r.keep_alive = seconds
+        effects.let_leave(self._fleet, d, r, self.now, self._out)
+
+    def wake(self, d: DeploymentState, when: float) -> None:
         """`due` is called then."""
-        self._later(when, self._due, m)
-
-    def play(self, until: float) -> None:
-        arrivals = iter(zip(self._t, self._trace.model.tolist(), range(len(self._t)), strict=True))
-        coming = next(arrivals, None)
-        heap = self._heap
-        while True:
-            if heap and (coming is None or heap[0][0] < coming[0]):
-                now, _, call, given = heappop(heap)
-                if now > until + PATIENCE:
-                    break
-                call(*given, now)
-            elif coming is not None:
-                now, model, i = coming
-                self._came(self._models[model], i, now)
-                coming = next(arrivals, None)
-            else:
-                break
-        for m in self._models:
-            self.spans += [(r.ordered, until) for r in m.replicas if r.ordered < until]
-
-    def _later(self, when: float, call: Callable[..., None], *given: Any) -> None:
-        self._order += 1
-        heappush(self._heap, (when, self._order, call, given))
-
-    def _came(self, m: Model, i: int, now: float) -> None:
-        for r in m.replicas:
-            if r.ready and r.in_flight < SLOTS:
-                self._run(m, r, i, now)
-                break
-        else:
-            m.queue.append(i)
-        self._rival.came(self, m, now)
-
-    def _run(self, m: Model, r: Replica, i: int, now: float) -> None:
-        self.wait[i] = now - self._t[i]
-        r.in_flight += 1
-        m.in_flight += 1
-        self._later(now + self._runs[i], self._over, m, r)
-
-    def _over(self, m: Model, r: Replica, now: float) -> None:
-        r.in_flight -= 1
-        m.in_flight -= 1
-        if r.leaving:
-            if not r.in_flight:
-                self._gone(r, now)
-        elif m.queue:
-            self._run(m, r, m.queue.popleft(), now)
-        elif not r.in_flight:
-            r.idle_since = now
-        self._rival.over(self, m, r, now)
-
-    def _ready(self, m: Model, r: Replica, now: float) -> None:
-        if r.gone:
-            return
-        r.ready = True
-        while m.queue and r.in_flight < SLOTS:
-            self._run(m, r, m.queue.popleft(), now)
-        if not r.in_flight:
-            r.idle_since = now
-        self._rival.ready(self, m, r, now)
-
-    def _due(self, m: Model, now: float) -> None:
-        self._rival.due(self, m, now)
-
-    def _gone(self, r: Replica, now: float) -> None:
-        r.gone = True
-        self.spans.append((r.ordered, now))
+        heappush(self._due, (when, next(self._order), d.spec.id))
+        self._fleet.timer(when, "deployment", d.spec.id)
 
 
-def play(name: str, trace: Trace, config: Config, start: float, rival: Rival, best: Oracle) -> Row:
-    """`start`: seconds; `best`: what the oracle pays."""
-    given, objective, prices = config.simulation, config.objective, config.prices
-    since, until = evaluated(trace, given.warm_up)
-    world = World(trace, config, start, rival)
-    world.play(until)
-    ttft = np.where(np.isnan(world.wait), until + PATIENCE - trace.t, world.wait) + given.first_token
-    counted = trace.t >= since
-    band = objective.cold_rate or (0.0, 1.0)
-    found = waits(ttft[counted], trace.model[counted], trace.models, objective.wait, band)
-    second = prices.gpu_month_usd / MONTH
-    price = Price(second, second * prices.serverless_premium, prices.commitment)
-    cost = bill(world.spans, [], price, since=since, until=until)
-    return Row(
-        name,
-        "own loop",
-        found.cold_rate or 0.0,
-        max(found.by_model.values(), default=0.0),
-        found.p50 or 0.0,
-        found.p99 or 0.0,
-        cost.usd,
-        cost.usd / best.cost_usd if best.cost_usd else 0.0,
-        cost.gpu_seconds / 3600 / best.gpu_hours if best.gpu_hours else 0.0,
-        found.windows,
-        found.above_band,
-        found.in_band,
-        None,
-    )
+def load(d: DeploymentState) -> int:
+    """Requests that run or wait."""
+    return d.in_flight + len(d.held)
+
+
+def ready(d: DeploymentState) -> list[Replica]:
+    return [r for r in d.replicas.values() if r.state is READY]
+
+
+def play(trace: Trace, rival: Rival, starts: StartTimes) -> Result:
+    return simulate(trace, rival.config, starts, beside=Orders(rival))

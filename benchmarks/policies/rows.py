@@ -10,8 +10,6 @@ HOLDS = 0.05
 
 class Row(msgspec.Struct, frozen=True):
     policy: str
-    through: str
-    """`pilotlight`: through the code that decides in a server; `own loop`: a policy that pilotlight has not."""
     cold: float
     worst: float
     """Cold rate of the model that fared worst."""
@@ -62,7 +60,6 @@ def of(policy: str, r: Result, *, hindsight: bool = False) -> Row:
     """From what the simulator found."""
     return Row(
         policy,
-        "pilotlight",
         r.cold_rate or 0.0,
         r.cold_rate_worst_model or 0.0,
         r.ttft_p50 or 0.0,

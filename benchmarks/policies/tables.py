@@ -11,7 +11,7 @@ Piece = tuple[str, Sequence[Row]]
 
 HEAD = (
     "policy", "cold %", "worst model %", "p50 s", "p99 s", "cost / oracle", "GPU h / oracle", "windows above %",
-    "in band %", "requests/s", "run by",
+    "in band %", "requests/s",
 )  # fmt: skip
 
 SHORT_HEAD = (DEFAULT, POOL, BEST, "keep-alive 1 min", TEN, "Knative", "histogram", "one warmer", ALWAYS)
@@ -35,7 +35,6 @@ def cells_of(row: Row) -> list[str]:
         "-" if row.above is None else percent(row.above),
         "-" if row.in_band is None else percent(row.in_band),
         "-" if row.requests_per_s is None else f"{row.requests_per_s:,.0f}",
-        row.through,
     ]
 
 

@@ -1,6 +1,7 @@
-"""The policies that the defaults are compared with and pilotlight has not, by hand, in the loop of their own."""
+"""The policies that the defaults are compared with and pilotlight has not, by hand."""
 
 import importlib
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pilotlight.sim.defaults import default_config
+from pilotlight.fleet.actions import Action, Assign, Moved
+from pilotlight.fleet.events import Event
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.states import State
+from pilotlight.sim.result import TIMINGS
 from pilotlight.sim.simulate import simulate
 from pilotlight.sim.starts import constant
 from pilotlight.sim.trace import Trace
 from pilotlight.sim.traffic import bursty
 
 POLICIES = Path(__file__).parents[3] / "benchmarks" / "policies"
-NAMES = ("rows", "rivals", "fixed", "histogram", "knative", "configs", "goals")
+NAMES = ("rows", "configs", "rivals", "histogram", "knative", "goals")
 LONG = 633
 """Tokens of an answer that takes some 19 s."""
 
@@ -34,53 +39,87 @@ def policies() -> Iterator[SimpleNamespace]:
     sys.modules.update(kept)
 
 
-def world(policies: SimpleNamespace, rival: Any, *requests: tuple[float, int], until: float) -> Any:
-    rows = [(t, "m", 1, tokens) for t, tokens in requests]
-    found = policies.rivals.World(Trace.from_rows("x", rows), default_config(), 10.0, rival)
-    found.play(until)
-    return found
+class Watched:
+    """A rival, and what came of what it ordered."""
+
+    def __init__(self, policies: SimpleNamespace, rival: Any, *requests: tuple[float, int]) -> None:
+        """Each with its moment and the tokens of its answer. A start takes ten seconds."""
+        self.wait: dict[int, float] = {}
+        self._orders = policies.rivals.Orders(rival)
+        self._began: dict[str, float] = {}
+        self._ended: dict[str, float] = {}
+        self._t = [t for t, _ in requests]
+        rows = [(t, "m", 1, tokens) for t, tokens in requests]
+        simulate(Trace.from_rows("x", rows), rival.config, constant(10.0), beside=self)
+
+    def __call__(self, fleet: Fleet, event: Event, out: list[Action]) -> None:
+        self._orders(fleet, event, out)
+        for a in out:
+            if isinstance(a, Assign):
+                self.wait[int(a.request)] = event.at - self._t[int(a.request)]
+            elif isinstance(a, Moved) and a.was is None:
+                self._began[a.replica] = event.at
+            elif isinstance(a, Moved) and a.state is State.GONE:
+                self._ended[a.replica] = event.at
+
+    @property
+    def spans(self) -> list[tuple[float, float]]:
+        return [(began, self._ended.get(r, math.inf)) for r, began in self._began.items()]
 
 
-def test_both_loops_agree_on_a_fixed_keep_alive(policies: SimpleNamespace) -> None:
-    trace = bursty(0.02, 48 * 3600, seed=1)
-    config = policies.configs.keep_alive(600.0)
-    ours = simulate(trace, config, constant(40.0))
-    row = policies.rivals.play(
-        "x",
-        trace,
-        config,
-        40.0,
-        policies.fixed.Fixed(600.0),
-        SimpleNamespace(cost_usd=ours.oracle_cost_usd, gpu_hours=ours.oracle_gpu_hours),
-    )
-    assert ours.cold_rate is not None and 0.02 < ours.cold_rate < 0.5
-    assert row.cold == pytest.approx(ours.cold_rate, abs=0.005)
-    assert row.usd == pytest.approx(ours.cost_usd, rel=0.02)
+def test_a_keep_alive_that_a_rival_says_is_one_that_the_config_says(policies: SimpleNamespace) -> None:
+    class Fixed(policies.rivals.Rival):
+        config = policies.configs.silent()
+
+        def over(self, orders: Any, d: Any, r: Any) -> None:
+            if not r.in_flight:
+                orders.keep(d, r, 600.0)
+
+        def ready(self, orders: Any, d: Any, r: Any) -> None:
+            self.over(orders, d, r)
+
+    trace, starts = bursty(0.02, 48 * 3600, seed=1), constant(40.0)
+    said = policies.rivals.play(trace, Fixed(), starts).figures()
+    declared = simulate(trace, policies.configs.keep_alive(600.0), starts).figures()
+    assert 0.02 < declared["cold_rate"] < 0.5
+    assert {n: x for n, x in said.items() if n not in TIMINGS} == {
+        n: x for n, x in declared.items() if n not in TIMINGS
+    }
 
 
 def test_knative_goes_to_zero_after_its_window_and_its_grace(policies: SimpleNamespace) -> None:
-    found = world(policies, policies.knative.Knative(), (0.0, 0), until=1000.0)
+    found = Watched(policies, policies.knative.Knative(), (0.0, 0))
     ((began, end),) = found.spans
     assert (began, found.wait[0]) == (0.0, 10.0)
     assert 10 + 60 + 30 <= end <= 10 + 60 + 30 + 3 * policies.knative.TICK
 
 
 def test_knative_panics_when_many_come_at_once(policies: SimpleNamespace) -> None:
-    """64 of 70 % of 8 slots each ask for 12; the mean over the window of a minute is not yet there by then."""
+    """64 of 70 % of 8 slots each ask for 12; the mean over the window of a minute is not yet there by then. The kernel
+    itself orders none when they come."""
     quiet = [(float(t), LONG) for t in range(0, 200, 18)]
     burst = [(200.0, LONG)] * 64
-    found = world(policies, policies.knative.Knative(), *quiet, *burst, until=1000.0)
-    ordered = [began for began, _ in found.spans if 200 <= began <= 208]
-    assert len(ordered) >= 10
+    found = Watched(policies, policies.knative.Knative(), *quiet, *burst)
+    ordered = [began for began, _ in found.spans if 198 < began <= 208]
+    assert len(ordered) >= 10 and 200.0 not in ordered
+
+
+def test_knative_lets_half_go_at_a_time_and_the_latest_first(policies: SimpleNamespace) -> None:
+    """At 10 s one of 12 is ready: the last panic, for a minute. Of 64 that ran for 19 of the 60 s before its end the
+    window asks for 4."""
+    found = Watched(policies, policies.knative.Knative(), *[(0.0, LONG)] * 64)
+    left = {t: sum(end > t for _, end in found.spans) for t in (68.0, 70.0, 72.0)}
+    assert left == {68.0: 12, 70.0: 6, 72.0: 4}
+    assert max(found.spans, key=lambda span: span[1])[0] == 0.0
 
 
 def test_the_histogram_is_there_when_an_hourly_request_comes_and_not_in_between(
     policies: SimpleNamespace,
 ) -> None:
     hourly = [(3600.0 * i, 0) for i in range(30)]
-    found = world(policies, policies.histogram.Histogram(), *hourly, until=29 * 3600.0)
-    assert found.wait[0] == 10.0 and not found.wait[20:].any()
-    late = [(began, end) for began, end in found.spans if began > 15 * 3600]
+    found = Watched(policies, policies.histogram.Histogram(10.0), *hourly)
+    assert found.wait[0] == 10.0 and not any(found.wait[i] for i in range(20, 30))
+    late = [(began, end) for began, end in found.spans if 15 * 3600 < began < 29 * 3600]
     assert len(late) >= 13 and np.mean([end - began for began, end in late]) < 1800
 
 
@@ -101,7 +140,7 @@ def test_the_goals_are_those_of_the_class_of_trace(
     policies: SimpleNamespace, trace: str, start: float, measured: float, verdict: str
 ) -> None:
     def row(name: str, usd: float) -> Any:
-        return policies.rows.Row(name, "x", 0.03, 0.03, 0.05, 2.0, usd, usd, 1.0, 60, 0.04, 0.5, None)
+        return policies.rows.Row(name, 0.03, 0.03, 0.05, 2.0, usd, usd, 1.0, 60, 0.04, 0.5, None)
 
     rows = [row(name, measured) for name in ("default", "best keep-alive (1m)", "always on, peak")]
     cell = policies.rows.Cell(trace, start, 60_000, 1, 10.0, 1.0, tuple(rows))
