@@ -77,14 +77,14 @@ def on_demand(fleet: Fleet, d: DeploymentState, level: Level, f: Frontier) -> fl
     return (level.busy_seconds + level.spells * per_gap) / over
 
 
-def declared(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
-    """After every declaration."""
+def declared(fleet: Fleet, d: DeploymentState, rented: int, now: float, out: list[Action]) -> None:
+    """After every declaration; `rented` before it."""
     if not d.spec.learns:
         d.demand = None
     elif d.demand is None:
         d.demand = Demand(born=now)
     d.settle_floor()
-    if d.rented:
+    if d.rented or rented:
         out.append(Rented(now, d.spec.id, d.rented, "declared"))
     if d.demand is not None:
         traffic.bounds(d, d.demand, d.demand.busy)  # a replica may take more or fewer requests than before

@@ -2,7 +2,7 @@
 
 import heapq
 
-from pilotlight.fleet.actions import Action, Note
+from pilotlight.fleet.actions import Action, Note, Rented
 from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
 from pilotlight.fleet.states import COMING, Cause, State
@@ -36,10 +36,11 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
             d.sleep_failures, d.no_sleep_before = 0, 0.0
             d.asleep = d.start_took = d.wake_took = None
             d.starts_took.clear()
+        rented = 0 if d.removed else d.rented
         before, d.spec, d.removed = d.spec.warmer, spec, False
         warming.declared(d, before)
         burst.declared(d)
-        base.declared(fleet, d, e.at, out)
+        base.declared(fleet, d, rented, e.at, out)
         scaling.declared(fleet, d, e.at)
     cold_rate.declared(fleet)
     for spec in e.deployments:
@@ -55,6 +56,8 @@ def configured(fleet: Fleet, e: Configured, out: list[Action]) -> None:
 
 
 def _remove(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> None:
+    if d.rented and not d.removed:
+        out.append(Rented(now, d.spec.id, 0, "removed from the configuration"))
     d.removed = True
     text = f"the model {d.spec.id!r} was removed from the configuration"
     effects.refuse_held(fleet, d, out, 404, "model_not_found", text)

@@ -281,3 +281,19 @@ def test_a_base_that_has_just_grown_is_not_taken_to_save_for_long():
     demand.busy, demand.look_at = 2, p.now
     assert policy.look(p.fleet, p.d, p.now, []) and demand.base == 2
     assert demand.saves_until == p.now
+
+
+def test_what_is_no_longer_declared_is_no_longer_rented():
+    p = Renting(base=2)
+    p.wait(5)
+    p.configure(model(base=0))
+    p.wait(5)
+    p.configure(model(base=0))
+    p.wait(5)
+    p.configure(model(min_replicas=1))
+    p.wait(5)
+    p.configure()
+    p.wait(5)
+    p.configure(model(base=0))
+    start = p.rented[0][0]
+    assert [(at - start, n) for at, n in p.rented] == [(0, 2), (5, 0), (15, 1), (20, 0)]
