@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pilotlight.errors import SourceError
-from pilotlight.weights import transfer
+from pilotlight.weights import blocks, transfer
 from pilotlight.weights.cache import WeightCache
 from unit.weights.servers import FileServer, HubStandIn, gguf_bytes
 
@@ -193,7 +193,7 @@ def test_all_parts_of_a_split_model_are_fetched(server, cache):
     assert cache.entries()[0].bytes == cache.size_hint(f"{server.url}/x%20y-00002-of-00003.gguf") == 6000
 
 
-def test_an_exception_from_progress_ends_the_fetch_and_the_next_resumes(server, cache):
+def test_an_exception_from_progress_ends_the_fetch_and_the_next_resumes(server, cache, monkeypatch):
     class Stop(Exception):
         pass
 
@@ -201,6 +201,7 @@ def test_an_exception_from_progress_ends_the_fetch_and_the_next_resumes(server, 
         if done > 200_000:
             raise Stop
 
+    monkeypatch.setattr(blocks, "PATIENCE", 0.0)
     server.delay = 0.01
     with pytest.raises(Stop):
         cache.fetch(f"{server.url}/m.gguf", stop)

@@ -4,15 +4,17 @@ import io
 import json
 import os
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from pilotlight.errors import SourceError
 from pilotlight.ports import Progress
 from pilotlight.weights import demo_tokenizer, disk
+from pilotlight.weights.blocks import Blocks
 from pilotlight.weights.demo_model import (
     CONTEXT,
     HEAD,
@@ -72,23 +74,37 @@ def generate(source: DemoSource, work: Work, progress: Progress) -> None:
                 data.write(header)
                 offset = len(header)
             data.seek(offset)
+            blocks = Blocks(data, offset)
+            notes = _Notes(journal)
             for index, tensor in enumerate(tensors(shape)):
                 if index < kept:
                     continue
                 crc = 0
                 for piece in _pieces(shape, index, tensor):
-                    _write_all(data, piece)
+                    blocks.write(piece)
                     crc = zlib.crc32(piece, crc)
                     offset += len(piece)
                     work.beat()
                     progress(offset, total)
-                journal.write(json.dumps({"tensor": tensor.name, "crc32": crc}) + "\n")
-                journal.flush()
+                notes.add(offset, json.dumps({"tensor": tensor.name, "crc32": crc}))
+                notes.write(blocks.written)
+            blocks.flush()
 
 
-def _write_all(data: io.FileIO, piece: memoryview) -> None:
-    while piece:
-        piece = piece[data.write(piece) :]
+class _Notes:
+    """Lines of the journal that wait until what they speak of is written."""
+
+    def __init__(self, journal: IO[str]) -> None:
+        self._journal = journal
+        self._lines: deque[tuple[int, str]] = deque()
+
+    def add(self, end: int, line: str) -> None:
+        self._lines.append((end, line))
+
+    def write(self, written: int) -> None:
+        while self._lines and self._lines[0][0] <= written:
+            self._journal.write(self._lines.popleft()[1] + "\n")
+        self._journal.flush()
 
 
 def _kept(work: Work, shape: Shape, header: bytes) -> tuple[int, int]:

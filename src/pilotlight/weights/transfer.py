@@ -9,6 +9,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from http import HTTPStatus
 from typing import IO, NoReturn
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from pilotlight.ports import Early, Progress
 from pilotlight.units import format_size
 from pilotlight.weights import answer, arriving, disk
 from pilotlight.weights.arriving import Arriving
+from pilotlight.weights.blocks import gathered, write_all
 from pilotlight.weights.path import NotGguf, check_start
 from pilotlight.weights.remote import Remote
 from pilotlight.weights.work import Work
@@ -202,7 +204,7 @@ class _Download:
 
     def _pieces(self, response: http.client.HTTPResponse, data: IO[bytes]) -> None:
         noted, noted_at = self.done, time.monotonic()
-        while piece := _read(response):
+        while piece := gathered(partial(_read, response), self.done):
             if len(self.start) < 4:
                 self.start = (self.start + piece)[:64]
                 if len(self.start) >= 4:
@@ -210,9 +212,7 @@ class _Download:
             if os.fstat(data.fileno()).st_size < self.done:
                 self._restart()
                 raise _Broken("somebody has cut the half file off")
-            rest = memoryview(piece)
-            while rest:
-                rest = rest[data.write(rest) :]
+            write_all(data, piece)
             self.hash.update(piece)
             self.done += len(piece)
             self.work.beat()
@@ -291,9 +291,9 @@ class _Download:
         self.offered: str | None = None
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
-    """What has come, at most a piece; trouble with the network must not look like trouble with the disk."""
+def _read(response: http.client.HTTPResponse, most: int) -> bytes:
+    """What has come; trouble with the network must not look like trouble with the disk."""
     try:
-        return response.read1(_PIECE)
+        return response.read1(most)
     except (http.client.HTTPException, OSError) as error:
         raise _Broken(str(error) or type(error).__name__) from error
