@@ -170,6 +170,10 @@ class Weights(Protocol):
         """The file, when it is here whole; no network, cheap."""
         ...
 
+    def files(self, source: str) -> Sequence[Path]:
+        """All of its files that hold weights, when it is here whole. Nothing is asked, and nothing raised."""
+        ...
+
     def streams(self, source: str) -> bool:
         """Whether `fetch` would bring it as one file, its beginning first. Nothing is asked, and nothing raised."""
         ...

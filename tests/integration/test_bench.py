@@ -17,8 +17,10 @@ import yaml
 from fault.guardian_kit import linux_only
 from fault.server_kit import PILOTLIGHT, WEIGHTS
 from integration.kit import StandIn, until
+from pilotlight.bench.measuring import put_out_of_memory
 from pilotlight.cli.main import main
 from pilotlight.weights.cache import WeightCache
+from pilotlight.weights.read_ahead import is_cold
 from pilotlight.worker import criu
 from unit.weights.servers import FileServer
 
@@ -106,6 +108,18 @@ def test_weights_that_are_fetched_in_every_run(bench: Bench) -> None:
     assert "header" not in plain["stages"] and {"header", "load", "whole"} <= set(stream["stages"])
 
 
+def test_weights_that_are_read_from_the_disk_in_every_run(bench: Bench, tmp_path: Path) -> None:
+    weights = tmp_path / "m.gguf"
+    weights.write_bytes(WeightCache(WEIGHTS).fetch("demo://50m").read_bytes())
+    put_out_of_memory([weights])
+    if not is_cold([weights]):
+        pytest.skip("what lies in the folder for temporary files stays in memory")
+    done = bench(str(weights), "--runs", "1", "--json", "--from-disk", "--with", "read_ahead")
+    assert done.returncode == 0, done.stderr
+    plain, ahead = json.loads(done.stdout)["results"]
+    assert "read" not in plain["stages"] and {"read", "spawn", "load"} <= set(ahead["stages"])
+
+
 def test_a_command_has_but_a_plain_start(bench: Bench) -> None:
     done = bench("there", "--runs", "2")
     assert done.returncode == 0, done.stderr
@@ -153,6 +167,10 @@ def test_interrupted_it_leaves_nothing_behind(how: signal.Signals, config: Path,
         ),
         (["demo://7t"], 1, "demo"),
         (["demo", "--with", "stream"], 1, "compare it with --fetch"),
+        (["demo", "--with", "read_ahead"], 1, "compare it with --from-disk"),
+        (["demo", "--with", "sleep", "--from-disk"], 1, "compare it without --from-disk"),
+        (["there", "--from-disk"], 1, "--from-disk needs weights whose files are known"),
+        (["demo", "--from-disk", "--fetch"], 2, "not allowed with"),
         (["demo", "--fetch"], 1, "--fetch needs weights that come over the network"),
         (["demo", "--runs", "0"], 2, "is not a whole number above 0"),
         (["demo", "--with", "zygote", "--without", "sleep"], 2, "not allowed with"),

@@ -1,6 +1,7 @@
 """Runs the variants in turn, in an order shuffled anew each round, each on a server of its own."""
 
 import contextlib
+import os
 import random
 import shutil
 import tempfile
@@ -59,6 +60,8 @@ class Subject(msgspec.Struct, frozen=True):
     config_dir: Path
     fetch: bool = False
     """The weights are not here when a run begins."""
+    on_disk: tuple[Path, ...] = ()
+    """Files that are not in memory when a run begins."""
 
 
 def measure(
@@ -106,6 +109,7 @@ class Lane:
 
     def _ask(self, dice: random.Random) -> Run:
         shutil.rmtree(self._weights, ignore_errors=True)
+        put_out_of_memory(self._subject.on_disk)
         try:
             run = self._explained(self._asking.ask(prompt(dice)))
             self._put_aside()
@@ -179,6 +183,17 @@ def _config(subject: Subject, variant: Variant, folder: str) -> Config:
         cache_dir=f"{folder}/{WEIGHTS}" if subject.fetch else subject.config.cache_dir,
         state_dir=folder,
     )
+
+
+def put_out_of_memory(files: Sequence[Path]) -> None:
+    """They stay on the disk. Not what some process has mapped: the kernel keeps that."""
+    for file in files:
+        fd = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(fd)  # a page that is not on the disk yet stays
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(fd)
 
 
 def prompt(dice: random.Random) -> str:

@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="from a request to its first token when nothing is up: plain, by each technique, by all together",
         description="Asks a model at zero over and over, through the whole server, and compares the plain start with "
         "each technique alone and all together. The runs are interleaved, every prompt is new, and the weights are "
-        "in the page cache.",
+        "in memory (the page cache) but for --from-disk and --fetch.",
     )
     cold.add_argument("model", metavar="SOURCE|MODEL", help="weights, or the name of a model in --config")
     cold.add_argument("--engine", help="the engine; default: the configuration's, or llamacpp")
@@ -38,7 +38,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--with", dest="wanted", type=_names, help="only these techniques: a,b")
     group.add_argument("--without", type=_names, default=(), help="not these techniques: a,b")
     cold.add_argument("--runs", type=_positive, default=5, help="timed requests to each; default: 5")
-    cold.add_argument(
+    where = cold.add_mutually_exclusive_group()
+    where.add_argument(
+        "--from-disk",
+        action="store_true",
+        help="put the weights out of memory before every run; `read_ahead` can be compared only so",
+    )
+    where.add_argument(
         "--fetch",
         action="store_true",
         help="fetch the weights anew in every run, into folders of its own; `stream` can be compared only so",
@@ -68,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
     _check_fetch(args, model)
     _check_technique(args, engine.techniques(model))
     _check_snapshots(args.wanted)
-    offered, every = _offered(engine, model, args.fetch), engine.techniques(model)
+    offered, every = _offered(engine, model, args), engine.techniques(model)
     # What the engine has and is left out here may be named as well.
     without = [name for name in args.without if name in offered or name not in every]
     chosen = variants.variants(offered, args.wanted, without)
@@ -76,14 +82,14 @@ def run(args: argparse.Namespace) -> None:
         output.check("--plot", args.plot, (args.config or DEFAULT, args.model))
     if not args.fetch:
         _fetch(config, model, engine)
+    on_disk = _on_disk(config, model) if args.from_disk else ()
     settings = config.engines.get(model.engine, EngineSettings())
-    subject = measuring.Subject(model, settings, config, folder, args.fetch)
+    subject = measuring.Subject(model, settings, config, folder, args.fetch, on_disk)
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does: its servers and their folders go with it
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with bench_view.Watch(len(chosen), args.runs) as watch:
         measured = measuring.measure(subject, chosen, args.runs, SERVER, watch.told)
-    where = "weights fetched in every run" if args.fetch else "weights in the page cache"
-    about = f"{args.model} on {model.engine}, {where}, a new prompt in every run"
+    about = f"{args.model} on {model.engine}, {_where(args)}, a new prompt in every run"
     report = result.Report(about, tuple(measured), result.machine(), result.today())
     if args.plot is not None:
         args.plot.write_text(plot.html(report))
@@ -91,6 +97,12 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps(report.json()))
     else:
         bench_view.show(report)
+
+
+def _where(args: argparse.Namespace) -> str:
+    if args.fetch:
+        return "weights fetched in every run"
+    return "weights read from the disk in every run" if args.from_disk else "weights in the page cache"
 
 
 def _subject(args: argparse.Namespace) -> tuple[Config, Model, Path]:
@@ -157,6 +169,12 @@ def _check_technique(args: argparse.Namespace, offered: Collection[str]) -> None
         raise PilotlightError(
             "a `snapshot` is of weights that stay where they are; compare it without --fetch"
         )
+    if "read_ahead" in named and "read_ahead" in offered and not args.from_disk:
+        raise PilotlightError(
+            "`read_ahead` is for weights that are on the disk alone; compare it with --from-disk"
+        )
+    if "sleep" in named and "sleep" in offered and args.from_disk:
+        raise PilotlightError("what sleeps keeps its weights in memory; compare it without --from-disk")
 
 
 def _check_fetch(args: argparse.Namespace, model: Model) -> None:
@@ -173,12 +191,25 @@ def _check_snapshots(wanted: tuple[str, ...] | None) -> None:
         raise PilotlightError(f"snapshots cannot be measured here: {why}")
 
 
-def _offered(engine: Engine, model: Model, fetch: bool) -> list[str]:
+def _on_disk(config: Config, model: Model) -> tuple[Path, ...]:
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
+    from pilotlight.weights.cache import WeightCache  # noqa: PLC0415
+
+    files = WeightCache(cache_dir(config)).files(model.source or "")
+    if not files:
+        raise PilotlightError(
+            "--from-disk needs weights whose files are known: a GGUF, or the path of a folder"
+        )
+    return files
+
+
+def _offered(engine: Engine, model: Model, args: argparse.Namespace) -> list[str]:
     """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched.
     Snapshots where they are possible: they need what may not be there."""
     from pilotlight.worker import criu  # noqa: PLC0415
 
-    left_out = {"sleep", "snapshot"} if fetch else {"stream", *(["snapshot"] if criu.why_not() else [])}
+    left_out = {"sleep", "snapshot"} if args.fetch else {"stream", *(["snapshot"] if criu.why_not() else [])}
+    left_out |= {"sleep"} if args.from_disk else {"read_ahead"}
     return [name for name in engine.techniques(model) if name not in left_out]
 
 

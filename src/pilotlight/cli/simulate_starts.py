@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pilotlight.cli.state import cache_dir, state_dir
-from pilotlight.coldstart.learned import Learned, Who
+from pilotlight.coldstart.learned import ONCE, Learned, Who
 from pilotlight.coldstart.sleep import WAKE
 from pilotlight.coldstart.techniques import chosen, rewritten
 from pilotlight.engines.registry import engines
@@ -68,7 +68,7 @@ class _Known:
         engine = self._engines.get(model.engine)
         if engine is not None:
             names = chosen(engine.techniques(model), model.techniques)
-            plan = rewritten(engine.plan(model), [t for t in names if t not in ("sleep", "stream")])
+            plan = rewritten(engine.plan(model), [t for t in names if t != "sleep" and t not in ONCE])
             estimate = self._learned.estimate(who, HOST, plan)
             if estimate is not None:
                 return estimate.seconds

@@ -31,10 +31,10 @@ DOWNLOAD = 1.0
 """Seconds from which a fetch is a transfer and not a look at the disk. The next start does not have it, so neither
 a fetch that long nor what it added to the whole is learned [G]."""
 
-ONCE = frozenset({"stream"})
-"""Techniques for weights that have to be fetched: the next start has them, so rows are kept without."""
+ONCE = frozenset({"stream", "read_ahead"})
+"""Techniques for weights that have to be fetched or read: the next start has them, so rows are kept without."""
 
-_OF_A_FETCH = (Stage.FETCH.value, Stage.HEADER.value, Stage.WHOLE.value)
+_OF_A_FETCH = (Stage.FETCH.value, Stage.READ.value, Stage.HEADER.value, Stage.WHOLE.value)
 
 LONGEST = 1e6
 """Seconds; a figure above is a fault of somebody's clock."""

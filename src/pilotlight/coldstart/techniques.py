@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from pilotlight.coldstart import snapshot, stream, warm_pool, zygote
+from pilotlight.coldstart import read_ahead, snapshot, stream, warm_pool, zygote
 from pilotlight.fleet.plan import Plan
 
 
@@ -28,9 +28,14 @@ WARM_POOL = Technique("warm_pool", "take a waiting process that has imported the
 STREAM = Technique(
     stream.NAME, "load while the weights arrive, where they have to be fetched", stream.rewrite
 )
+READ_AHEAD = Technique(
+    read_ahead.NAME, "read weights that lie on the disk while the process comes up", read_ahead.rewrite
+)
 SLEEP = Technique("sleep", "put an idle replica aside and wake it, in place of stopping and starting it")
 
-TECHNIQUES: Mapping[str, Technique] = {t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, SLEEP)}
+TECHNIQUES: Mapping[str, Technique] = {
+    t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, READ_AHEAD, SLEEP)
+}
 
 ASKED_FOR = frozenset({SNAPSHOT.name})
 """Only those who name them get them."""
@@ -43,7 +48,7 @@ def chosen(offered: Iterable[str], wanted: Collection[str] | None) -> tuple[str,
 
 def rewritten(plan: Plan, names: Collection[str]) -> Plan:
     """By each of these techniques in turn, those with the greatest effect first. Pure."""
-    for technique in (SNAPSHOT, WARM_POOL, ZYGOTE, STREAM):
+    for technique in (SNAPSHOT, WARM_POOL, ZYGOTE, STREAM, READ_AHEAD):
         if technique.name in names and technique.rewrite is not None:
             plan = technique.rewrite(plan)
     return plan

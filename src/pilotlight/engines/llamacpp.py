@@ -89,7 +89,9 @@ class LlamaCppEngine:
         return plans.embedded(warm_up=bool(model.engine_args.get("warmup", False)))
 
     def techniques(self, model: Model) -> tuple[str, ...]:
-        return ("zygote", "warm_pool", *(["stream", "snapshot"] if _maps(model) else []), "sleep")
+        mapped = ("stream", "snapshot") if _maps(model) else ()
+        cached = () if _is_read_directly(model) else ("read_ahead",)
+        return ("zygote", "warm_pool", *mapped, *cached, "sleep")
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = _estimate(model, weights) if model.memory is None else model.memory
@@ -135,6 +137,11 @@ def _maps(model: Model) -> bool:
     """Whether it maps its weights and leaves them in host memory, as it does unless told otherwise."""
     parts = {name.partition(".")[0] for name in model.engine_args}
     return not model.gpus and not model.engine_args.get("n_gpu_layers") and parts.isdisjoint(_READS_EARLY)
+
+
+def _is_read_directly(model: Model) -> bool:
+    """Past the page cache."""
+    return "direct" in str(model.engine_args.get("load_mode", "")).lower()
 
 
 def _streams(model: Model) -> frozenset[int]:

@@ -53,8 +53,9 @@ class VllmEngine:
         return plans.self_fetching()
 
     def techniques(self, model: Model) -> tuple[str, ...]:
-        """On a CPU vLLM takes an order to sleep and does nothing."""
-        return ("zygote", "warm_pool", "sleep") if self._sleeps(model) else ("zygote", "warm_pool")
+        """On a CPU vLLM takes an order to sleep and does nothing. Of the hub's files it knows itself where they are."""
+        cached = ("read_ahead",) if _maps_a_folder(model) else ()
+        return ("zygote", "warm_pool", *cached, *(("sleep",) if self._sleeps(model) else ()))
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = self._host_memory(model, weights) if model.memory is None else model.memory
@@ -179,6 +180,13 @@ def _context_bytes(model: Model) -> int:
     if space.isdigit():
         return int(space) * 2**30
     return said if isinstance(said, int) else CPU_CONTEXT
+
+
+def _maps_a_folder(model: Model) -> bool:
+    """Whether it maps its weights, and from where is said."""
+    given = {vllm_args.plain(name): value for name, value in model.engine_args.items()}
+    maps = given.get("load_format", "auto") in ("auto", "hf", "safetensors", "sharded_state")
+    return maps and Path(model.source or "").is_absolute()
 
 
 def _where(source: str) -> dict[str, Argument]:

@@ -19,6 +19,8 @@ class Stage(StrEnum):
     """A port, a log, an index of devices."""
     FETCH = "fetch"
     """Weights from their source to this machine's disk; next to nothing when they are there."""
+    READ = "read"
+    """Weights from this machine's disk into its memory, beside other steps."""
     HEADER = "header"
     """The first part of weights that are being fetched: what the model is, and where its tensors will lie."""
     SPAWN = "spawn"

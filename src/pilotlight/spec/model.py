@@ -97,8 +97,8 @@ class Model(Scaling, frozen=True, forbid_unknown_fields=True):
     techniques: Annotated[
         tuple[TechniqueName, ...] | None,
         _doc(
-            "What may make its starts shorter: `zygote`, `warm_pool`, `stream`, `snapshot`, `sleep`; `[]` for plain "
-            "starts. Default: all that its engine offers but `snapshot`, which needs CRIU."
+            "What may make its starts shorter: `zygote`, `warm_pool`, `stream`, `read_ahead`, `snapshot`, `sleep`; "
+            "`[]` for plain starts. Default: all that its engine offers but `snapshot`, which needs CRIU."
         ),
     ] = None
     startup_timeout: Annotated[

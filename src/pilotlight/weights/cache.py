@@ -53,6 +53,16 @@ class WeightCache:
         except SourceError:
             return None
 
+    def files(self, source: str) -> tuple[Path, ...]:
+        """All parts of what is here whole; the tensors of a folder in Hugging Face's layout. Nothing is raised."""
+        with contextlib.suppress(OSError):
+            folder = Path(source)
+            if folder.is_absolute() and folder.is_dir():
+                return tuple(sorted(folder.glob("*.safetensors")))
+            if first := self.local(source):
+                return tuple(first.with_name(name) for name in split.parts(first.name))
+        return ()
+
     def streams(self, source: str) -> bool:
         """Whether it is one file that comes over the network."""
         try:
@@ -91,14 +101,11 @@ class WeightCache:
         Also of a folder in Hugging Face's layout, which engines that fetch by themselves are given.
         """
         with contextlib.suppress(SourceError, OSError):
-            folder = Path(source)
-            if folder.is_absolute() and folder.is_dir():
-                return sum(file.stat().st_size for file in folder.glob("*.safetensors")) or None
+            if files := self.files(source):
+                return sum(file.stat().st_size for file in files)
             parsed = _parse(source)
             if isinstance(parsed, DemoSource):
                 return parsed.shape.file_size
-            if first := self.local(source):
-                return sum(first.with_name(name).stat().st_size for name in split.parts(first.name))
         return None
 
     def _obtain(

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from pilotlight.errors import SourceError
@@ -39,6 +40,10 @@ class FakeWeights:
     def local(self, source: str) -> Path | None:
         path = self.path(source)
         return path if source and path.exists() else None
+
+    def files(self, source: str) -> Sequence[Path]:
+        found = self.local(source)
+        return (found,) if found is not None else ()
 
     def streams(self, source: str) -> bool:
         return self.header

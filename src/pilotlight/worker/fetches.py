@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -62,6 +62,10 @@ class Fetches:
     def will_stream(self, source: str) -> bool:
         """Whether it is not here and would come in one piece from its beginning to its end."""
         return self._weights.streams(source) and self._weights.local(source) is None
+
+    def files(self, source: str) -> Sequence[Path]:
+        """Of what is here whole; nothing is asked, and nothing raised."""
+        return self._weights.files(source)
 
     async def header(self, source: str) -> Arriving | None:
         """As soon as it is there, while the rest is on its way: for the caller to close. None when it is whole, or has

@@ -1,7 +1,8 @@
 """The weights of one start: fetched, and given to its engine before they are whole where that is possible."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Sized
@@ -10,6 +11,7 @@ from pilotlight.spec.model import Model
 from pilotlight.worker.arriving import Arriving
 from pilotlight.worker.context import Context
 from pilotlight.worker.fetches import Here
+from pilotlight.worker.reading import read_ahead, worth_it
 
 
 class Incoming:
@@ -26,6 +28,18 @@ class Incoming:
         """Whether it has to be fetched, in a way in which its first part comes first."""
         source = self._model.source
         return bool(launch.streams) and source is not None and self._context.fetches.will_stream(source)
+
+    def is_on_the_disk_alone(self) -> bool:
+        """It is here, and reading it ahead is worth it."""
+        return worth_it(self._files())
+
+    async def read(self, enough: asyncio.Event) -> None:
+        """Into memory, until all of it is or `enough` is set."""
+        await read_ahead(self._files(), enough)
+
+    def _files(self) -> Sequence[Path]:
+        source = self._model.source
+        return self._context.fetches.files(source) if source is not None else ()
 
     async def fetch(self, source: str, engine: Engine) -> None:
         """Whole and verified. Raises SourceError, OSError."""

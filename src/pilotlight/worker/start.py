@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pilotlight.coldstart.snapshot import INSTEAD_OF
-from pilotlight.coldstart.techniques import SNAPSHOT, STREAM, WARM_POOL, ZYGOTE, rewritten
+from pilotlight.coldstart.techniques import READ_AHEAD, SNAPSHOT, STREAM, WARM_POOL, ZYGOTE, rewritten
 from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed
@@ -62,6 +62,7 @@ class Starting:
         self._incoming = Incoming(context, action, model)
         self._early = False
         """The plan loads before the weights are whole, where that turns out to be possible."""
+        self._loaded = asyncio.Event()
         self.techniques: tuple[str, ...] = ()
         """Those that this start uses."""
         self.fell_back = ""
@@ -71,6 +72,7 @@ class Starting:
         self._steps: dict[Stage, Callable[[], Awaitable[Span | None]]] = {
             Stage.ALLOCATE: self._allocate,
             Stage.FETCH: self._fetch,
+            Stage.READ: lambda: self._incoming.read(self._loaded),
             Stage.HEADER: self._header,
             Stage.SPAWN: lambda: self.engine_process.spawn(self._command()),
             Stage.IMPORT: lambda: self._told(Stage.IMPORT),
@@ -176,14 +178,16 @@ class Starting:
             if not why_not:
                 return [SNAPSHOT.name]
             self._do_without(SNAPSHOT.name, why_not)
-        stream = [STREAM.name] if streams and STREAM.name in offered else []
+        of_weights = [STREAM.name] if streams and STREAM.name in offered else []
+        if READ_AHEAD.name in offered and self._incoming.is_on_the_disk_alone():
+            of_weights.append(READ_AHEAD.name)
         if preload is None:
-            return stream
+            return of_weights
         if WARM_POOL.name in offered:
             self._primed = self._context.pool.take(preload)
             if self._primed is not None:
-                return [WARM_POOL.name, *stream]
-        return [ZYGOTE.name, *stream] if ZYGOTE.name in offered else stream
+                return [WARM_POOL.name, *of_weights]
+        return [ZYGOTE.name, *of_weights] if ZYGOTE.name in offered else of_weights
 
     def _add_what_it_told(self) -> None:
         """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
@@ -343,10 +347,13 @@ class Starting:
             self._do_without(STREAM.name, why_not)
         if self.channel is not None and launch.wants_weights:
             await self.channel.send(self._order(launch, engine))
-        if launch.reports:
-            return await self._told(Stage.LOAD)
-        await probing.answers(self._context, self.url, launch.health, self._saw)
-        return None
+        try:
+            if launch.reports:
+                return await self._told(Stage.LOAD)
+            await probing.answers(self._context, self.url, launch.health, self._saw)
+            return None
+        finally:
+            self._loaded.set()
 
     def _order(self, launch: Launch, engine: Engine) -> Mapping[str, object]:
         """What an engine that waits for its model is told."""

@@ -85,3 +85,13 @@ def test_a_load_beside_the_fetch_is_held_back_by_it_alone() -> None:
 def test_what_fetches_by_itself_is_not_streamed() -> None:
     assert rewritten(plans.self_fetching(), ["stream"]) == plans.self_fetching()
     assert rewritten(plans.command(fetch=True), ["stream"]) == plans.command(fetch=True)
+
+
+def test_reading_ahead_begins_with_the_weights_and_nothing_waits_for_it() -> None:
+    plan = rewritten(PLAIN, ["read_ahead", "zygote"])
+    plan.check()
+    assert plan.techniques == ("zygote", "read_ahead")
+    (read,) = [s for s in plan.steps if s.name is Stage.READ]
+    assert (read.needs, read.gives) == ({"weights"}, frozenset())
+    (alone,) = [s for s in rewritten(plans.self_fetching(), ["read_ahead"]).steps if s.name is Stage.READ]
+    assert alone.needs == frozenset(), "where they are is known from the first"
