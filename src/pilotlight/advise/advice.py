@@ -43,6 +43,8 @@ class Advice(msgspec.Struct, frozen=True):
     today: Played | None
     kept: tuple[str, ...]
     """Models of the config that nobody asks for: they stay as they are."""
+    awake: tuple[str, ...]
+    """Those of them that stand in for others."""
     no_endpoint: str
     """Why no provider was tried; empty where one was."""
     even: Even | None

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from pilotlight.advise import candidates, even, fitting, pools, refining, remote, sensitivity, words
+from pilotlight.advise import candidates, even, fitting, pools, refining, remote, sensitivity, terms, words
 from pilotlight.advise.advice import Advice, PricesFrom, by_id, simulated_on
 from pilotlight.advise.candidates import Candidate, Maker, Tier
-from pilotlight.advise.draft import Draft, Tree, draft, resting
-from pilotlight.advise.leaving import Leaving, leaving, why_nobody
+from pilotlight.advise.draft import Draft, draft
+from pilotlight.advise.leaving import Leaving, leaving, provider_of, why_nobody
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.advise.played import Played, chosen, judged, played
 from pilotlight.advise.playing import Job, Play, Told, player, portable
@@ -27,7 +27,6 @@ ROUNDS = 3
 """Of refining, at most [G]."""
 MOST_PLAYED = 5_000_000
 """Requests of all simulations together from which on no more is refined [G]: half a minute or so."""
-SESSIONS = "sessions"
 AT_RATE = "x"
 PROGRAM = "agent"
 """What a program that calls remote models is named where no config names it."""
@@ -72,7 +71,8 @@ class _Work:
         self.asked = asked
         self.needs = needs
         self.trace = trace
-        self.draft = draft(asked.text, asked.file, asked.config, trace.models, needs, asked.env)
+        others = terms.stand_ins(asked.config, trace)
+        self.draft = draft(asked.text, asked.file, asked.config, trace.models, needs, asked.env, others)
         self.config = self.draft.parsed(self.draft.written({"max_replicas": 2}, {}, {}))
         self.names = [*self.config.models, *trace.models]
         self.starts = portable(asked.starts, self.names)
@@ -109,6 +109,7 @@ class _Work:
             runner_up=second,
             today=today,
             kept=self.draft.kept,
+            awake=self.draft.awake,
             no_endpoint="" if self.away is not None else self._why_nobody(),
             even=level,
             changes=tuple(changes),
@@ -118,20 +119,17 @@ class _Work:
             simulations=self.simulations,
             config="",
         )
-        return msgspec.structs.replace(
-            advice,
-            why=tuple(words.why(advice)),
-            warnings=tuple(words.warnings(advice, self.trace)),
-            config=words.header(advice, self.draft.own) + first.candidate.text,
-        )
+        return words.told(advice, self.trace, self.draft.own)
 
     # -- traffic ---------------------------------------------------------------------------------------------
 
     def _traces(self) -> dict[str, Trace]:
         found = {"": self.trace}
-        if self.remote and self._by_session:
-            found[SESSIONS] = fitting.by_session(self.trace)
-        if not self.remote:
+        if self.remote:
+            found[fitting.PLATFORM] = plain = fitting.by_platform(self.trace)
+            if self._by_session:
+                found[fitting.SESSIONS] = fitting.by_session(plain)
+        else:
             for factor in even.STRETCHES:
                 found[f"{AT_RATE}{factor:g}"] = fitting.stretched(self.trace, factor, even.MOST)
             if len(self.trace.models) > 1:
@@ -156,9 +154,9 @@ class _Work:
             return
         for c in remote.candidates(self._with_slots, self.kind):
             if c.tier is not Tier.FUNCTION or not self._by_session:
-                yield c
+                yield msgspec.structs.replace(c, trace=fitting.PLATFORM) if c.tier in terms.PLATFORMS else c
             elif c.tariff != "provisioned":  # whose instances are nobody's in particular
-                yield msgspec.structs.replace(c, trace=SESSIONS)
+                yield msgspec.structs.replace(c, trace=fitting.SESSIONS)
 
     def _leaving(self) -> Leaving | None:
         return leaving(self.asked.config, self.config, self.trace.models, self.draft.asked, self.more)
@@ -172,7 +170,7 @@ class _Work:
 
     def _today(self, text: str) -> Candidate:
         objective = msgspec.structs.replace(self.asked.config.objective, wait=self.needs.wait)
-        config = resting(msgspec.structs.replace(self.asked.config, objective=objective), self.draft.kept)
+        config = self.draft.at_rest(msgspec.structs.replace(self.asked.config, objective=objective))
         tariff = "container" if self.remote else None
         return Candidate(
             "today", Tier.TODAY, "what is configured today", text, config, learns=True, tariff=tariff
@@ -290,10 +288,3 @@ class _Work:
             date = (book.date or "no date") if examples else "the price book"
             prices = msgspec.structs.replace(prices, examples=examples, date=date, which=())
         return prices
-
-
-def provider_of(book: Book, name: str) -> Tree:
-    """An endpoint by the token, with the price that the book has for that model."""
-    price = book.tokens[name]
-    rates = {"million_input_usd": price.million_input_usd, "million_output_usd": price.million_output_usd}
-    return {"base_url": "https://api.example.com/v1", "price": rates}

@@ -58,7 +58,7 @@ class Candidate(msgspec.Struct, frozen=True):
     tariff: str | None = None
     """By what it is paid; None for by the GPU, as the simulator bills."""
     trace: str = ""
-    """On which form of the traffic it is played: its own, or `sessions`, in which each session is a model."""
+    """On which form of the traffic it is played: its own, or one of those that fitting.py names."""
     setting: float = 0.0
     """What was chosen for it: a ttl, a share of the time, a number of GPUs."""
 

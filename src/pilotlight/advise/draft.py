@@ -1,10 +1,11 @@
 """A config as text: what an operator has, or a template, with other keys for how its models scale.
 
 What is simulated is what is written: the text is parsed like any config. Models of an operator's that nobody asks for
-in the traffic are written as they were; outside a pool they are simulated at rest, so that nobody saves what they cost.
+in the traffic are written as they were; outside a pool they are simulated at rest, so that nobody saves what they cost,
+but for those that stand in for others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -41,6 +42,8 @@ class Draft(msgspec.Struct, frozen=True):
     """The operator's `defaults`."""
     kept: tuple[str, ...]
     """Models that nobody asks for."""
+    awake: tuple[str, ...]
+    """Those of them that stand in for others: they are simulated as they are, for what they cost is of use."""
     file: str
     env: Mapping[str, str]
     own: bool
@@ -77,13 +80,24 @@ class Draft(msgspec.Struct, frozen=True):
 
     def parsed(self, text: str) -> Config:
         """Raises ConfigError where the keys do not go with what else is in the file."""
-        return resting(parse(text, self.file, self.env, simulated=True), self.kept)
+        return self.at_rest(parse(text, self.file, self.env, simulated=True))
+
+    def at_rest(self, config: Config) -> Config:
+        """With models of which this traffic has no use at zero."""
+        return resting(config, [name for name in self.kept if name not in self.awake])
 
 
 def draft(
-    text: str | None, file: str, config: Config, models: Sequence[str], needs: Needs, env: Mapping[str, str]
+    text: str | None,
+    file: str,
+    config: Config,
+    models: Sequence[str],
+    needs: Needs,
+    env: Mapping[str, str],
+    stand_ins: Collection[str] = (),
 ) -> Draft:
-    """`text` is the operator's file, `config` what it says; `models` are the trace's."""
+    """`text` is the operator's file, `config` what it says; `models` are the trace's, and `stand_ins` those that may
+    answer for them."""
     tree: Tree = {} if text is None else yaml.safe_load(text) or {}
     one = HERE if needs.inference is Inference.HERE else REMOTE
     if text is None:
@@ -102,7 +116,8 @@ def draft(
     tree["simulation"] = simulation
     objective = {**(tree.get("objective") or {}), "wait": duration(needs.wait)}
     tree["objective"] = {**objective, "cold_rate": [percent(low), percent(high)]}
-    return Draft(tree, was, kept, file, env, text is not None, hosts, config.simulation.kinds)
+    awake = tuple(name for name in kept if name in stand_ins)
+    return Draft(tree, was, kept, awake, file, env, text is not None, hosts, config.simulation.kinds)
 
 
 def resting(config: Config, names: Sequence[str]) -> Config:

@@ -60,6 +60,8 @@ def _of(p: Played) -> dict[str, Any]:
         "burst_usd": r.burst_usd,
         "session_turns": r.session_turns,
         "session_turns_kept": r.session_turns_kept,
+        "by_class": msgspec.to_builtins(r.by_class),
+        "stood_in": r.stood_in,
         "holds": p.holds,
         "dominated": p.dominated,
         "config": p.candidate.text,

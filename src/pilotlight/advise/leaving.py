@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from pilotlight.advise.draft import Tree
+from pilotlight.cost.book import Book
 from pilotlight.spec.model import Config, Model
 from pilotlight.spec.provider import Burst
 
@@ -67,6 +68,13 @@ def why_nobody(today: Config, now: Config, traced: Sequence[str], more: Tree) ->
         f"`burst` of others in the config names providers, and that of {some(may)} none; name one there, or an "
         "endpoint that is paid by the token (--api)"
     )
+
+
+def provider_of(book: Book, name: str) -> Tree:
+    """An endpoint by the token, with the price that the book has for that model."""
+    price = book.tokens[name]
+    rates = {"million_input_usd": price.million_input_usd, "million_output_usd": price.million_output_usd}
+    return {"base_url": "https://api.example.com/v1", "price": rates}
 
 
 def some(names: Sequence[str]) -> str:

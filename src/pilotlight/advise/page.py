@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from pilotlight.advise.advice import Advice
+from pilotlight.advise.caution import from_where
 from pilotlight.advise.even import Even
 from pilotlight.advise.played import Played, best
-from pilotlight.advise.words import from_where, interval
-from pilotlight.advise.written import number, part, time, usd
+from pilotlight.advise.written import interval, number, part, time, usd
 from pilotlight.report.curves import Curve, curves
 from pilotlight.report.frontier import Dot, Kind, frontier, legend
 from pilotlight.report.page import page, paragraph, points, section, table

@@ -8,6 +8,7 @@ import numpy as np
 
 from pilotlight.advise import intervals
 from pilotlight.advise.candidates import ORDER, Candidate, Tier
+from pilotlight.advise.fitting import SESSIONS
 from pilotlight.advise.intervals import Interval
 from pilotlight.advise.needs import Inference, Needs
 from pilotlight.fleet.declared import MONTH
@@ -57,6 +58,11 @@ class Played(msgspec.Struct, frozen=True):
         return self.result.cold_rate or 0.0
 
     @property
+    def cold_requests(self) -> float:
+        patient = self.result.by_class.get("batch")
+        return self.cold_rate * (self.result.evaluated - (0 if patient is None else patient.requests))
+
+    @property
     def id(self) -> str:
         return self.candidate.id
 
@@ -64,8 +70,8 @@ class Played(msgspec.Struct, frozen=True):
 def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Played:
     """`usd`: for the counted part of the trace, by whatever tariff."""
     scale = MONTH / counted(result, candidate)
-    requests, cold, cost = _pieces(candidate, result, usd)
-    block = intervals.pieces_of_a_block(len(requests), result.series.seconds)
+    hurried, cold, cost = _pieces(candidate, result, usd)
+    block = intervals.pieces_of_a_block(len(hurried), result.series.seconds)
     short = intervals.too_short(counted(result, candidate)) and not _rented(candidate, result, usd)
     month = intervals.widest(cost * scale) if short else intervals.total(cost * scale, block)
     stateful = needs.sessions and needs.inference is Inference.HERE
@@ -74,7 +80,7 @@ def played(candidate: Candidate, result: Result, usd: float, needs: Needs) -> Pl
         result,
         usd * scale,
         month,
-        intervals.share(cold, requests, block),
+        intervals.share(cold, hurried, block),
         _holds(candidate, result, needs),
         short,
         round(result.turns_kept or 0.0, 1) if stateful else 0.0,
@@ -95,7 +101,7 @@ def always(c: Candidate, result: Result) -> float:
 
 def _holds(c: Candidate, result: Result, needs: Needs) -> bool:
     each = c.config.objective.per_model_max
-    if each is not None and (result.cold_rate_worst_model or 0.0) > each and not c.trace:
+    if each is not None and (result.cold_rate_worst_model or 0.0) > each and c.trace != SESSIONS:
         return False
     return (result.cold_rate or 0.0) <= needs.cold and result.unserved <= LOST * result.requests
 
@@ -106,20 +112,21 @@ def counted(result: Result, candidate: Candidate) -> float:
 
 
 def _pieces(c: Candidate, result: Result, usd: float) -> tuple[Floats, Floats, Floats]:
-    """Requests, cold ones and dollars of each piece of the time that counts."""
+    """Requests that can be cold, those that were, and dollars of each piece of the time that counts."""
     s, warm_up = result.series, c.config.simulation.warm_up
     n = len(s.requests)
     k = slice(round(n * warm_up), n)
-    requests, cold, up = (np.array(x, np.float64)[k] for x in (s.requests, s.cold, s.replicas))
+    columns = (s.requests, s.hurried, s.cold, s.replicas)
+    requests, hurried, cold, up = (np.array(x, np.float64)[k] for x in columns)
     if c.tariff is not None:
-        return requests, cold, usd * _parts(requests if c.tariff in BY_REQUEST else up)
+        return hurried, cold, usd * _parts(requests if c.tariff in BY_REQUEST else up)
     elsewhere = result.burst_usd + result.ping_usd
     dedicated = min(usd, always(c, result))
     average = result.dedicated_gpu_hours * 3600 / counted(result, c)
     beyond = np.maximum(0.0, up - average)
     demand = max(0.0, usd - dedicated - elsewhere)
     spent = demand * _parts(beyond if beyond.any() else requests) + elsewhere * _parts(requests)
-    return requests, cold, spent + dedicated * _parts(np.ones(len(requests)))
+    return hurried, cold, spent + dedicated * _parts(np.ones(len(requests)))
 
 
 def _parts(weights: Floats) -> Floats:

@@ -70,7 +70,8 @@ def candidates(make: Callable[[int], Maker], kind: Kind) -> Iterator[Candidate]:
     """`make`: a maker of candidates whose replicas have so many slots."""
     one, many = make(1), make(kind.slots())
     start = constant(kind.start)
-    alone = {"max_requests": 1, "target_requests": 1, "ttl": f"{IDLE:g}s", "base": 0}
+    at_once = {"batch_deadline": 0} if kind.trace.is_batch.any() else {}  # a platform has no other queue
+    alone = {"max_requests": 1, "target_requests": 1, "ttl": f"{IDLE:g}s", "base": 0, **at_once}
     yield one.make(
         "function", Tier.FUNCTION, "a function, paid by use", alone, starts=start, tariff="function"
     )
@@ -92,7 +93,8 @@ def candidates(make: Callable[[int], Maker], kind: Kind) -> Iterator[Candidate]:
     several = {"max_requests": slots, "target_requests": max(1, int(FULL * slots)), "base": 0}
     asked = {m: {"min_replicas": 1} for m in one.sizes.peak}
     yield many.make(
-        "managed", Tier.MANAGED, f"managed instances of {slots} slots, one at least", {**several, "ttl": "10m"}, asked,
+        "managed", Tier.MANAGED, f"managed instances of {slots} slots, one at least",
+        {**several, "ttl": "10m", **at_once}, asked,
         starts=start, tariff="managed",
     )  # fmt: skip
     yield many.make(

@@ -9,7 +9,7 @@ from pilotlight.sim import declared
 from pilotlight.sim.oracle import evaluated, oracle, peak_levels
 from pilotlight.sim.service import first_tokens, service
 from pilotlight.sim.starts import StartTimes
-from pilotlight.sim.trace import Trace
+from pilotlight.sim.trace import Floats, Trace
 from pilotlight.spec.model import Config
 
 
@@ -21,7 +21,7 @@ class Sizes(msgspec.Struct, frozen=True):
     busy: dict[str, tuple[float, ...]]
     """Of each level the share of the time that it would be paid for on demand, lowest level first."""
     pending: int
-    """Requests that can come while a replica starts."""
+    """Requests that can come while a replica starts, and batch requests until their deadline."""
     needed: int
     """Most replicas that are needed at one moment by all models together, at least."""
 
@@ -59,15 +59,21 @@ def sizes(trace: Trace, config: Config, starts: StartTimes) -> Sizes:
     return Sizes(
         peaks,
         {m: tuple(of) for m, of in busy.items()},
-        _within(trace, 2 * longest + 60),
+        _within(trace.t, 2 * longest + 60) + _patient(trace, config),
         _together(trace, config, each),
     )
 
 
-def _within(trace: Trace, seconds: float) -> int:
+def _within(t: Floats, seconds: float) -> int:
     """Most requests in a time of that length."""
-    ends = np.searchsorted(trace.t, trace.t + seconds)
-    return int((ends - np.arange(len(trace))).max())
+    return int((np.searchsorted(t, t + seconds) - np.arange(len(t))).max(initial=0))
+
+
+def _patient(trace: Trace, config: Config) -> int:
+    """Most batch requests that can wait for idle capacity at a time."""
+    models = declared.models(config, trace.models)
+    deadlines = [models[declared.deployment_of(config, m)].batch_deadline for m in trace.models]
+    return _within(trace.t[trace.is_batch], max(deadlines))
 
 
 def _together(trace: Trace, config: Config, each: Sequence[int]) -> int:

@@ -1,33 +1,33 @@
-"""Why, in plain sentences, and what to be careful of."""
+"""Why, in plain sentences, and what a config is headed with."""
 
 from collections.abc import Iterator
 from textwrap import wrap
 
+import msgspec
+
+from pilotlight.advise import caution, reason, terms
 from pilotlight.advise.advice import Advice
 from pilotlight.advise.candidates import Tier
-from pilotlight.advise.intervals import ENOUGH_COLD, ENOUGH_DAYS, ENOUGH_REQUESTS
+from pilotlight.advise.fitting import SESSIONS
 from pilotlight.advise.leaving import some
-from pilotlight.advise.needs import Inference, Latency
+from pilotlight.advise.needs import Inference
 from pilotlight.advise.played import ALIKE, LOST, Played
 from pilotlight.advise.sensitivity import PRICE, PROVIDER, START
-from pilotlight.advise.written import DAY, number, part, time, usd
+from pilotlight.advise.written import figures, number, part, time, usd
 from pilotlight.sim.trace import Trace
-
-
-def interval(p: Played) -> str:
-    return f"{usd(p.month.low)} to {usd(p.month.high)}" + (", for want of data" if p.short else "")
-
-
-def figures(p: Played) -> str:
-    return (
-        f"{usd(p.month_usd)} a month ({interval(p)}), {part(p.cold_rate)} cold "
-        f"({part(p.cold.low)} to {part(p.cold.high)}), first token {time(p.result.ttft_p50)} at the median and "
-        f"{time(p.result.ttft_p99)} for the slowest of 100"
-    )
-
 
 MORE_KEPT = 0.01
 """By how much more turns another setting keeps before it is worth a word [G]."""
+
+
+def told(a: Advice, trace: Trace, own: bool) -> Advice:
+    """With all that is said of it; `own`: its config is an operator's."""
+    return msgspec.structs.replace(
+        a,
+        why=(*why(a), *terms.why(a, trace)),
+        warnings=tuple(caution.warnings(a, trace)),
+        config=header(a, own) + a.recommended.candidate.text,
+    )
 
 
 def why(a: Advice) -> Iterator[str]:
@@ -42,8 +42,8 @@ def why(a: Advice) -> Iterator[str]:
         yield from _sure(first, a.runner_up)
     if a.today is not None and a.today is not first:
         yield f"Today's: {figures(a.today)}; {_saves(a.today, first)}."
-    yield from _reason(a)
-    yield from _latency(a)
+    yield from reason.of_tier(a)
+    yield from reason.of_wait(a)
     yield from _sessions(a)
     yield from _stays(a)
     yield from _unasked(a)
@@ -114,71 +114,10 @@ def _saves(today: Played, first: Played) -> str:
     return f"the recommended one costs {usd(-saved)} a month more, {what}"
 
 
-def _reason(a: Advice) -> Iterator[str]:
-    """Of its tier."""
-    premium, first = a.prices.premium, a.recommended
-    share = f"1 / {premium:g} = {100 / premium:.3g} %"
-    match first.candidate.tier:
-        case Tier.DEDICATED:
-            yield (
-                f"On demand costs {premium:g} times as much a second, so that it has to be billed for "
-                f"less than {share} of "
-                "the time to be the cheaper; with the starts and idling that the wait allows it is "
-                "billed for more here."
-            )
-        case Tier.SERVERLESS:
-            yield (
-                f"A replica is billed for less than {share} of the time, starts and idling included, "
-                "so that none is worth "
-                "being rented always."
-            )
-        case Tier.HYBRID:
-            n = first.result.dedicated_gpu_hours / max(first.result.gpu_hours, 1e-9)
-            yield (
-                f"{part(n)} of its GPU hours are at the dedicated price: what is needed for more than "
-                f"{share} of the time "
-                f"is rented, and peaks pay {premium:g} times that only while they last."
-            )
-        case Tier.POOL:
-            yield (
-                "Many models that are seldom asked share GPUs, and one that sleeps wakes faster than "
-                "it starts. This needs an "
-                "engine that can put models to sleep."
-            )
-        case Tier.PROVIDER | Tier.BURST:
-            n, everything = first.result.burst_requests, max(1, first.result.evaluated)
-            yield (
-                f"{part(n / everything)} of the requests are answered by a provider, for {usd(first.result.burst_usd)} "
-                "in the part of the trace that counts: less than GPUs that wait for them would cost."
-            )
-        case Tier.FUNCTION:
-            yield "It is paid for what it works, and there is too little work for a machine that waits for it."
-        case Tier.MANAGED | Tier.CONTAINER:
-            yield (
-                "While one request waits for its model another one computes: a machine has slots for "
-                "both, a function bills both."
-            )
-        case _:
-            return
-
-
-def _latency(a: Advice) -> Iterator[str]:
-    """What waiting less is paid with."""
-    cheapest = min(a.played, key=lambda p: p.month_usd)
-    if cheapest.cold_rate <= a.needs.cold or cheapest.id == a.recommended.id:
-        if a.needs.latency is Latency.BATCH:
-            yield f"Nobody waits for the answers, so that starts do not matter below {time(a.needs.wait)}."
-        return
-    yield (
-        f"The wait is what costs: {cheapest.candidate.words}, would be {usd(cheapest.month_usd)} a month with "
-        f"{part(cheapest.cold_rate)} of the requests cold."
-    )
-
-
 def _sessions(a: Advice) -> Iterator[str]:
     if not a.needs.sessions:
         return
-    if any(p.candidate.trace for p in a.played):
+    if any(p.candidate.trace == SESSIONS for p in a.played):
         yield (
             "Sessions were simulated with instances of their own for functions: the session id of "
             "the first answer has to "
@@ -222,89 +161,28 @@ def _stays(a: Advice) -> Iterator[str]:
 
 
 def _unasked(a: Advice) -> Iterator[str]:
-    if not a.kept:
+    rest = [name for name in a.kept if name not in a.awake]
+    if not rest:
         return
     pool = any(p.candidate.config.simulation.hosts is not None for p in a.played)
     yield (
-        f"Nobody asks for {some(a.kept)} in this traffic: what the config says of them stays, and "
+        f"Nobody asks for {some(rest)} in this traffic: what the config says of them stays, and "
         f"what they cost is in no figure{', but that they share the GPUs of a pool' if pool else ''}."
-    )
-
-
-def warnings(a: Advice, trace: Trace) -> Iterator[str]:
-    s, first = a.shape, a.recommended
-    cold = first.cold_rate * first.result.evaluated
-    if s.requests < ENOUGH_REQUESTS:
-        yield f"Only {s.requests:,} requests: too few to know a cold rate by; its intervals are wide."
-    if s.span_s < ENOUGH_DAYS * DAY:
-        yield (
-            f"Only {time(s.span_s)} of traffic: no week was seen, so that a month may be unlike it; "
-            + (
-                "it is too short to say how far costs may be from these, but for what is rented: their intervals "
-                "begin at nothing, and end at twice the cost at least."
-                if any(p.short for p in a.played)
-                else "the intervals are wide."
-            )
-        )
-    if first.cold_rate and cold < ENOUGH_COLD:
-        yield f"Only {cold:.0f} cold requests were seen: one more or less changes the cold rate much."
-    if first.holds and first.cold.high > a.needs.cold:
-        yield (
-            f"The cold rate holds as simulated, but {part(first.cold.high)} cannot be excluded with this "
-            "much data."
-        )
-    yield from _prices(a)
-    if a.start_time_from == "default":
-        yield (
-            f"A start is taken to last {time(a.start_time)}, which is a guess: measure yours (`pilotlight "
-            "bench`), or give --start-time."
-        )
-    if a.needs.sessions and trace.session is None:
-        yield (
-            "The trace names no sessions, so that functions were simulated as if any of them could take "
-            "any request."
-            if a.needs.inference is Inference.REMOTE
-            else "The trace names no sessions: nothing was simulated of which turns find their replica."
-        )
-    if a.needs.inference is Inference.HERE and a.no_endpoint:
-        yield f"No endpoint of others was tried: {a.no_endpoint}."
-    if trace.skipped:
-        yield f"{trace.skipped:,} rows of the trace could not be read and were left out."
-    yield from trace.notes
-
-
-def _prices(a: Advice) -> Iterator[str]:
-    which = f" ({', '.join(a.prices.which)})" if a.prices.which else ""
-    if a.prices.examples:
-        where = (
-            "`prices` in the config" if a.needs.inference is Inference.HERE else "`prices.book` in the config"
-        )
-        yield f"Prices are examples of {a.prices.date}{which}: set your own before you act on this ({where})."
-    for entry in a.prices.used:
-        if entry not in a.prices.own:
-            yield f"An example price is used: {entry}."
-
-
-def from_where(a: Advice) -> str:
-    """What a text with one figure of money says."""
-    return (
-        f"prices are examples of {a.prices.date}"
-        if a.prices.examples
-        else f"prices are those of {a.prices.date}"
     )
 
 
 def header(a: Advice, own: bool) -> str:
     """Comments over the config."""
+    prices = caution.from_where(a)
     lines = [
         f"{a.recommended.candidate.tier}: {a.recommended.candidate.words}",
         f"simulated on {a.trace}: {figures(a.recommended)}",
-        f"at {usd(a.prices.gpu_month_usd)} a GPU month and {a.prices.premium:g} times that on demand; {from_where(a)}"
+        f"at {usd(a.prices.gpu_month_usd)} a GPU month and {a.prices.premium:g} times that on demand; {prices}"
         if a.needs.inference is Inference.HERE
         else "it was simulated as a pilotlight config; on a platform of functions set the same there",
     ]
     if a.needs.inference is Inference.REMOTE:
-        lines.append(from_where(a))
+        lines.append(prices)
     if not own:
         lines.append("put your own `source` (or `cmd`) in: what stands there is a placeholder")
     return "".join(f"# {row}\n" for line in lines for row in wrap(line, 100))

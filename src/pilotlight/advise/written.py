@@ -1,5 +1,6 @@
 """Figures as sentences and tables have them."""
 
+from pilotlight.advise.played import Played
 from pilotlight.units import format_duration, format_fraction
 
 DAY = 86400.0
@@ -22,3 +23,15 @@ def time(x: float | None) -> str:
 
 def number(x: float) -> str:
     return f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}"
+
+
+def interval(p: Played) -> str:
+    return f"{usd(p.month.low)} to {usd(p.month.high)}" + (", for want of data" if p.short else "")
+
+
+def figures(p: Played) -> str:
+    return (
+        f"{usd(p.month_usd)} a month ({interval(p)}), {part(p.cold_rate)} cold "
+        f"({part(p.cold.low)} to {part(p.cold.high)}), first token {time(p.result.ttft_p50)} at the median and "
+        f"{time(p.result.ttft_p99)} for the slowest of 100"
+    )

@@ -38,6 +38,8 @@ class Series(msgspec.Struct, frozen=True):
     seconds: float
     """Of a piece."""
     requests: tuple[int, ...] = ()
+    hurried: tuple[int, ...] = ()
+    """All but batch requests, which have asked to wait, and are never cold."""
     cold: tuple[int, ...] = ()
     replicas: tuple[float, ...] = ()
     """That were up, on average."""

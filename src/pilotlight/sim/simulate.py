@@ -273,6 +273,7 @@ def _series(p: _Played, cold: np.ndarray[Any, np.dtype[np.bool_]]) -> Series:
     return Series(
         p.trace.span / PIECES,
         tuple(np.histogram(t, edges)[0].tolist()),
+        tuple(np.histogram(t[~p.trace.is_batch], edges)[0].tolist()),
         tuple(np.histogram(t[cold], edges)[0].tolist()),
         tuple(in_use(spans, edges).tolist()),
     )

@@ -4,14 +4,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from pilotlight.advise import words
+from pilotlight.advise import reason, words, written
 from pilotlight.advise.advice import Advice, by_id, simulated_on
 from pilotlight.advise.candidates import Tier
 from pilotlight.advise.figures import figures
 from pilotlight.advise.hosts import tried
 from pilotlight.advise.needs import WAIT, Inference, Latency, Needs
 from pilotlight.advise.page import html
-from pilotlight.advise.played import best
+from pilotlight.advise.played import Played, best
 from pilotlight.errors import TraceError
 from pilotlight.spec.load import parse
 from pilotlight.spec.model import HostKind
@@ -99,7 +99,7 @@ def test_an_endpoint_by_the_token_is_tried_where_it_is_named_and_data_may_leave(
     api = advised(t, api="llama-3.1-8b")
     assert api.recommended.candidate.tier is Tier.PROVIDER
     assert api.recommended.result.burst_requests == api.recommended.result.evaluated
-    assert any(line.endswith("less than GPUs that wait for them would cost.") for line in api.why)
+    assert any(line.startswith("100% of the requests are answered by a provider, for $") for line in api.why)
     # 400 tokens in and 120 out at $0.18 a million, 60 times an hour, 730 hours
     assert api.recommended.month_usd == pytest.approx(60 * 730 * 520 * 0.18e-6, rel=0.03)
     assert "llama-3.1-8b" in parse(api.config, "x", {}).providers
@@ -373,6 +373,36 @@ def test_it_says_by_which_rule_one_was_taken() -> None:
     assert "Keep what you have" in told and "for less by more than 2%" in told
 
 
+def test_the_reason_names_the_figures_that_decided() -> None:
+    a = advised(traffic(steady(6300, 3)))
+    told = list(words.why(a))
+    assert any(
+        line
+        == "What decided for dedicated GPU and against serverless GPU: $2,500 a month and 0% cold beside $6,250 "
+        "and 0%; it costs $3,750 less."
+        for line in told
+    )
+    assert any("would be billed for 730 GPU hours a month" in line and "100% of" in line for line in told)
+    first, second = a.recommended, a.runner_up
+    assert second is not None
+
+    def decided(one: Played, two: Played) -> str:
+        found = reason.of_tier(msgspec.structs.replace(a, recommended=one, runner_up=two))
+        return next(found).partition("; ")[2]
+
+    cold = msgspec.structs.replace(second.result, cold_rate=0.09)
+    colder = msgspec.structs.replace(second, result=cold, holds=False, month_usd=900.0)
+    assert decided(first, colder) == "of the second more than 5% are cold."
+    lost = msgspec.structs.replace(second, holds=False, month_usd=900.0)
+    assert decided(first, lost) == "the second does not hold what is asked for."
+    alike = msgspec.structs.replace(second, month_usd=2490.0)
+    assert decided(first, alike) == "they cost the same, to 2%, and it is the simpler one."
+    keeps = msgspec.structs.replace(first, kept=0.5)
+    assert decided(keeps, alike) == "they cost the same, to 2%, and it keeps more sessions where they are."
+    neither = msgspec.structs.replace(first, holds=False)
+    assert decided(neither, colder) == "neither holds, and fewer are cold."
+
+
 def test_it_says_that_one_was_not_taken_for_its_cold_rate_alone() -> None:
     a = advised(traffic(steady(6300, 3)))
     lost = msgspec.structs.replace(a.recommended.result, unserved=1000)
@@ -418,8 +448,8 @@ def test_of_too_short_a_time_the_intervals_are_as_wide_as_can_be_but_of_what_is_
     assert (rented.low, rented.high) == pytest.approx((2500, 2500))
     assert any("is not to be told from so short a time" in line for line in a.why)
     assert any("too short to say how far" in line for line in a.warnings)
-    assert "$0.00 to " in words.figures(by_id(a.played, "serverless-1h"))
-    assert "for want of data" in words.figures(by_id(a.played, "serverless-1h"))
+    assert "$0.00 to " in written.figures(by_id(a.played, "serverless-1h"))
+    assert "for want of data" in written.figures(by_id(a.played, "serverless-1h"))
     found = {c["id"]: c for c in figures(a)["candidates"]}
     assert found["serverless-1h"]["month_usd_interval_is_bounds"]
     assert found["dedicated-peak"]["month_usd_interval"] == pytest.approx([2500, 2500])
