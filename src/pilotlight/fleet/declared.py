@@ -34,7 +34,7 @@ def goal(config: Config) -> Goal:
         wait=objective.wait,
         low=low,
         high=high,
-        per_model_max=objective.per_model_max,
+        per_model_max=None if objective.per_model_max == 1.0 else objective.per_model_max,  # all may be cold
         cold_usd=objective.cold_request_cost_usd,
         dedicated=dedicated,
         on_demand=dedicated * prices.serverless_premium,

@@ -123,6 +123,8 @@ class Demand:
     asked: int = 0
     """Since its own cold rate was last looked at, and how many of them were cold."""
     cold: int = 0
+    owed: float = 0.0
+    """Cold requests that it had beyond what it may have; see policy/guard.py."""
     boost: float = 1.0
     """By which a cold request of this deployment counts for more than others', because it has too many."""
 

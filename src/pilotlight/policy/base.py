@@ -6,7 +6,7 @@ from pilotlight.fleet.actions import Action, Rented
 from pilotlight.fleet.demand import Demand, Frontier, Level
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import demand as traffic
-from pilotlight.policy import effects, gaps, value
+from pilotlight.policy import effects, gaps, guard, value
 from pilotlight.policy.ask import Ask
 
 UNSEEN = 150.0
@@ -98,8 +98,10 @@ def declared(fleet: Fleet, d: DeploymentState, rented: int, now: float, out: lis
 def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
     if d.spec.base is not None:
         return Ask("base", d.spec.base, inf, "always up, as declared") if d.spec.base else None
-    n = d.demand.base if d.demand is not None else 0
-    return Ask("base", n, inf, "on demand they would cost more") if n else None
+    if d.demand is None or not d.demand.base:
+        return None
+    because = "on demand they would cost more" + guard.because(fleet.goal, d.demand, traffic.second(fleet, d))
+    return Ask("base", d.demand.base, inf, because)
 
 
 def look(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) -> bool:

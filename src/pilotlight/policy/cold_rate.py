@@ -16,7 +16,7 @@ from math import exp, inf, log2
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight, Prices, Windows
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.policy import windows
+from pilotlight.policy import guard, windows
 
 PER_OCTAVE = 3
 """Bins per doubling of the price; the last bin is for what no price would have spared."""
@@ -42,14 +42,6 @@ PULL = 0.3
 
 MOST = 12.0
 """The trim stays between this and its inverse."""
-
-LOOK = 20
-"""Requests of a deployment after which its own share of cold ones is looked at [G]."""
-
-BOOST, MOST_BOOST, RELAX, UTMOST = 1.5, 4.0, 0.9, 1000.0
-"""What a deployment's price is multiplied by while it has too many cold ones, at least and, where they are as many
-times its limit, at most; then while it has not; and all in all [G]. Where the price is that of one start, a replica
-idles for UTMOST starts at the most: who is asked for more rarely than that is not helped."""
 
 
 def spared(p: Prices, usd: float, colds: float) -> None:
@@ -84,24 +76,9 @@ def came(fleet: Fleet, d: Demand, requests: int, now: float) -> None:
         p.past.as_of = now
     if fleet.goal.cold_usd is None:
         windows.came(p.windows, fleet.goal, requests)
-    d.asked += requests
-    if d.asked >= LOOK:
-        _guard(fleet, d)
+    guard.came(fleet.goal, d, requests)
     if p.since >= EVERY:
         think(fleet, now)
-
-
-def _guard(fleet: Fleet, d: Demand) -> None:
-    """Rare deployments are not always the ones that are sacrificed."""
-    limit = fleet.goal.per_model_max
-    if limit is not None:
-        allowed = limit * d.asked
-        if d.cold > allowed:
-            times = max(BOOST, d.cold / allowed) if allowed else MOST_BOOST
-            d.boost = min(UTMOST, d.boost * min(MOST_BOOST, times))
-        else:
-            d.boost = max(1.0, d.boost * RELAX)
-    d.asked = d.cold = 0
 
 
 def think(fleet: Fleet, now: float) -> None:

@@ -8,7 +8,7 @@ from math import exp, inf, log2
 from pilotlight.fleet.demand import BINS, EDGES, PER_OCTAVE, SHORTEST, Demand, Frontier, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
-from pilotlight.policy import cold_rate, gaps, value
+from pilotlight.policy import cold_rate, gaps, guard, value
 from pilotlight.policy.load import load
 
 SHORT, LONG = 2 * 3600.0, 7 * 86400.0
@@ -245,7 +245,6 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     if not demand.busy:
         cold_rate.was_cold(fleet, inf, plain)
         return
-    demand.cold += 1
     k = top = 0
     if demand.busy > 1:
         ready = [r.ready_at for r in d.replicas.values() if r.state is READY]
@@ -253,6 +252,8 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
         k = min(max(len(ready) - 1, 0), top)
         top = min(sum(at <= since for at in ready), top)
     demand.levels[k].cold += 1.0
+    kept = any(r.state is READY and (r.woken or r.ready_at <= since) for r in d.replicas.values())
+    guard.was_cold(fleet.goal, demand, alone=not kept)
     level = demand.levels[top]
     level.waited += 1
     gap = level.busy_since - level.idle_since
@@ -293,7 +294,8 @@ def frontier(fleet: Fleet, d: DeploymentState, k: int) -> Frontier:
 def worth(fleet: Fleet, d: DeploymentState, level: Level) -> float:
     """Idle seconds that it is worth to meet the level's next spell warm: the start it spares, and the waiting."""
     start, each = value.start_seconds(d), second(fleet, d)
-    return start + colds(d, level) * _usd(fleet, d, start, each) / each
+    found = start + colds(d, level) * _usd(fleet, d, start, each) / each
+    return found if d.demand is None else max(found, guard.worth(fleet.goal, d.demand, level))
 
 
 def usd(fleet: Fleet, d: DeploymentState) -> float:

@@ -6,7 +6,7 @@ from math import isfinite
 import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.policy import base, cold_rate, gaps, keep_alive, providers, scaling, warmer
+from pilotlight.policy import base, cold_rate, gaps, guard, keep_alive, providers, scaling, warmer
 from pilotlight.policy import demand as traffic
 
 MOST_LEVELS = 20
@@ -119,6 +119,8 @@ def _kept(fleet: Fleet, d: DeploymentState, k: int) -> Kept:
         f"learned from {level.gaps.total:.3g} gaps: {100 * f.missed[i]:.0f} % of them outlast it, "
         f"and to be met warm is worth {worth:.3g} idle seconds"
     )
+    if worth == guard.worth(fleet.goal, d.demand, level):
+        because += guard.because(fleet.goal, d.demand, traffic.second(fleet, d))
     return Kept(k + 1, _seconds(f.stays[i]), because)
 
 

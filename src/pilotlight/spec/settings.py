@@ -40,7 +40,8 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Fraction | None,
         _doc(
             "The cold rate that no single model may exceed, like `20%`, so that rare models are not the ones that "
-            "always wait. Default: no such guard."
+            "always wait. A first replica that stays for it costs at most what one does that is always up. Default: "
+            "no such guard."
         ),
     ] = None
     cold_request_cost_usd: Annotated[

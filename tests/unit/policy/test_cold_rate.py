@@ -315,34 +315,6 @@ def test_before_anything_was_served_and_any_time_has_passed_there_is_no_limit():
 # -- one deployment --------------------------------------------------------------------------------------------------
 
 
-def test_who_has_too_many_counts_for_more_and_then_for_less_again():
-    of, bad, good = fleet(per_model_max=0.1), Demand(), Demand()
-    for _ in range(50):
-        bad.cold = 10
-        cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
-        cold_rate.came(of, good, cold_rate.LOOK, 0.0)
-        assert 1.0 <= bad.boost <= cold_rate.UTMOST
-    assert (bad.boost, good.boost) == (cold_rate.UTMOST, 1.0)
-    for _ in range(100):
-        cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
-    assert bad.boost == 1.0
-
-
-@pytest.mark.parametrize(
-    ("limit", "cold", "boost"), [(0.2, 5, 1.5), (0.2, 8, 2.0), (0.2, 20, 4.0), (0.0, 1, 4.0)]
-)
-def test_the_further_above_its_limit_the_more_it_counts_for(limit: float, cold: int, boost: float):
-    of, d = fleet(per_model_max=limit), Demand(cold=cold)
-    cold_rate.came(of, d, cold_rate.LOOK, 0.0)
-    assert d.boost == pytest.approx(boost)
-
-
-def test_without_a_limit_nobody_counts_for_more():
-    of, bad = fleet(), Demand(cold=20)
-    cold_rate.came(of, bad, cold_rate.LOOK, 0.0)
-    assert bad.boost == 1.0
-
-
 def test_a_flood_in_one_spell_says_it_no_louder_than_many_requests_do():
     p = Play(model(ttl_is_auto=True, ttl=0.0, max_pending_requests=1000, start_seconds=10.0))
     for spell in (1, 2):  # only the second comes after a gap
