@@ -67,6 +67,7 @@ class Bench:
         for name, rival in (("Knative", Knative()), ("histogram", Histogram(self.start))):
             yield of(name, rivals.play(self.trace, rival, constant(self.start)))
         yield of("one warmer, rest 1 min", self.run(configs.warmer(WARMER_TTL)))
+        yield of(goals.STAYS, self.run(configs.silent()))
         yield of(goals.ALWAYS, self.run(configs.always_on(self.trace)))
 
     def variants(self) -> Iterator[Row]:

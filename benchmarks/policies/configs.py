@@ -35,7 +35,8 @@ def warmer(seconds: float) -> Config:
 
 
 def silent(**changed: object) -> Config:
-    """For a rival: nothing leaves by itself, and nothing is rented."""
+    """What has come up stays for ever, on demand: as few cold requests as without looking ahead. A rival, which stops
+    replicas itself, goes by it too."""
     return replaced(ttl=FOREVER, base=0, **changed)
 
 

@@ -15,8 +15,9 @@ ABOVE = 0.05
 DEARER = 1.1
 """Than the cheapest fixed policy that holds the band."""
 
-ALWAYS, TEN, BEST, POOL, DEFAULT = (
+ALWAYS, STAYS, TEN, BEST, POOL, DEFAULT = (
     "always on, peak",
+    "never stopped",
     "keep-alive 10 min",
     "best keep-alive",
     "default, pool",
@@ -95,9 +96,15 @@ def _pool(cell: Cell) -> Iterator[_Found]:
         yield _limited("pool: cost / oracle", row.over_oracle, POOLED[cell.start > SHORT], row.holds)
 
 
+def has_windows(cell: Cell) -> bool:
+    """Enough of them to be judged by."""
+    row = cell.rows[0]
+    return row.above is not None and row.windows >= MANY_WINDOWS
+
+
 def _windows(cell: Cell) -> Iterator[_Found]:
     row = cell.rows[0]
-    if row.above is not None and row.windows >= MANY_WINDOWS:
+    if row.above is not None and has_windows(cell):
         verdict = MET if row.above <= ABOVE else MISSED
         yield "windows above", f"{100 * row.above:.1f} % of {row.windows}", "5 %", "5 %", verdict
 

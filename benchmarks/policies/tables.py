@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from goals import ALWAYS, BEST, DEFAULT, POOL, TEN, Verdict, counted
+from goals import ALWAYS, BEST, DEFAULT, POOL, STAYS, TEN, Verdict, counted, has_windows
 from rows import Cell, Row
 from speed import Speed, interpreter
 
@@ -14,7 +14,18 @@ HEAD = (
     "in band %", "requests/s",
 )  # fmt: skip
 
-SHORT_HEAD = (DEFAULT, POOL, BEST, "keep-alive 1 min", TEN, "Knative", "histogram", "one warmer", ALWAYS)
+SHORT_HEAD = (
+    DEFAULT,
+    POOL,
+    BEST,
+    "keep-alive 1 min",
+    TEN,
+    "Knative",
+    "histogram",
+    "one warmer",
+    STAYS,
+    ALWAYS,
+)
 """The policies of the short table, by how their names begin."""
 
 
@@ -67,11 +78,31 @@ def short(cells: Sequence[Cell]) -> str:
     return f"{table(('trace', 'start', *SHORT_HEAD), rows)}\n"
 
 
-def _both(cell: Cell, begin: str) -> str:
-    row = cell.row(begin) or next(
+def _of(cell: Cell, begin: str) -> Row | None:
+    return cell.row(begin) or next(
         (r for r in cell.rows if r.policy.startswith(begin) and begin != DEFAULT), None
     )
+
+
+def _both(cell: Cell, begin: str) -> str:
+    row = _of(cell, begin)
     return "-" if row is None else f"{percent(row.cold)} / {row.over_oracle:.2f}"
+
+
+def windows(cells: Sequence[Cell]) -> str:
+    """Share of the windows above the band / cost over the oracle's, of traces that have enough of them."""
+    names = [name for name in SHORT_HEAD if name != POOL]
+    rows = [
+        [cell.trace, f"{cell.start:g} s", *(_windows(cell, begin) for begin in names)]
+        for cell in cells
+        if has_windows(cell)
+    ]
+    return f"{WINDOWS}:\n\n{table(('trace', 'start', *names), rows)}\n" if rows else ""
+
+
+def _windows(cell: Cell, begin: str) -> str:
+    row = _of(cell, begin)
+    return "-" if row is None or row.above is None else f"{percent(row.above)} / {row.over_oracle:.2f}"
 
 
 def varied(cells: Sequence[Cell]) -> str:
@@ -132,12 +163,15 @@ def summary(
         f"**Machine and date:** {where}.\n" if where else "",
         f"Against the goals: {verdicts(found)}",
         f"Every cell is cold % / cost over the oracle's dollars:\n\n{short(cells)}",
+        windows(cells),
         f"{VARIED}\n\n{changed}" if changed else "",
         pieces(starts, parts),
         f"{LOOP} ({interpreter()}):\n\n{speeds(fast)}" if fast else "",
     ]
     return "\n".join(part for part in text if part)
 
+
+WINDOWS = "Windows of 1,000 requests with more than 5 % cold, % / cost over the oracle's dollars"
 
 LOOP = "The loop, in CPU time, the fastest of three rounds in turns"
 
