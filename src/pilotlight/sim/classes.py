@@ -6,6 +6,9 @@ import numpy as np
 
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.classes import BATCH, RANKS
+from pilotlight.sim.columns import Column
+from pilotlight.sim.outcomes import Outcomes
+from pilotlight.sim.percentiles import percentiles
 from pilotlight.sim.result import OfClass
 from pilotlight.sim.trace import Bools, Floats, Trace
 
@@ -13,53 +16,74 @@ SLACK = 1e-6
 """Seconds: a wait is the difference of two moments, and may miss the deadline that it lasted to by a rounding."""
 
 
-def by_class(
-    trace: Trace,
-    ttft: Floats,
-    waited: Floats,
-    unserved: Bools,
-    refused: Collection[str],
-    counted: Bools,
-    cold_after: float,
-    deadlines: Floats,
-) -> dict[str, OfClass]:
-    """Of each class that a counted request has. `ttft`, `waited`: seconds of each request; `refused`: requests, by
-    their number as text; `deadlines`: seconds that a batch request to each of the trace's models waits for idle
-    capacity. Empty where all are standard."""
-    ranks = trace.ranks
-    if ranks is None:
-        return {}
-    turned_away = np.zeros(len(trace), np.bool_)
-    turned_away[[int(request) for request in refused]] = True
-    late = ~turned_away & (waited >= deadlines[trace.model] - SLACK)
-    found: dict[str, OfClass] = {}
-    for name, rank in RANKS.items():
-        of = counted & (ranks == rank)
-        if not of.any():
-            continue
-        p50, p95 = (float(x) for x in np.percentile(ttft[of], (50, 95), method="inverted_cdf"))
-        found[name] = OfClass(
-            requests=int(np.count_nonzero(of)),
-            cold_rate=None if rank == BATCH else float((ttft[of] > cold_after).mean()),
+class ByClass:
+    """What became of the counted requests of each class; nothing where all of the trace are standard."""
+
+    def __init__(self, trace: Trace, refused: Collection[str], cold_after: float, deadlines: Floats) -> None:
+        """`refused`: requests, by their number as text; `deadlines`: seconds that a batch request to each of the
+        trace's models waits for idle capacity."""
+        self._trace, self._deadlines = trace, deadlines
+        self._refused = np.array([int(request) for request in refused], np.int64)
+        self._of = {rank: _OfRank(rank, cold_after) for rank in RANKS.values()}
+
+    def add(self, some: Outcomes) -> None:
+        rows = some.rows
+        ranks = self._trace.ranks_in(rows)
+        if ranks is None:
+            return
+        refused = np.isin(np.arange(rows.start, rows.stop), self._refused)
+        late = ~refused & (some.waited >= self._deadlines[self._trace.model[rows]] - SLACK)
+        for rank, of in self._of.items():
+            of.add(some, some.counted & (ranks == rank), refused, late)
+
+    def found(self) -> dict[str, OfClass]:
+        """Of each class that a counted request has."""
+        each = {name: self._of[rank].found() for name, rank in RANKS.items()}
+        return {name: of for name, of in each.items() if of is not None}
+
+
+class _OfRank:
+    def __init__(self, rank: int, cold_after: float) -> None:
+        self._is_batch, self._cold_after = rank == BATCH, cold_after
+        self._ttft = Column(np.float64)
+        self._cold = self._unserved = self._refused = self._late = 0
+
+    def add(self, some: Outcomes, which: Bools, refused: Bools, late: Bools) -> None:
+        ttft = some.ttft[which]
+        self._ttft.add(ttft)
+        self._cold += int(np.count_nonzero(ttft > self._cold_after))
+        self._unserved += int(np.count_nonzero(some.unserved & which))
+        self._refused += int(np.count_nonzero(refused & which))
+        self._late += int(np.count_nonzero(late & which))
+
+    def found(self) -> OfClass | None:
+        ttft = self._ttft.array()
+        if not len(ttft):
+            return None
+        p50, p95 = percentiles(ttft, (50, 95))
+        return OfClass(
+            requests=len(ttft),
+            cold_rate=None if self._is_batch else self._cold / len(ttft),
             ttft_p50=p50,
             ttft_p95=p95,
-            unserved=int(np.count_nonzero(unserved & of)),
-            refused=int(np.count_nonzero(turned_away & of)),
-            past_deadline=int(np.count_nonzero(late & of)) if rank == BATCH else None,
+            unserved=self._unserved,
+            refused=self._refused,
+            past_deadline=self._late if self._is_batch else None,
         )
-    return found
 
 
 def stood_in(
-    trace: Trace, names: Sequence[str], placed: Mapping[str, str], log: Sequence[Moved | Rented]
-) -> Bools | None:
-    """Which requests a replica of another deployment had. `names`: the deployment of each of the trace's models;
-    `placed`: the replica of each request, by its number as text. None where the trace allows none."""
+    trace: Trace,
+    names: Sequence[str],
+    placed: Mapping[str, str],
+    log: Sequence[Moved | Rented],
+    since: float,
+) -> int | None:
+    """How many requests that came from `since` on a replica of another deployment had. `names`: the deployment of each
+    of the trace's models; `placed`: the replica of each request, by its number as text. None where the trace allows
+    none."""
     if trace.stand_in is None:
         return None
     of = {action.replica: action.deployment for action in log if isinstance(action, Moved)}
-    found = np.zeros(len(trace), np.bool_)
-    for request, replica in placed.items():
-        i = int(request)
-        found[i] = of[replica] != names[trace.model[i]]
-    return found
+    which = ((int(request), of[replica]) for request, replica in placed.items())
+    return sum(name != names[trace.model[i]] and bool(trace.t[i] >= since) for i, name in which)

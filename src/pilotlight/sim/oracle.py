@@ -25,12 +25,11 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from pilotlight.sim.busy import Busy, Int64s, busy
 from pilotlight.sim.trace import Floats, Trace
 
 WARM_UP = 0.1
 """Share of a trace's span that is not evaluated."""
-
-_Int64s = npt.NDArray[np.int64]
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -55,16 +54,6 @@ class Oracle(msgspec.Struct, frozen=True):
     """Those that are needed in the evaluated span, in the trace's order of models, lowest first."""
 
 
-class _Busy(msgspec.Struct, frozen=True):
-    """Busy periods in order of model, level and time; four columns of one length."""
-
-    model: _Int64s
-    level: _Int64s
-    """From 0."""
-    start: Floats
-    end: Floats
-
-
 def oracle(
     trace: Trace,
     *,
@@ -84,23 +73,23 @@ def oracle(
     if not len(trace):
         return nothing
     since, until = evaluated(trace, warm_up)
-    busy = _busy(trace, _each(trace, slots), first_token, per_token)
-    if until <= since or not len(busy.start):
+    if until <= since:
         return nothing
-    first, hours = _on_demand(busy, since, until, _each(trace, start))
-    span = until - since
-    each = _each(trace, devices)[busy.model[first]]
-    costs = np.minimum(premium * hours, span) * dedicated * each
-    models, levels = busy.model[first].tolist(), busy.level[first].tolist()
+    span, hours, starts = until - since, _Hours(), _each(trace, start)
+    for some in busy(trace, _each(trace, slots), first_token, per_token):
+        hours.add(some, since, until, starts)
+    each = _each(trace, devices)[hours.model]
+    costs = np.minimum(premium * hours.seconds, span) * dedicated * each
+    columns = (hours.model, hours.level, hours.seconds, costs)
     found = tuple(
         Level(trace.models[m], k + 1, h / 3600, usd, premium * h > span)
-        for m, k, h, usd in zip(models, levels, hours.tolist(), costs.tolist(), strict=True)
+        for m, k, h, usd in zip(*(column.tolist() for column in columns), strict=True)
         if h > 0
     )
     by_model = nothing.by_model
     for level in found:
         by_model[level.model] += level.cost_usd
-    return Oracle(sum(by_model.values()), float((hours * each).sum()) / 3600, by_model, found)
+    return Oracle(sum(by_model.values()), float((hours.seconds * each).sum()) / 3600, by_model, found)
 
 
 def evaluated(trace: Trace, warm_up: float = WARM_UP) -> tuple[float, float]:
@@ -113,9 +102,9 @@ def peak_levels(
     trace: Trace, *, slots: int | Sequence[int], first_token: float | Floats, per_token: float
 ) -> dict[str, int]:
     """Replicas that each model needs at its busiest moment of the whole trace: what always-on must be sized for."""
-    busy = _busy(trace, _each(trace, slots), first_token, per_token)
     peaks = np.zeros(len(trace.models), np.int64)
-    np.maximum.at(peaks, busy.model, busy.level + 1)
+    for some in busy(trace, _each(trace, slots), first_token, per_token):
+        np.maximum.at(peaks, some.model, some.level + 1)
     return dict(zip(trace.models, peaks.tolist(), strict=True))
 
 
@@ -124,34 +113,25 @@ def _each(trace: Trace, given: float | Sequence[float]) -> npt.NDArray[Any]:
     return np.broadcast_to(np.asarray(given), len(trace.models))
 
 
-def _busy(trace: Trace, slots: npt.NDArray[Any], first_token: float | Floats, per_token: float) -> _Busy:
-    """All busy periods of all levels, by one sweep over arrivals and ends.
+class _Hours:
+    """H of each level, summed up; columns of one length, in order of model and level."""
 
-    n changes by one at a time, so a change concerns one level: it begins or ends a busy period of level k where the
-    larger of n before and after is slots * (k - 1) + 1. Per level they take turns, so a stable sort pairs them.
-    """
-    end = trace.t + first_token + per_token * trace.output_tokens
-    some = end > trace.t  # what takes no time needs no slot
-    t = np.concatenate([trace.t[some], end[some]])
-    del end
-    n = len(t) // 2
-    step = np.repeat(np.array([1, -1], np.int8), n)
-    model = np.tile(trace.model[some], 2)
-    order = np.lexsort((step, t, model))  # at one moment ends come before arrivals: a slot is free at once
-    t, step, model = t[order], step[order], model[order]
-    del order
-    larger = np.cumsum(step, dtype=np.int32)  # in flight, of each model: those before it have all ended
-    larger -= step > 0  # from 0, and before the change where that was more
-    full = slots.astype(np.int32)
-    turns = np.flatnonzero(larger % full[model] == 0)
-    model, level = model[turns].astype(np.int64), (larger[turns] // full[model[turns]]).astype(np.int64)
-    t = t[turns]
-    order = np.lexsort((level, model))
-    begin, over = order[0::2], order[1::2]
-    return _Busy(model[begin], level[begin], t[begin], t[over])
+    def __init__(self) -> None:
+        self.model: Int64s = np.zeros(0, np.int64)
+        self.level: Int64s = np.zeros(0, np.int64)
+        self.seconds: Floats = np.zeros(0)
+
+    def add(self, some: Busy, since: float, until: float, start: npt.NDArray[Any]) -> None:
+        """All levels that there were before are among these."""
+        if not len(some.start):
+            return
+        first, seconds = _on_demand(some, since, until, start)
+        model, level = some.model[first], some.level[first]
+        seconds[np.searchsorted(model << 32 | level, self.model << 32 | self.level)] += self.seconds
+        self.model, self.level, self.seconds = model, level, seconds
 
 
-def _on_demand(busy: _Busy, since: float, until: float, start: npt.NDArray[Any]) -> tuple[_Int64s, Floats]:
+def _on_demand(busy: Busy, since: float, until: float, start: npt.NDArray[Any]) -> tuple[Int64s, Floats]:
     """For each level: the index of its first busy period, and H in seconds."""
     seconds = np.clip(busy.end, since, until) - np.clip(busy.start, since, until)
     is_first = np.ones(len(seconds), np.bool_)

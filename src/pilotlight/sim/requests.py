@@ -1,7 +1,7 @@
 """A trace as the loop asks for it, and what became of its requests.
 
 Requests are numbers, as text, because the kernel's names of requests are text. Nothing is kept of a request but its
-wait and how long it runs: 16 bytes.
+wait and how long it runs: 16 bytes, of a long trace in files (columns.py).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.events import Arrived, Finished
 from pilotlight.fleet.provider import Remote
+from pilotlight.sim.columns import zeros
 from pilotlight.sim.loop import APART, Entry, ends
 from pilotlight.sim.service import service
 from pilotlight.sim.trace import Floats, Trace
@@ -38,12 +39,15 @@ class Replayed:
         seed: int = 0,
         stand_ins: Sequence[str | None] = (),
     ) -> None:
-        self.wait: Floats = np.zeros(len(trace))
+        self.wait: Floats = zeros(len(trace), np.float64)
         """Seconds from arrival to a replica; what none has taken is for others to mark."""
         self.service = service(trace, given)
         """Seconds that each runs; where others slow it down, from its beginning on."""
+        self._trace = trace
+        self._is_plain = trace.ranks_in(slice(0)) is None and trace.stand_in is None
         self._names = tuple(deployments)
         self._stand_ins = (*stand_ins, None)
+        """Of whom nobody stands in for, the last."""
         self._bursting = bursting
         self._hedged, self._seed = given.hedged, seed
         self._given = given
@@ -52,46 +56,48 @@ class Replayed:
         # A view gives plain floats, which are as fast again to reckon with as numpy's.
         self._t: Any = trace.t.data
         self._model: Any = trace.model.data
-        ranks, may = trace.ranks, trace.stand_in
-        self._ranks: Any = None if ranks is None else ranks.data
-        self._stands: Any = None if may is None else np.where(may, trace.model, -1).astype(np.int32).data
-        """Whose of the stand-ins may answer it; the last is none."""
         self._service: Any = self.service.data
         self._wait: Any = self.wait.data
 
     def arrivals(self) -> Iterator[tuple[Arrived, float, Entry]]:
         """Each with the seconds that it runs, and its end, as the loop wants it."""
         if self._bursting:
-            return ends(self._leaving())
-        return chain.from_iterable(map(self._block, range(0, len(self._t), BLOCK)))
+            return ends(chain.from_iterable(map(self._leaving, self._blocks())))
+        return chain.from_iterable(map(self._block, self._blocks()))
 
-    def _block(self, begin: int) -> Iterator[tuple[Arrived, float, Entry]]:
+    def _blocks(self) -> Iterator[slice]:
+        for rows in self._trace.pieces(self.wait, self.service):
+            for begin in range(rows.start, rows.stop, BLOCK):
+                yield slice(begin, min(begin + BLOCK, rows.stop))
+
+    def _block(self, rows: slice) -> Iterator[tuple[Arrived, float, Entry]]:
         """A few at a time, and none of Python's own loops."""
-        end = min(begin + BLOCK, len(self._t))
-        t, service = self._t[begin:end].tolist(), self._service[begin:end].tolist()
+        begin, end = rows.start, rows.stop
+        t, service = self._t[rows].tolist(), self._service[rows].tolist()
         ids = [*map(str, range(begin, end))]
-        names = map(self._names.__getitem__, self._model[begin:end].tolist())
-        is_plain = self._ranks is None and self._stands is None
-        terms = () if is_plain else (repeat(None), *self._terms(begin, end))
+        names = map(self._names.__getitem__, self._model[rows].tolist())
+        terms = () if self._is_plain else (repeat(None), *self._terms(rows))
         came = map(Arrived, t, ids, names, *terms)
         over = [*map(add, t, service)]
         order = range((begin + 1) * APART, (end + 1) * APART, APART)
         return zip(came, service, zip(over, order, map(Finished, over, ids), strict=True), strict=True)
 
-    def _terms(self, begin: int, end: int) -> tuple[Iterable[int], Iterable[str | None]]:
+    def _terms(self, rows: slice) -> tuple[Iterable[int], Iterable[str | None]]:
         """Their ranks, and who may stand in."""
-        n = end - begin
-        ranks = repeat(STANDARD, n) if self._ranks is None else self._ranks[begin:end].tolist()
-        if self._stands is None:
-            return ranks, repeat(None, n)
-        return ranks, map(self._stand_ins.__getitem__, self._stands[begin:end].tolist())
+        n = rows.stop - rows.start
+        ranks, may = self._trace.ranks_in(rows), self._trace.stand_in
+        of = repeat(STANDARD, n) if ranks is None else ranks.tolist()
+        if may is None:
+            return of, repeat(None, n)
+        others = np.where(may[rows], self._trace.model[rows], -1)
+        return of, map(self._stand_ins.__getitem__, others.tolist())
 
-    def _leaving(self) -> Iterator[tuple[Arrived, float]]:
+    def _leaving(self, rows: slice) -> Iterator[tuple[Arrived, float]]:
         """The same; how long an answer becomes is not known when it is asked for."""
         allowed = [name in self._bursting for name in self._names]
         names, prompts = self._names, self._prompts
-        columns = (self._t, self._model, self._service, *self._terms(0, len(self._t)))
-        for i, (at, model, seconds, rank, other) in enumerate(zip(*columns, strict=True)):
+        columns = (self._t[rows], self._model[rows], self._service[rows], *self._terms(rows))
+        for i, (at, model, seconds, rank, other) in enumerate(zip(*columns, strict=True), rows.start):
             remote = Remote(prompts[i], hedge=self._is_hedged(i)) if allowed[model] else None
             yield Arrived(at, str(i), names[model], None, rank, other, remote), seconds
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from pilotlight.cost.declared import Told
 from pilotlight.cost.report import Report
+from pilotlight.sim.columns import column, pieces
+from pilotlight.sim.percentiles import percentiles
 from pilotlight.sim.trace import Floats, Ints
 
 WINDOW = 1000
@@ -177,13 +179,18 @@ def waits(ttft: Floats, model: Ints, names: Sequence[str], limit: float, band: t
     n = len(ttft)
     if not n:
         return Waits()
-    cold = ttft > limit
-    of_model = np.bincount(model, minlength=len(names))
-    cold_of_model = np.bincount(model, weights=cold, minlength=len(names))
+    of_model, cold_of_model = np.zeros((2, len(names)), np.int64)
+    seconds = 0.0
+    for rows in pieces(n, ttft, model):
+        of_model += np.bincount(model[rows], minlength=len(names))
+        cold_of_model += np.bincount(model[rows][ttft[rows] > limit], minlength=len(names))
+        seconds += float(ttft[rows].sum())
     rates = {name: float(c / k) for name, c, k in zip(names, cold_of_model, of_model, strict=True) if k}
-    p50, p95, p99 = (float(x) for x in np.percentile(ttft, (50, 95, 99), method="inverted_cdf"))
+    cold = column(np.bool_, (ttft[rows] > limit for rows in pieces(n, ttft)))
     in_band, above, windows = windows_of(cold, band)
-    return Waits(n, float(cold.mean()), rates, p50, p95, p99, in_band, above, windows, float(ttft.mean()))
+    p50, p95, p99 = percentiles(ttft, (50, 95, 99))
+    rate = int(cold_of_model.sum()) / n
+    return Waits(n, rate, rates, p50, p95, p99, in_band, above, windows, seconds / n)
 
 
 def windows_of(cold: Any, band: tuple[float, float]) -> tuple[float | None, float | None, int]:
@@ -191,7 +198,8 @@ def windows_of(cold: Any, band: tuple[float, float]) -> tuple[float | None, floa
     windows = len(cold) // WINDOW
     if not windows:
         return None, None, 0
-    counts = cold[: windows * WINDOW].reshape(windows, WINDOW).sum(axis=1)
+    some = pieces(windows * WINDOW, cold, by=WINDOW)
+    counts = np.concatenate([cold[rows].reshape(-1, WINDOW).sum(axis=1) for rows in some])
     low, high = (edge * WINDOW for edge in band)
     # Counts are whole numbers and an edge such as 0.05 * 1000 may miss one by a rounding.
     above = counts > high + 1e-6

@@ -8,6 +8,7 @@ from bisect import bisect
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.states import State
@@ -25,14 +26,15 @@ def turns(
     trace: Trace,
     names: Sequence[str],
     placed: Mapping[str, str],
-    begins: Floats,
+    wait: Floats,
     log: Sequence[Moved | Rented],
     since: float,
 ) -> Turns | None:
     """`names`: the deployment of each of the trace's models; `placed`: the replica of each request, by its number as
-    text, as far as one had it; `begins`: when, in seconds. None for a trace without sessions."""
+    text, as far as one had it; `wait`: seconds until then. None for a trace without sessions."""
     if trace.session is None:
         return None
+    begins = trace.t + np.nan_to_num(wait)
     slept: dict[str, list[float]] = {}
     for action in log:
         if isinstance(action, Moved) and action.state is State.GOING_TO_SLEEP:

@@ -3,7 +3,6 @@
 import gc
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,8 +17,9 @@ from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.loop import Beside
 from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
+from pilotlight.sim.outcomes import Tally, outcomes
 from pilotlight.sim.requests import Replayed
-from pilotlight.sim.result import OfClass, Result, Series, waits
+from pilotlight.sim.result import Result, Series, waits
 from pilotlight.sim.service import first_tokens
 from pilotlight.sim.sessions import turns
 from pilotlight.sim.starts import DEFAULT, StartTimes
@@ -100,7 +100,7 @@ def simulate(
 def _longest_deadline(trace: Trace, models: Iterable[Model]) -> float:
     """Seconds until the last batch request counts as standard, should none find idle capacity; of one that waits for
     ever nothing is known."""
-    if not trace.is_batch.any():
+    if not any(trace.is_batch_in(rows).any() for rows in trace.pieces()):
         return 0.0
     return max((m.batch_deadline for m in models if m.batch_deadline < FOREVER), default=0.0)
 
@@ -133,27 +133,23 @@ def _play(p: _Played, seed: int, beside: Beside | None) -> tuple[float, float]:
 
 
 def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Result:
-    trace, objective, wanted = p.trace, p.config.objective, goal(p.config)
-    unserved = np.isnan(p.requests.wait)
-    waited = np.where(unserved, p.end - trace.t, p.requests.wait)
-    ttft = waited + first_tokens(trace, p.config.simulation)
-    counted = trace.t >= p.since
-    patient = trace.is_batch
-    cold, hurried = (ttft > objective.wait) & ~patient, counted & ~patient
-    found = waits(
-        ttft[hurried], trace.model[hurried], trace.models, objective.wait, (wanted.low, wanted.high)
-    )
+    trace, limit, wanted = p.trace, p.config.objective.wait, goal(p.config)
+    first = first_tokens(trace, p.config.simulation)
+    deadlines = np.array([p.models[n].batch_deadline for n in p.names], np.float64)
+    tally, by_class = Tally(trace, PIECES), classes.ByClass(trace, p.ledger.refused, limit, deadlines)
+    for some in outcomes(trace, p.requests.wait, first, since=p.since, end=p.end, limit=limit):
+        tally.add(some)
+        by_class.add(some)
+    found = waits(tally.ttft.array(), tally.model.array(), trace.models, limit, (wanted.low, wanted.high))
     bill, paid = _bill(p), p.ledger.paid(p.since)
     usd = bill.usd + sum(each.burst_usd + each.ping_usd for each in paid.values())
-    best, always = _yardsticks(p)
-    begins = trace.t + np.nan_to_num(p.requests.wait)
-    of_sessions = turns(trace, p.names, p.placed or {}, begins, p.ledger.log, p.since)
-    others = classes.stood_in(trace, p.names, p.placed or {}, p.ledger.log)
+    best, always = _yardsticks(p, first)
+    of_sessions = turns(trace, p.names, p.placed or {}, p.requests.wait, p.ledger.log, p.since)
     return Result(
         trace=trace.name,
         config=name,
         requests=len(trace),
-        evaluated=int(np.count_nonzero(counted)),
+        evaluated=tally.evaluated,
         models=len(trace.models),
         span_s=trace.span,
         start_time=_start_time(p),
@@ -165,7 +161,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         ttft_p95=found.p95,
         ttft_p99=found.p99,
         ttft_mean=found.mean,
-        unserved=int(unserved.sum()),
+        unserved=tally.unserved,
         refused=len(p.ledger.refused),
         starts=p.ledger.starts,
         replica_hours=bill.replica_seconds / 3600,
@@ -189,26 +185,18 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         by_provider=paid,
         session_turns=None if of_sessions is None else of_sessions.counted,
         session_turns_kept=None if of_sessions is None else of_sessions.kept,
-        by_class=_by_class(p, ttft, waited, counted),
-        stood_in=None if others is None else int(np.count_nonzero(others & counted)),
+        by_class=by_class.found(),
+        stood_in=classes.stood_in(trace, p.names, p.placed or {}, p.ledger.log, p.since),
         seed=seed,
         faults=trace.skipped,
         notes=(*trace.notes, *p.notes, *p.ledger.notes()),
         wall_s=wall_s,
         cpu_s=cpu_s,
         requests_per_s=len(trace) / cpu_s if cpu_s else None,
-        series=_series(p, cold),
+        series=_series(p, tally),
         prices=told(p.config.prices),
-        bill=_by_rung(p, cold & counted) if p.billed and len(trace) else None,
+        bill=_by_rung(p, tally.cold.array()) if p.billed and len(trace) else None,
     )
-
-
-def _by_class(p: _Played, ttft: Floats, waited: Floats, counted: Bools) -> dict[str, OfClass]:
-    deadlines = np.array([p.models[name].batch_deadline for name in p.names], np.float64)
-    return classes.by_class(
-        p.trace, ttft, waited, np.isnan(p.requests.wait), p.ledger.refused, counted, p.config.objective.wait,
-        deadlines,
-    )  # fmt: skip
 
 
 def _by_rung(p: _Played, cold: Bools) -> Report:
@@ -235,10 +223,10 @@ def _bill(p: _Played) -> Bill:
     )
 
 
-def _yardsticks(p: _Played) -> tuple[Oracle, int]:
-    """The oracle, and the devices that always-on at the peak takes."""
+def _yardsticks(p: _Played, first: Floats) -> tuple[Oracle, int]:
+    """The oracle, and the devices that always-on at the peak takes. `first`: seconds of each request to its first
+    token."""
     given = p.config.simulation
-    first = first_tokens(p.trace, given)
     slots = [declared.slots(p.models[name]) for name in p.names]
     devices = [max(1, p.models[name].gpus) for name in p.names]
     best = oracle(
@@ -260,20 +248,20 @@ def _start_time(p: _Played) -> float:
     """Of a start of the model that a request asks for, on average."""
     if not len(p.trace):
         return p.starts.mean("")
-    of_model = np.bincount(p.trace.model, minlength=len(p.names))
+    of_model = np.zeros(len(p.names), np.int64)
+    for rows in p.trace.pieces():
+        of_model += np.bincount(p.trace.model[rows], minlength=len(p.names))
     return float(np.average([p.starts.mean(name) for name in p.names], weights=of_model))
 
 
-def _series(p: _Played, cold: np.ndarray[Any, np.dtype[np.bool_]]) -> Series:
-    t = p.trace.t
+def _series(p: _Played, tally: Tally) -> Series:
     if p.trace.span <= 0.0:
         return Series(0.0)
-    edges: Floats = np.linspace(float(t[0]), float(t[-1]), PIECES + 1)
-    spans = [span for of in p.ledger.up(float(t[-1])).values() for span in of]
+    spans = [span for of in p.ledger.up(float(p.trace.t[-1])).values() for span in of]
     return Series(
         p.trace.span / PIECES,
-        tuple(np.histogram(t, edges)[0].tolist()),
-        tuple(np.histogram(t[~p.trace.is_batch], edges)[0].tolist()),
-        tuple(np.histogram(t[cold], edges)[0].tolist()),
-        tuple(in_use(spans, edges).tolist()),
+        tuple(tally.came.tolist()),
+        tuple(tally.hurried.tolist()),
+        tuple(tally.came_cold.tolist()),
+        tuple(in_use(spans, tally.edges).tolist()),
     )

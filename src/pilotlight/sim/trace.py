@@ -1,11 +1,12 @@
 """A request trace as columns: who asked when, for how much."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from pilotlight.fleet.classes import BATCH, RANKS, STANDARD
+from pilotlight.sim.columns import Array, pieces
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
@@ -17,15 +18,16 @@ PLAIN = "standard"
 
 
 class Trace:
-    """Requests in order of time; about 24 bytes each. The arrays are all of the same length and read-only.
+    """Requests in order of time; about 24 bytes each. The arrays are all of the same length and read-only; those of a
+    long trace are files (columns.py), which is why it is gone through by `pieces`.
 
     Times are seconds. They start where the file starts: at or near 0 where it counts from its own beginning; where
     it has Unix times or dates the first one is subtracted and kept as `epoch`.
     """
 
     __slots__ = (
-        "asker", "askers", "epoch", "faults", "model", "models", "name", "notes", "output_tokens", "prompt_tokens",
-        "session", "skipped", "stand_in", "t",
+        "_rank_of", "asker", "askers", "epoch", "faults", "model", "models", "name", "notes", "output_tokens",
+        "prompt_tokens", "session", "skipped", "stand_in", "t",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +75,7 @@ class Trace:
         for array in (t, model, prompt_tokens, output_tokens, session, asker, stand_in):
             if array is not None:
                 array.flags.writeable = False
+        self._rank_of = _ranks(self.askers, asker)
 
     def asked_by(self, i: int) -> tuple[str, str]:
         """Key and class of request `i`; the key is empty where nobody says."""
@@ -81,16 +84,35 @@ class Trace:
     @property
     def ranks(self) -> Ints | None:
         """Of each request's class (fleet/classes.py); None where all are standard."""
-        if self.asker is None:
-            return None
-        ranks = np.array([RANKS[of] for _, of in self.askers], np.int32)[self.asker]
-        return None if (ranks == STANDARD).all() else ranks
+        return self.ranks_in(slice(None))
 
     @property
     def is_batch(self) -> Bools:
         """Which have asked to wait, and are never cold."""
-        ranks = self.ranks
-        return np.zeros(len(self), np.bool_) if ranks is None else ranks == BATCH
+        return self.is_batch_in(slice(None))
+
+    def ranks_in(self, rows: slice) -> Ints | None:
+        """`ranks` of these rows; None where all of the whole trace are standard."""
+        return None if self._rank_of is None or self.asker is None else self._rank_of[self.asker[rows]]
+
+    def is_batch_in(self, rows: slice) -> Bools:
+        """`is_batch` of these rows."""
+        ranks = self.ranks_in(rows)
+        return np.zeros(len(self.t[rows]), np.bool_) if ranks is None else ranks == BATCH
+
+    def pieces(self, *more: Array | None) -> Iterator[slice]:
+        """All rows, some at a time, in order. What was touched of the trace's columns is given back in between, and of
+        `more`, which are others of its requests."""
+        own = (
+            self.t,
+            self.model,
+            self.prompt_tokens,
+            self.output_tokens,
+            self.session,
+            self.asker,
+            self.stand_in,
+        )
+        return pieces(len(self), *own, *more)
 
     def __len__(self) -> int:
         return len(self.t)
@@ -128,3 +150,12 @@ class Trace:
             name, list(codes), t[order], model[order], prompt[order], output[order], session, epoch=epoch,
             asker=asker, askers=[("", of) for of in names], stand_in=may,
         )  # fmt: skip
+
+
+def _ranks(askers: Sequence[tuple[str, str]], asker: Ints | None) -> Ints | None:
+    """Of each asker; None where all requests are standard."""
+    ranks = np.array([RANKS[of] for _, of in askers], np.int32)
+    if asker is None or (ranks == STANDARD).all():
+        return None
+    is_plain = all((ranks[asker[rows]] == STANDARD).all() for rows in pieces(len(asker), asker))
+    return None if is_plain else ranks

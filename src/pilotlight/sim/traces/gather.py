@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotlight.errors import TraceError
+from pilotlight.sim.columns import Array, Column, column, pieces, taken
 from pilotlight.sim.trace import NO_SESSION, Floats, Ints, Trace
+from pilotlight.sim.traces.sorting import by_time
 from pilotlight.sim.traces.values import (
     ABSOLUTE,
     class_of,
@@ -28,6 +30,9 @@ from pilotlight.sim.traces.values import (
 )
 
 KEPT_FAULTS = 20
+KINDS = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64, np.int32, np.int8)
+"""Of time, model, tokens of prompt and answer, line, session, asker, stand-in."""
+LINE = 4
 MOST_MODELS = 100_000
 """Above it the column is no model's name but something of each request [G]."""
 
@@ -50,7 +55,7 @@ class Block(msgspec.Struct):
 
 
 class Gather:
-    """Takes the blocks of one file. While it reads it needs some 40 bytes for each good row."""
+    """Takes the blocks of one file; those of a long one go to files of its own (columns.py)."""
 
     def __init__(self, path: Path, *, scale: float = 1.0) -> None:
         self.path = path
@@ -62,7 +67,7 @@ class Gather:
         self._stem = stem(path)
         self._codes: dict[str, int] = {}
         self._askers: dict[tuple[str, str], int] = {}
-        self._blocks: list[tuple[npt.NDArray[Any], ...]] = []
+        self._columns = [Column(kind) for kind in KINDS]
 
     def fault(self, line: int, what: str) -> None:
         """`line` holds no good row."""
@@ -87,36 +92,34 @@ class Gather:
         session = _sessions(block)[good] if block.session is not None else np.zeros(0, np.int64)
         asker, may = (codes[good] if len(codes) else codes for codes in (asker, may))
         whole = (prompt[good].astype(np.int32), output[good].astype(np.int32))
-        self._blocks.append((t[good], model[good], *whole, lines, session, asker, may))
+        values = (t[good], model[good], *whole, lines, session, asker, may)
+        for to, some in zip(self._columns, values, strict=True):
+            to.add(some)
 
     def trace(self, *, strict: bool, ordered: bool = True) -> Trace:
         """All that was added. `ordered`: the format promises rows in order of time, so it is said when they are not.
 
         Raises TraceError when no row is good, or, where it is to be strict, when one is bad.
         """
-        t, model, prompt, output, lines, *more = self._columns()
-        kept = self._of_one_clock(t, lines)
-        if kept is not None:
-            t, model, prompt, output, lines = (c[kept] for c in (t, model, prompt, output, lines))
-            more = [c[kept] if len(c) else c for c in more]
-        self._refuse(strict, len(t))
-        late = np.flatnonzero(np.diff(t) < 0)
-        if len(late):
+        found = self._of_one_clock([c.array() for c in self._columns])
+        self._refuse(strict, len(found[0]))
+        late = _late(found[0])
+        if late is not None:
             if ordered:
-                self.notes.append(
-                    f"{self.path}: not in order of time, first at line {lines[late[0] + 1]}; sorted"
-                )
-            order = np.argsort(t, kind="stable")
-            t, model, prompt, output = (c[order] for c in (t, model, prompt, output))
-            more = [c[order] if len(c) else c for c in more]
-        names, model = self._asked_for(model)
+                line = found[LINE][late]
+                self.notes.append(f"{self.path}: not in order of time, first at line {line}; sorted")
+            found = by_time(found)
+        t, model, prompt, output, _, session, asker, may = found
         epoch = float(t[0]) if t[0] >= ABSOLUTE else None
-        session, asker, may = more
+        if epoch is not None:
+            for rows in pieces(len(t), t):
+                t[rows] -= epoch
+        allows = any(may[rows].any() for rows in pieces(len(may), may))
         return Trace(
-            self._stem, names, t if epoch is None else t - epoch, model, prompt, output,
+            self._stem, self._asked_for(model), t, model, prompt, output,
             _numbered(session), epoch=epoch, faults=self.faults, skipped=self.skipped, notes=self.notes,
             asker=asker if len(asker) else None, askers=list(self._askers),
-            stand_in=may > 0 if may.any() else None,
+            stand_in=may.view(np.bool_) if allows else None,
         )  # fmt: skip
 
     # -- rows ------------------------------------------------------------------------------------------------
@@ -165,8 +168,8 @@ class Gather:
             return f"the time {fault}"
         if fault := _fault(name_of, block.model, i):
             return f"the model's name {fault}"
-        for what, column in (("prompt", block.prompt_tokens), ("output", block.output_tokens)):
-            if fault := tokens_fault(_at(column, i)):
+        for what, tokens in (("prompt", block.prompt_tokens), ("output", block.output_tokens)):
+            if fault := tokens_fault(_at(tokens, i)):
                 return f"the number of {what} tokens {fault}"
         if fault := _fault(class_of, block.request_class, i):
             return f"the class {fault}"
@@ -176,36 +179,34 @@ class Gather:
 
     # -- the whole -------------------------------------------------------------------------------------------
 
-    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
-        kinds = (np.float64, np.int32, np.int32, np.int32, np.int64, np.int64, np.int32, np.int8)
-        blocks, self._blocks = self._blocks, []
-        return tuple(
-            np.concatenate([block[i] for block in blocks]) if blocks else np.zeros(0, kind)
-            for i, kind in enumerate(kinds)
-        )
-
-    def _asked_for(self, model: Ints) -> tuple[list[str], Ints]:
-        """The models that a good row asks for, and `model` in indexes of those."""
+    def _asked_for(self, model: Ints) -> list[str]:
+        """The models that a good row asks for; `model` is made indexes of those."""
         names = list(self._codes)
-        used = np.flatnonzero(np.bincount(model, minlength=len(names)))
-        if len(used) == len(names):
-            return names, model
-        return [names[i] for i in used.tolist()], np.searchsorted(used, model).astype(np.int32)
+        is_used = np.zeros(len(names), np.bool_)
+        for rows in pieces(len(model), model):
+            is_used[model[rows]] = True
+        if is_used.all():
+            return names
+        to = np.cumsum(is_used, dtype=np.int32) - 1
+        for rows in pieces(len(model), model):
+            model[rows] = to[model[rows]]
+        return [names[i] for i in np.flatnonzero(is_used).tolist()]
 
-    def _of_one_clock(self, t: Floats, lines: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_] | None:
-        """Rows whose time counts from where most of the file's times do; None when all are.
+    def _of_one_clock(self, found: list[Array]) -> list[Array]:
+        """The rows whose time counts from where most of the file's times do.
 
         One Unix time among times that count from 0 would make a trace of fifty years, most of it silence.
         """
-        absolute = t >= ABSOLUTE
-        n = int(absolute.sum())
+        t, lines = found[0], found[LINE]
+        n = sum(int(np.count_nonzero(t[rows] >= ABSOLUTE)) for rows in pieces(len(t), t))
         if n in (0, len(t)):
-            return None
-        odd = absolute if 2 * n < len(t) else ~absolute
-        has, most = ("Unix time", "do not") if odd is absolute else ("no Unix time", "do")
-        for i in np.flatnonzero(odd).tolist():
-            self.fault(int(lines[i]), f"the time has {has} ({t[i]:.15g}), most rows {most}")
-        return ~odd
+            return found
+        few = 2 * n < len(t)
+        has, most = ("Unix time", "do not") if few else ("no Unix time", "do")
+        for rows in pieces(len(t), t, lines):
+            for i in (rows.start + np.flatnonzero((t[rows] >= ABSOLUTE) == few)).tolist():
+                self.fault(int(lines[i]), f"the time has {has} ({t[i]:.15g}), most rows {most}")
+        return taken(found, lambda rows: (t[rows] >= ABSOLUTE) != few)
 
     def _refuse(self, strict: bool, good: int) -> None:
         if not self.rows:
@@ -266,10 +267,20 @@ def _session(raw: Any) -> int:
 
 def _numbered(session: npt.NDArray[np.int64]) -> Ints | None:
     """Small numbers in the place of the large ones; None when no request has a session."""
-    has = session != NO_SESSION
-    if not has.any():
+    known = np.zeros(0, np.int64)
+    for rows in pieces(len(session), session):
+        known = np.union1d(known, session[rows][session[rows] != NO_SESSION])
+    if not len(known):
         return None
-    numbers = np.unique(session[has], return_inverse=True)[1]
-    small = np.full(len(session), NO_SESSION, np.int32)
-    small[has] = numbers.astype(np.int32)
-    return small
+    each = (session[rows] for rows in pieces(len(session), session))
+    return column(np.int32, (np.where(s == NO_SESSION, NO_SESSION, known.searchsorted(s)) for s in each))
+
+
+def _late(t: Floats) -> int | None:
+    """The first row that is before the one above it."""
+    for rows in pieces(len(t), t):
+        begin = max(0, rows.start - 1)
+        late = np.flatnonzero(np.diff(t[begin : rows.stop]) < 0)
+        if len(late):
+            return begin + int(late[0]) + 1
+    return None
