@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from pilotlight.sim import declared
-from pilotlight.sim.oracle import evaluated, oracle, peak_levels
+from pilotlight.sim.oracle import evaluated, oracle
 from pilotlight.sim.service import first_tokens, service
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Floats, Trace
@@ -54,10 +54,9 @@ def sizes(trace: Trace, config: Config, starts: StartTimes) -> Sizes:
     busy: dict[str, list[float]] = {m: [] for m in trace.models}
     for level in found.levels:
         busy[level.model].append(level.gpu_hours / hours)
-    peaks = peak_levels(trace, slots=each, first_token=first, per_token=given.per_token)
     longest = max(starts.mean(m) for m in trace.models)
     return Sizes(
-        peaks,
+        found.peaks,
         {m: tuple(of) for m, of in busy.items()},
         _within(trace.t, 2 * longest + 60) + _patient(trace, config),
         _together(trace, config, each),

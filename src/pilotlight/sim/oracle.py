@@ -52,6 +52,8 @@ class Oracle(msgspec.Struct, frozen=True):
     """USD. Every model of the trace is there."""
     levels: tuple[Level, ...]
     """Those that are needed in the evaluated span, in the trace's order of models, lowest first."""
+    peaks: dict[str, int]
+    """As `peak_levels` has them."""
 
 
 def oracle(
@@ -69,15 +71,12 @@ def oracle(
     """The cost as the module's text defines it. `start`, `first_token` and `per_token` are seconds, `dedicated` USD per
     second of one GPU, `premium` the factor that on demand costs more, `slots` the requests a replica takes at once.
     `start`, `slots` and `devices` may be given for each of the trace's models, `first_token` for each request."""
-    nothing = Oracle(0.0, 0.0, dict.fromkeys(trace.models, 0.0), ())
-    if not len(trace):
-        return nothing
-    since, until = evaluated(trace, warm_up)
-    if until <= since:
-        return nothing
-    span, hours, starts = until - since, _Hours(), _each(trace, start)
+    since, until = evaluated(trace, warm_up) if len(trace) else (0.0, 0.0)
+    span, hours, peaks, starts = until - since, _Hours(), _Peaks(trace), _each(trace, start)
     for some in busy(trace, _each(trace, slots), first_token, per_token):
-        hours.add(some, since, until, starts)
+        peaks.add(some)
+        if span > 0:
+            hours.add(some, since, until, starts)
     each = _each(trace, devices)[hours.model]
     costs = np.minimum(premium * hours.seconds, span) * dedicated * each
     columns = (hours.model, hours.level, hours.seconds, costs)
@@ -86,10 +85,11 @@ def oracle(
         for m, k, h, usd in zip(*(column.tolist() for column in columns), strict=True)
         if h > 0
     )
-    by_model = nothing.by_model
+    by_model = dict.fromkeys(trace.models, 0.0)
     for level in found:
         by_model[level.model] += level.cost_usd
-    return Oracle(sum(by_model.values()), float((hours.seconds * each).sum()) / 3600, by_model, found)
+    gpu_hours = float((hours.seconds * each).sum()) / 3600
+    return Oracle(sum(by_model.values()), gpu_hours, by_model, found, peaks.found())
 
 
 def evaluated(trace: Trace, warm_up: float = WARM_UP) -> tuple[float, float]:
@@ -102,15 +102,29 @@ def peak_levels(
     trace: Trace, *, slots: int | Sequence[int], first_token: float | Floats, per_token: float
 ) -> dict[str, int]:
     """Replicas that each model needs at its busiest moment of the whole trace: what always-on must be sized for."""
-    peaks = np.zeros(len(trace.models), np.int64)
+    peaks = _Peaks(trace)
     for some in busy(trace, _each(trace, slots), first_token, per_token):
-        np.maximum.at(peaks, some.model, some.level + 1)
-    return dict(zip(trace.models, peaks.tolist(), strict=True))
+        peaks.add(some)
+    return peaks.found()
 
 
 def _each(trace: Trace, given: float | Sequence[float]) -> npt.NDArray[Any]:
     """Of each of the trace's models."""
     return np.broadcast_to(np.asarray(given), len(trace.models))
+
+
+class _Peaks:
+    """The highest level of each model."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._models = trace.models
+        self._levels = np.zeros(len(trace.models), np.int64)
+
+    def add(self, some: Busy) -> None:
+        np.maximum.at(self._levels, some.model, some.level + 1)
+
+    def found(self) -> dict[str, int]:
+        return dict(zip(self._models, self._levels.tolist(), strict=True))
 
 
 class _Hours:

@@ -40,7 +40,7 @@ class Replayed:
         stand_ins: Sequence[str | None] = (),
     ) -> None:
         self.wait: Floats = zeros(len(trace), np.float64)
-        """Seconds from arrival to a replica; what none has taken is for others to mark."""
+        """Seconds from arrival to a replica; nan of what none has taken, once that is said."""
         self.service = service(trace, given)
         """Seconds that each runs; where others slow it down, from its beginning on."""
         self._trace = trace
@@ -113,6 +113,13 @@ class Replayed:
         """A provider gives its first token then: as if it had waited for a replica until a little before."""
         i = int(request)
         self._wait[i] = at - self._t[i] - self.first_token(request)
+
+    def never_ran(self, requests: Iterable[str]) -> None:
+        """Their wait is nan."""
+        which = np.array(sorted(map(int, requests)), np.int64)
+        for rows in self._trace.pieces(self.wait):
+            begin, end = np.searchsorted(which, (rows.start, rows.stop))
+            self.wait[which[begin:end]] = np.nan
 
     def waited(self, request: str, seconds: float) -> None:
         self._wait[int(request)] = seconds

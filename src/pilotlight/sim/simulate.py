@@ -16,7 +16,7 @@ from pilotlight.sim import classes, declared, loop, pool
 from pilotlight.sim.billed import by_rung
 from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.loop import Beside
-from pilotlight.sim.oracle import Oracle, evaluated, oracle, peak_levels
+from pilotlight.sim.oracle import Oracle, evaluated, oracle
 from pilotlight.sim.outcomes import Tally, outcomes
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import Result, Series, waits
@@ -127,8 +127,7 @@ def _play(p: _Played, seed: int, beside: Beside | None) -> tuple[float, float]:
             gc.enable()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     p.cold_usd = cold_rate.usd(fleet)
-    for request in (*p.ledger.refused, *fleet.holding):
-        p.requests.wait[int(request)] = np.nan
+    p.requests.never_ran((*p.ledger.refused, *fleet.holding))
     return cpu, wall
 
 
@@ -240,8 +239,7 @@ def _yardsticks(p: _Played, first: Floats) -> tuple[Oracle, int]:
         warm_up=given.warm_up,
         devices=devices,
     )
-    peaks = peak_levels(p.trace, slots=slots, first_token=first, per_token=given.per_token)
-    return best, sum(n * devices[i] for i, n in enumerate(peaks.values()))
+    return best, sum(n * devices[i] for i, n in enumerate(best.peaks.values()))
 
 
 def _start_time(p: _Played) -> float:

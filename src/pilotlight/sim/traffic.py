@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 
 from pilotlight.errors import TraceError
+from pilotlight.sim.columns import Array, Column, column, pieces
+from pilotlight.sim.sorting import by_time, first_late
 from pilotlight.sim.trace import Floats, Trace
 
 MOST_REQUESTS = 20_000_000
@@ -94,7 +96,8 @@ def daily(
 
     def arrivals(dice: np.random.Generator, rate: float, seconds: float) -> Floats:
         t = _poisson(dice, rate * peak, seconds)
-        return t[dice.random(len(t)) * peak < _of_day(t, peak)]
+        some = (t[rows] for rows in pieces(len(t), t))
+        return column(np.float64, (x[dice.random(len(x)) * peak < _of_day(x, peak)] for x in some))
 
     return _trace(name, arrivals, rate, seconds, mix or Mix(), seed, epoch=MONDAY)
 
@@ -115,31 +118,45 @@ def _trace(
     dice = [
         np.random.Generator(np.random.PCG64(s)) for s in np.random.SeedSequence(seed).spawn(mix.models + 1)
     ]
-    times = [arrivals(d, rate * share, seconds) for d, share in zip(dice, mix.shares.tolist(), strict=False)]
-    t = np.concatenate(times)
+    times, models = Column(np.float64), Column(np.int32)
+    for i, share in enumerate(mix.shares.tolist()):
+        one = arrivals(dice[i], rate * share, seconds)
+        for rows in pieces(len(one), one):
+            times.add(one[rows])
+            models.add(np.full(len(one[rows]), i, np.int32))
+    t, model = _in_order([times.array(), models.array()])
     if not len(t):
         raise TraceError(f"{name}: nobody asks in so short a time at so low a rate; raise one of them")
-    order = np.argsort(t, kind="stable")
-    model = np.repeat(np.arange(mix.models, dtype=np.int32), [len(one) for one in times])
     prompt, output = (_tokens(dice[-1], median, len(t)) for median in (mix.prompt, mix.output))
     names = [f"model-{i + 1}" for i in range(mix.models)]
-    return Trace(name, names, t[order], model[order], prompt, output, epoch=epoch)
+    return Trace(name, names, t, model, prompt, output, epoch=epoch)
+
+
+def _in_order(columns: list[Array]) -> list[Array]:
+    return columns if first_late(columns[0]) is None else by_time(columns)
 
 
 def _poisson(dice: np.random.Generator, rate: float, seconds: float) -> Floats:
-    return np.sort(dice.random(dice.poisson(rate * seconds)) * seconds)
+    n = dice.poisson(rate * seconds)
+    t = column(np.float64, (dice.random(rows.stop - rows.start) * seconds for rows in pieces(n)))
+    return _in_order([t])[0]
 
 
 def _renewal(dice: np.random.Generator, rate: float, seconds: float, cv: float) -> Floats:
     shape = 1 / cv**2
     begin = -RUN_IN * max(1.0, cv**2) / rate
-    found: list[Floats] = []
-    while begin < seconds:
-        n = DRAWN + int((seconds - begin) * rate)
-        t = begin + np.cumsum(dice.gamma(shape, 1 / (rate * shape), n))
-        found.append(t[(t >= 0) & (t < seconds)])
-        begin = float(t[-1])
-    return np.concatenate(found)
+    found, gap = Column(np.float64), 1 / (rate * shape)
+    while (last := begin) < seconds:
+        passed = 0.0
+        for rows in pieces(DRAWN + int((seconds - begin) * rate)):
+            gaps = dice.gamma(shape, gap, rows.stop - rows.start)
+            gaps[0] += passed
+            since = np.cumsum(gaps)
+            passed = float(since[-1])
+            t = last + since
+            found.add(t[(t >= 0) & (t < seconds)])
+            begin = float(t[-1])
+    return found.array()
 
 
 def _of_day(t: Floats, peak: float) -> Floats:
@@ -149,4 +166,5 @@ def _of_day(t: Floats, peak: float) -> Floats:
 
 
 def _tokens(dice: np.random.Generator, median: float, n: int) -> Any:
-    return np.clip(np.exp(dice.normal(np.log(median), SPREAD, n)), 1, LARGEST).astype(np.int32)
+    logs = (dice.normal(np.log(median), SPREAD, rows.stop - rows.start) for rows in pieces(n))
+    return column(np.int32, (np.clip(np.exp(x), 1, LARGEST).astype(np.int32) for x in logs))

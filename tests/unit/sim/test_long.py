@@ -202,6 +202,22 @@ def test_a_request_log_which_is_never_quite_in_order(tmp_path: Path):
     assert not one.notes and one.t.tolist() == sorted(one.t)
 
 
+# ---- synthetic traffic -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["poisson?rate=900/h&hours=2", "poisson?rate=900/h&hours=2&models=4", "bursty?rate=900/h&hours=2&models=3",
+     "bursty?rate=900/h&hours=2&cv=0.4", "daily?rate=900/h&hours=9&models=2"],
+)  # fmt: skip
+def test_traffic_of_many_pieces_is_that_of_one(text: str):
+    one = synthetic(f"synthetic://{text}")
+    with short_pieces():
+        many = synthetic(f"synthetic://{text}")
+    assert columns_of(many) == columns_of(one)
+    assert len(one) > 10 * PIECE and many.models == one.models
+
+
 # ---- memory ----------------------------------------------------------------------------------------
 
 PEAK = """

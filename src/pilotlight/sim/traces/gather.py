@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pilotlight.errors import TraceError
 from pilotlight.sim.columns import Array, Column, column, pieces, taken
+from pilotlight.sim.sorting import by_time, first_late
 from pilotlight.sim.trace import NO_SESSION, Floats, Ints, Trace
-from pilotlight.sim.traces.sorting import by_time
 from pilotlight.sim.traces.values import (
     ABSOLUTE,
     class_of,
@@ -103,7 +103,7 @@ class Gather:
         """
         found = self._of_one_clock([c.array() for c in self._columns])
         self._refuse(strict, len(found[0]))
-        late = _late(found[0])
+        late = first_late(found[0])
         if late is not None:
             if ordered:
                 line = found[LINE][late]
@@ -274,13 +274,3 @@ def _numbered(session: npt.NDArray[np.int64]) -> Ints | None:
         return None
     each = (session[rows] for rows in pieces(len(session), session))
     return column(np.int32, (np.where(s == NO_SESSION, NO_SESSION, known.searchsorted(s)) for s in each))
-
-
-def _late(t: Floats) -> int | None:
-    """The first row that is before the one above it."""
-    for rows in pieces(len(t), t):
-        begin = max(0, rows.start - 1)
-        late = np.flatnonzero(np.diff(t[begin : rows.stop]) < 0)
-        if len(late):
-            return begin + int(late[0]) + 1
-    return None

@@ -20,21 +20,39 @@ def by_time(given: list[Array]) -> list[Array]:
         return runs
     found = [Column(c.dtype) for c in runs]
     for begins, ends in pairwise(_cuts(t)):
-        parts = np.concatenate([np.arange(b, e) for b, e in zip(begins, ends, strict=True)])
-        order = parts[np.argsort(t[parts], kind="stable")]
+        order = np.argsort(_together(t, begins, ends), kind="stable")
         for c, to in zip(runs, found, strict=True):
             if len(c):
-                to.add(c[order])
-        give_back(*runs)
+                to.add(_together(c, begins, ends)[order])
     return [c.array() for c in found]
+
+
+def _together(c: Array, begins: list[int], ends: list[int]) -> Array:
+    """What lies between. To touch one row of a file may map 2 MiB around it, so each is given back at once."""
+    found: list[Array] = []
+    for begin, end in zip(begins, ends, strict=True):
+        found.append(c[begin:end].copy())
+        give_back(c)
+    return np.concatenate(found)
+
+
+def first_late(t: Floats) -> int | None:
+    """The first row that is before the one above it; None where all are in order."""
+    for rows in pieces(len(t), t):
+        begin = max(0, rows.start - 1)
+        late = np.flatnonzero(np.diff(t[begin : rows.stop]) < 0)
+        if len(late):
+            return begin + int(late[0]) + 1
+    return None
 
 
 def _cuts(t: Floats) -> list[list[int]]:
     """Where each sorted piece is cut, from the first moment to the last: all between two cuts is about a piece, and
     comes before all that is after them."""
-    runs = [*pieces(len(t), t)]
-    some = np.sort(np.concatenate([t[run][::APART] for run in runs]))
+    some = np.sort(np.concatenate([t[run][::APART].copy() for run in pieces(len(t), t)]))
     edges = np.unique(some[:: max(1, columns.PIECE // APART)])[1:]
-    inner = [run.start + np.searchsorted(t[run], edges) for run in runs]
-    bounds = zip(runs, inner, strict=True)
-    return np.stack([np.concatenate([[run.start], cut, [run.stop]]) for run, cut in bounds], axis=1).tolist()
+    found = [
+        np.concatenate([[run.start], run.start + np.searchsorted(t[run], edges), [run.stop]])
+        for run in pieces(len(t), t)
+    ]
+    return np.stack(found, axis=1).tolist()
