@@ -19,12 +19,16 @@ from pilotlight.cost.report import Report, report
 from pilotlight.cost.rows import BURST, PINGS, RENTED, Amount, Row, Rows, add
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.sim import pool
+from pilotlight.sim.columns import column
+from pilotlight.sim.placed import Placed
 from pilotlight.sim.providers import Charge
 from pilotlight.sim.service import service
 from pilotlight.sim.starts import StartTimes
 from pilotlight.sim.trace import Trace
 from pilotlight.spec.model import Config, Model
 
+BLOCK = 4096
+"""Events that are there as Python's numbers at once."""
 ENDS, MOVES, BEGINS = 0, 1, 2
 """In this order at one moment: a replica takes a request when it is up."""
 
@@ -39,21 +43,20 @@ class Told(Protocol):
 
 
 def rows(
+    trace: Trace,
     log: Sequence[Moved | Rented],
-    placed: Mapping[str, str],
-    begins: Floats,
-    ends: Floats,
+    placed: Placed,
+    came: Floats,
+    ran: Floats,
     price: Price,
     devices: Mapping[str, Devices],
     since: float,
     until: float,
-    asked_by: Callable[[int], tuple[str, str]],
 ) -> Rows:
-    """What replicas took between the two moments. `placed`: the replica of each request, by its number as text;
-    `begins`, `ends`: of each request of the trace, seconds; `asked_by`: its key and class."""
+    """What replicas took between the two moments. `came`: when each request came to its replica; `ran`: seconds."""
     ledger = Ledger(price, lambda name: devices.get(name, ONE))
     counted = False
-    for at, kind, i in _in_order(log, placed, begins, ends):
+    for at, kind, i in _in_order(trace, log, placed, came, ran):
         if at >= since and not counted:
             ledger.settle(since)
             ledger.take()
@@ -61,7 +64,7 @@ def rows(
         if at > until:
             break
         if kind == BEGINS:
-            ledger.began(str(i), placed[str(i)], at, *asked_by(i))
+            ledger.began(str(i), placed.names[placed.replica[i]], at, *trace.asked_by(i))
         elif kind == ENDS:
             ledger.ended(str(i), at)
         else:
@@ -75,17 +78,47 @@ def rows(
 
 
 def _in_order(
-    log: Sequence[Moved | Rented], placed: Mapping[str, str], begins: Floats, ends: Floats
+    trace: Trace, log: Sequence[Moved | Rented], placed: Placed, came: Floats, ran: Floats
 ) -> Iterator[tuple[float, int, int]]:
     """When, what, and of which request or entry of the log."""
-    at = np.array([action.at for action in log], np.float64)
-    some = np.sort(np.fromiter(map(int, placed), np.int64, len(placed)))
-    some = some[ends[some] > begins[some]]  # what takes no time is never in a replica
-    times = np.concatenate([at, begins[some], ends[some]])
-    kinds = np.repeat(np.array([MOVES, BEGINS, ENDS]), [len(at), len(some), len(some)])
-    which = np.concatenate([np.arange(len(at)), some, some])
-    order = np.lexsort((which, kinds, times))
-    return zip(times[order].tolist(), kinds[order].tolist(), which[order].tolist(), strict=True)
+    coming = _Coming()
+    coming.add(np.array([action.at for action in log], np.float64), MOVES, np.arange(len(log)))
+    for rows in trace.pieces(placed.replica, came, ran):
+        begins, ends = came[rows], came[rows] + ran[rows]
+        # What takes no time is never in a replica.
+        some = np.flatnonzero((placed.replica[rows] > 0) & (ends > begins))
+        coming.add(begins[some], BEGINS, some + rows.start)
+        coming.add(ends[some], ENDS, some + rows.start)
+        yield from coming.until(_next(trace, rows))
+
+
+def _next(trace: Trace, rows: slice) -> float:
+    """When the first request comes after these."""
+    return float(trace.t[rows.stop]) if rows.stop < len(trace) else np.inf
+
+
+class _Coming:
+    """What happens to requests that are gone through piece by piece: it is told of before it can be said what comes
+    first, for later pieces have some of it."""
+
+    def __init__(self) -> None:
+        self._at: Floats = np.zeros(0)
+        self._kind, self._which = np.zeros((2, 0), np.int64)
+
+    def add(self, at: Floats, kind: int, which: npt.NDArray[np.int64]) -> None:
+        self._at = np.append(self._at, at)
+        self._kind = np.append(self._kind, np.full(len(at), kind))
+        self._which = np.append(self._which, which)
+
+    def until(self, end: float) -> Iterator[tuple[float, int, int]]:
+        """All before `end`, in order."""
+        order = np.lexsort((self._which, self._kind, self._at))
+        columns = [column[order] for column in (self._at, self._kind, self._which)]
+        n = int(np.searchsorted(columns[0], end))
+        self._at, self._kind, self._which = (column[n:] for column in columns)
+        for begin in range(0, n, BLOCK):
+            some = slice(begin, min(begin + BLOCK, n))
+            yield from zip(*(column[some].tolist() for column in columns), strict=True)
 
 
 def charged(charges: Sequence[Charge], since: float, asked_by: Callable[[int], tuple[str, str]]) -> Rows:
@@ -99,8 +132,9 @@ def charged(charges: Sequence[Charge], since: float, asked_by: Callable[[int], t
 
 
 def traffic(
-    begins: Floats,
-    ends: Floats,
+    trace: Trace,
+    alone: Floats,
+    models: Sequence[int],
     slots: int,
     devices: int,
     start: float,
@@ -108,26 +142,34 @@ def traffic(
     since: float,
     until: float,
 ) -> Traffic:
-    """What one model's traffic, as if nothing ever made it wait, would have cost between the two moments."""
+    """What the traffic of a deployment, which is that of these of the trace's models, would have cost between the two
+    moments, as if nothing ever made it wait. `alone`: seconds that each request runs."""
     levels = Levels(slots)
-    some = ends > begins
-    times = np.concatenate([ends[some], begins[some]])
-    changes = np.repeat(np.array([-1, 1]), int(some.sum()))
-    order = np.lexsort((changes, times))  # at one moment ends come before arrivals: a slot is free at once
     counted = False
-    for at, change in zip(times[order].tolist(), changes[order].tolist(), strict=True):
+    for at, kind, _ in _changes(trace, alone, models):
         if at >= since and not counted:
             levels.take(since)
             counted = True
         if at > until:
             break
-        levels.began(at) if change > 0 else levels.ended(at)
+        levels.began(at) if kind == BEGINS else levels.ended(at)
     spells = levels.take(until)
     return Traffic(
         peak=spells.peak,
         one_usd=(until - since) * price.dedicated * devices,
         scale_to_zero_usd=scale_to_zero(spells, start, price.on_demand, devices),
     )
+
+
+def _changes(trace: Trace, alone: Floats, models: Sequence[int]) -> Iterator[tuple[float, int, int]]:
+    """When how many are in flight changes. At one moment ends come before arrivals: a slot is free at once."""
+    coming = _Coming()
+    for rows in trace.pieces(alone):
+        begins, ends = trace.t[rows], trace.t[rows] + alone[rows]
+        some = np.flatnonzero(np.isin(trace.model[rows], models) & (ends > begins))
+        coming.add(begins[some], BEGINS, some)
+        coming.add(ends[some], ENDS, some)
+        yield from coming.until(_next(trace, rows))
 
 
 def by_rung(
@@ -137,7 +179,7 @@ def by_rung(
     models: Mapping[str, Model],
     starts: StartTimes,
     ledger: Told,
-    placed: Mapping[str, str],
+    placed: Placed,
     wait: Floats,
     ran: Floats,
     *,
@@ -152,26 +194,43 @@ def by_rung(
     `by`: what its lines are sorted by."""
     given, real = config.simulation, declared.price(config)
     alone = service(trace, given)
-    came, hurried = trace.t + np.nan_to_num(wait), ~trace.is_batch
+    came = column(np.float64, (trace.t[rows] + np.nan_to_num(wait[rows]) for rows in trace.pieces(wait)))
     sizes = {name: declared.devices(model) for name, model in models.items()}
     # A pool is paid for whatever is in it.
     each = Price(0.0, 0.0, real.commitment) if given.kinds else real
     history = _history(
-        rows(ledger.log, placed, came, came + ran, each, sizes, since, until, trace.asked_by),
+        rows(trace, ledger.log, placed, came, ran, each, sizes, since, until),
         charged(ledger.charges, since, trace.asked_by),
     )
     if given.kinds:
         _, usd = pool.cost(given.kinds, until - since, real.dedicated)
         history.use(0, Row("", rung=RENTED), Amount(0.0, usd))
     for name in dict.fromkeys(names):
-        of = np.isin(trace.model, [i for i, n in enumerate(names) if n == name])
-        begins, slots, start = trace.t[of], declared.slots(models[name]), starts.mean(name)
-        model = history.of(0, name)
-        model.plus(traffic(begins, begins + alone[of], slots, sizes[name].full, start, real, since, until))
-        counted, n = of & (trace.t >= since), int(np.count_nonzero(cold & of))
-        waited = float(np.nan_to_num(wait[counted & hurried]).sum())
-        model.plus(Traffic(int(np.count_nonzero(counted)), n, waited, n * cold_usd))
+        codes = [i for i, n in enumerate(names) if n == name]
+        slots, start, model = declared.slots(models[name]), starts.mean(name), history.of(0, name)
+        model.plus(traffic(trace, alone, codes, slots, sizes[name].full, start, real, since, until))
+        model.plus(_waiting(trace, codes, wait, cold, cold_usd, since))
     return report(history, by)
+
+
+def _waiting(
+    trace: Trace,
+    models: Sequence[int],
+    wait: Floats,
+    cold: npt.NDArray[np.bool_],
+    cold_usd: float,
+    since: float,
+) -> Traffic:
+    """What requests for these of the trace's models waited that came from `since` on."""
+    requests = n = 0
+    waited = 0.0
+    for rows in trace.pieces(wait, cold):
+        of = np.isin(trace.model[rows], models)
+        counted = of & (trace.t[rows] >= since)
+        requests += int(np.count_nonzero(counted))
+        n += int(np.count_nonzero(cold[rows] & of))
+        waited += float(np.nan_to_num(wait[rows][counted & ~trace.is_batch_in(rows)]).sum())
+    return Traffic(requests, n, waited, n * cold_usd)
 
 
 def _history(*parts: Rows) -> History:

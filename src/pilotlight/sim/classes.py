@@ -1,6 +1,6 @@
 """Classes and stand-ins in a replay: what became of each class, and which requests another model answered."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from pilotlight.fleet.classes import BATCH, RANKS
 from pilotlight.sim.columns import Column
 from pilotlight.sim.outcomes import Outcomes
 from pilotlight.sim.percentiles import percentiles
+from pilotlight.sim.placed import Placed
 from pilotlight.sim.result import OfClass
 from pilotlight.sim.trace import Bools, Floats, Trace
 
@@ -73,17 +74,19 @@ class _OfRank:
 
 
 def stood_in(
-    trace: Trace,
-    names: Sequence[str],
-    placed: Mapping[str, str],
-    log: Sequence[Moved | Rented],
-    since: float,
+    trace: Trace, names: Sequence[str], placed: Placed | None, log: Sequence[Moved | Rented], since: float
 ) -> int | None:
     """How many requests that came from `since` on a replica of another deployment had. `names`: the deployment of each
-    of the trace's models; `placed`: the replica of each request, by its number as text. None where the trace allows
-    none."""
-    if trace.stand_in is None:
+    of the trace's models. None where the trace allows none."""
+    if trace.stand_in is None or placed is None:
         return None
     of = {action.replica: action.deployment for action in log if isinstance(action, Moved)}
-    which = ((int(request), of[replica]) for request, replica in placed.items())
-    return sum(name != names[trace.model[i]] and bool(trace.t[i] >= since) for i, name in which)
+    codes = {name: i for i, name in enumerate(dict.fromkeys((*names, *of.values())))}
+    own = np.array([codes[name] for name in names], np.int32)
+    of_replica = np.array([-1, *(codes[of[replica]] for replica in placed.names[1:])], np.int32)
+    found = 0
+    for rows in trace.pieces(placed.replica):
+        had = of_replica[placed.replica[rows]]
+        others = (had >= 0) & (had != own[trace.model[rows]]) & (trace.t[rows] >= since)
+        found += int(np.count_nonzero(others))
+    return found

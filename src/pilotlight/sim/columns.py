@@ -107,7 +107,7 @@ def _room() -> Generator[None]:
         yield
     except OSError as e:
         raise TraceError(
-            f"{_folder()}: cannot take the columns of a long trace, which needs up to 100 bytes for each request there "
+            f"{_folder()}: cannot take the columns of a long trace, which needs up to 125 bytes for each request there "
             f"({e.strerror or e}); set TMPDIR to a folder with room"
         ) from None
 

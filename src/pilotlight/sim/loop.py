@@ -83,7 +83,7 @@ class _Course:
         waited: Callable[[str, float], None],
         world: World,
         told: Callable[[Effect, float], None],
-        placed: dict[str, str] | None,
+        placed: Callable[[str, str], None] | None,
         lasts: Callable[[str, int], float] | None,
         fleet: Fleet,
     ) -> None:
@@ -152,7 +152,7 @@ class _Course:
                 return
             self.waited(request, now - since)
         if self.placed is not None:
-            self.placed[request] = action.replica
+            self.placed(request, action.replica)
         if self.lasts is not None:
             service = self.lasts(request, self.fleet.assigned[request].in_flight - 1)
         self.order += 1  # `comes`, without the call
@@ -194,7 +194,7 @@ def run(
     world: World,
     told: Callable[[Effect, float], None],
     end: float,
-    placed: dict[str, str] | None = None,
+    placed: Callable[[str, str], None] | None = None,
     lasts: Callable[[str, int], float] | None = None,
     beside: Beside | None = None,
 ) -> Fleet:
@@ -202,10 +202,10 @@ def run(
     and what follows until `end`.
 
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
-    of every action but Assign, Hold and WakeAt, with its moment. `placed` gets the replica of each request, where
-    somebody wants to know. `lasts`, where that depends on it, is asked how many seconds a request runs which begins
-    beside so many others on its replica; those that begin with it in one step are among them. `beside`
-    decides beside the kernel.
+    of every action but Assign, Hold and WakeAt, with its moment. `placed`, where somebody wants to know, is told of
+    each request and its replica. `lasts`, where that depends on it, is asked how many seconds a request runs which
+    begins beside so many others on its replica; those that begin with it in one step are among them. `beside` decides beside the
+    kernel.
     """
     came, over, takes = (arrived, finished, step) if beside is None else _with(beside)
     fleet, actions = takes(Fleet(), configured)

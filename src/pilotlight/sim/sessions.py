@@ -5,13 +5,14 @@ saves that finds it is not reckoned: how long its prompt takes is the engine's t
 """
 
 from bisect import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.states import State
+from pilotlight.sim.placed import Placed
 from pilotlight.sim.trace import Floats, Trace
 
 
@@ -25,32 +26,32 @@ class Turns(msgspec.Struct, frozen=True):
 def turns(
     trace: Trace,
     names: Sequence[str],
-    placed: Mapping[str, str],
+    placed: Placed | None,
     wait: Floats,
     log: Sequence[Moved | Rented],
     since: float,
 ) -> Turns | None:
-    """`names`: the deployment of each of the trace's models; `placed`: the replica of each request, by its number as
-    text, as far as one had it; `wait`: seconds until then. None for a trace without sessions."""
-    if trace.session is None:
+    """`names`: the deployment of each of the trace's models; `wait`: seconds of each request. None for a trace without
+    sessions."""
+    if trace.session is None or placed is None:
         return None
-    begins = trace.t + np.nan_to_num(wait)
     slept: dict[str, list[float]] = {}
     for action in log:
         if isinstance(action, Moved) and action.state is State.GOING_TO_SLEEP:
             slept.setdefault(action.replica, []).append(action.at)
-    before: dict[tuple[int, str], int] = {}
+    before: dict[tuple[int, str], tuple[int, int]] = {}
+    """The replica that the last request had, and how often that had slept until then."""
     counted = kept = 0
-    for i, (session, model) in enumerate(zip(trace.session.tolist(), trace.model.tolist(), strict=True)):
-        if session < 0:
-            continue
-        of = (int(session), names[int(model)])
-        last, before[of] = before.get(of), i
-        if last is None or trace.t[i] < since:
-            continue
-        counted += 1
-        replica = placed.get(str(i))
-        if replica is not None and replica == placed.get(str(last)):
-            sleeps = slept.get(replica, [])
-            kept += bisect(sleeps, begins[last]) == bisect(sleeps, begins[i])
+    for rows in trace.pieces(wait, placed.replica):
+        begins = trace.t[rows] + np.nan_to_num(wait[rows])
+        columns = (trace.session[rows], trace.model[rows], placed.replica[rows], trace.t[rows], begins)
+        for session, model, replica, t, began in zip(*(c.tolist() for c in columns), strict=True):
+            if session < 0:
+                continue
+            now = replica, bisect(slept.get(placed.names[replica], ()), began)
+            of = (session, names[model])
+            last, before[of] = before.get(of), now
+            if last is not None and t >= since:
+                counted += 1
+                kept += replica > 0 and last == now
     return Turns(counted, kept)

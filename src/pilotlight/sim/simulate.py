@@ -18,6 +18,7 @@ from pilotlight.sim.ledger import Ledger
 from pilotlight.sim.loop import Beside
 from pilotlight.sim.oracle import Oracle, evaluated, oracle
 from pilotlight.sim.outcomes import Tally, outcomes
+from pilotlight.sim.placed import Placed
 from pilotlight.sim.requests import Replayed
 from pilotlight.sim.result import Result, Series, waits
 from pilotlight.sim.service import first_tokens
@@ -52,7 +53,7 @@ class _Played(msgspec.Struct):
     until: float
     end: float
     """Until then requests are served that still wait."""
-    placed: dict[str, str] | None = None
+    placed: Placed | None = None
     """The replica of each request, where a bill is wanted, or the trace has sessions or allows stand-ins."""
     billed: str = ""
     """By what the lines of a bill are; empty where none is wanted."""
@@ -92,7 +93,7 @@ def simulate(
         played.notes += ("none of this trace's requests finds a stand-in: its models name no `stand_in`",)
     if given.kinds:
         played.notes += pool.notes(given.kinds, models)
-    played.billed, played.placed = by if bill else "", {} if traced else None
+    played.billed, played.placed = by if bill else "", Placed(len(trace)) if traced else None
     cpu_s, wall_s = _play(played, seed, beside)
     return _result(played, name, seed, cpu_s, wall_s)
 
@@ -119,8 +120,9 @@ def _play(p: _Played, seed: int, beside: Beside | None) -> tuple[float, float]:
     try:
         arrivals = p.requests.arrivals()
         lasts = p.requests.lasts if p.config.simulation.slowdown else None
+        placed = None if p.placed is None else p.placed.put
         fleet = loop.run(
-            configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, p.placed, lasts, beside
+            configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, placed, lasts, beside
         )
     finally:
         if collecting:
@@ -143,7 +145,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
     bill, paid = _bill(p), p.ledger.paid(p.since)
     usd = bill.usd + sum(each.burst_usd + each.ping_usd for each in paid.values())
     best, always = _yardsticks(p, first)
-    of_sessions = turns(trace, p.names, p.placed or {}, p.requests.wait, p.ledger.log, p.since)
+    of_sessions = turns(trace, p.names, p.placed, p.requests.wait, p.ledger.log, p.since)
     return Result(
         trace=trace.name,
         config=name,
@@ -185,7 +187,7 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
         session_turns=None if of_sessions is None else of_sessions.counted,
         session_turns_kept=None if of_sessions is None else of_sessions.kept,
         by_class=by_class.found(),
-        stood_in=classes.stood_in(trace, p.names, p.placed or {}, p.ledger.log, p.since),
+        stood_in=classes.stood_in(trace, p.names, p.placed, p.ledger.log, p.since),
         seed=seed,
         faults=trace.skipped,
         notes=(*trace.notes, *p.notes, *p.ledger.notes()),
@@ -199,8 +201,9 @@ def _result(p: _Played, name: str, seed: int, cpu_s: float, wall_s: float) -> Re
 
 
 def _by_rung(p: _Played, cold: Bools) -> Report:
+    assert p.placed is not None
     return by_rung(
-        p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed or {}, p.requests.wait,
+        p.trace, p.config, p.names, p.models, p.starts, p.ledger, p.placed, p.requests.wait,
         p.requests.service, cold=cold, cold_usd=p.cold_usd, since=p.since, until=p.until, by=p.billed,
     )  # fmt: skip
 

@@ -229,20 +229,25 @@ from pilotlight.sim.defaults import default_config
 from pilotlight.sim.load import load
 from pilotlight.sim.simulate import simulate
 from pilotlight.sim.starts import constant
-simulate(load(sys.argv[1]), default_config(), constant(5.0))
+simulate(load(sys.argv[1]), default_config(), constant(5.0), bill=sys.argv[2] == "bill")
 lines = open("/proc/self/status").read().splitlines()
 print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
-def test_memory_does_not_grow_with_the_trace(tmp_path: Path):
+@pytest.mark.parametrize("bill", ["", "bill"])
+def test_memory_does_not_grow_with_the_trace(tmp_path: Path, bill: str):
     peaks: list[int] = []
     for n in (60_000, 360_000):
         path = tmp_path / f"{n}.csv"
         lines = (f"{i / 4},m{i % 3},{i % 900},{i % 50}\n" for i in range(n))
         path.write_text("t,model,prompt_tokens,output_tokens\n" + "".join(lines))
         done = subprocess.run(
-            [sys.executable, "-c", PEAK, str(path)], capture_output=True, text=True, check=True, timeout=60
+            [sys.executable, "-c", PEAK, str(path), bill],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
         )
         peaks.append(int(done.stdout) * 1024)
     short, long = peaks

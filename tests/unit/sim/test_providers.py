@@ -234,7 +234,9 @@ def test_every_request_is_answered_once_and_all_that_was_sent_is_paid_once(
     world = SimulatedWorld(configured, starts, seed, replayed, given)
     placed: dict[str, str] = {}
     end = float(trace.t[-1]) + 7200.0
-    fleet = loop.run(configured, replayed.arrivals(), replayed.waited, world, lambda *_: None, end, placed)
+    fleet = loop.run(
+        configured, replayed.arrivals(), replayed.waited, world, lambda *_: None, end, placed.__setitem__
+    )
     d, charges = fleet.deployments["m"], world.providers.charges
     assert (d.in_flight, d.away, len(d.held), fleet.sent, fleet.assigned) == (0, 0, 0, {}, {})
     assert d.bursting is not None and d.bursting.sent == 0
