@@ -113,12 +113,12 @@ class _Coming:
     def until(self, end: float) -> Iterator[tuple[float, int, int]]:
         """All before `end`, in order."""
         order = np.lexsort((self._which, self._kind, self._at))
-        columns = [column[order] for column in (self._at, self._kind, self._which)]
-        n = int(np.searchsorted(columns[0], end))
-        self._at, self._kind, self._which = (column[n:] for column in columns)
+        at, kind, which = self._at[order], self._kind[order], self._which[order]
+        n = int(np.searchsorted(at, end))
+        self._at, self._kind, self._which = at[n:], kind[n:], which[n:]
         for begin in range(0, n, BLOCK):
             some = slice(begin, min(begin + BLOCK, n))
-            yield from zip(*(column[some].tolist() for column in columns), strict=True)
+            yield from zip(at[some].tolist(), kind[some].tolist(), which[some].tolist(), strict=True)
 
 
 def charged(charges: Sequence[Charge], since: float, asked_by: Callable[[int], tuple[str, str]]) -> Rows:

@@ -44,14 +44,20 @@ def turns(
     counted = kept = 0
     for rows in trace.pieces(wait, placed.replica):
         begins = trace.t[rows] + np.nan_to_num(wait[rows])
-        columns = (trace.session[rows], trace.model[rows], placed.replica[rows], trace.t[rows], begins)
-        for session, model, replica, t, began in zip(*(c.tolist() for c in columns), strict=True):
+        columns = (
+            trace.session[rows],
+            trace.model[rows],
+            placed.replica[rows],
+            begins,
+            trace.t[rows] >= since,
+        )
+        for session, model, replica, began, counts in zip(*(c.tolist() for c in columns), strict=True):
             if session < 0:
                 continue
             now = replica, bisect(slept.get(placed.names[replica], ()), began)
-            of = (session, names[model])
+            of = (session, names[int(model)])
             last, before[of] = before.get(of), now
-            if last is not None and t >= since:
+            if last is not None and counts:
                 counted += 1
                 kept += replica > 0 and last == now
     return Turns(counted, kept)

@@ -212,7 +212,8 @@ def test_a_thousand_models():
 
 
 def test_a_longer_trace_takes_columns_of_memory_and_nothing_else(monkeypatch: pytest.MonkeyPatch):
-    """The replay keeps nothing of a request that is over; some 100 bytes of each are columns."""
+    """The replay keeps nothing of a request that is over; of a trace as short as this some 100 bytes
+    of each are columns in memory."""
     run, peaks = loop.run, list[int]()
 
     def measured(*words: Any) -> Any:
