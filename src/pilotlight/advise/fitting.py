@@ -70,7 +70,8 @@ def _name(text: str) -> str:
 
 def _but(trace: Trace, **changed: Any) -> Trace:
     """The same but for these."""
-    return Trace(**{**{name: getattr(trace, name) for name in Trace.__slots__}, **changed})
+    kept = {name: getattr(trace, name) for name in Trace.__slots__ if not name.startswith("_")}
+    return Trace(**{**kept, **changed})
 
 
 def together(trace: Trace, name: str) -> Trace:

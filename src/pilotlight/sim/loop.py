@@ -204,8 +204,8 @@ def run(
     `waited` is told of each request that was held and runs from now on, with the seconds that it waited. `told` hears
     of every action but Assign, Hold and WakeAt, with its moment. `placed`, where somebody wants to know, is told of
     each request and its replica. `lasts`, where that depends on it, is asked how many seconds a request runs which
-    begins beside so many others on its replica; those that begin with it in one step are among them. `beside` decides beside the
-    kernel.
+    begins beside so many others on its replica; those that begin with it in one step are among them. `beside`
+    decides beside the kernel.
     """
     came, over, takes = (arrived, finished, step) if beside is None else _with(beside)
     fleet, actions = takes(Fleet(), configured)
