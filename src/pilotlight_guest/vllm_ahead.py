@@ -6,7 +6,8 @@ begins such work: when the engine has been forked, for a fork takes no thread al
 did for another kind of engine than this turns out to be, vLLM does in its own time and as ever.
 
 Written against vLLM 0.32.0, of which it uses `AsyncLLM.__init__`, `EngineCoreClient.make_async_mp_client`,
-`MPClient._start_mm_warmup`, `WorkerProc.wait_for_ready`, `renderer_from_config` and `build_app`.
+`MPClient._start_mm_warmup`, `WorkerProc.wait_for_ready`, `MultiprocExecutor.register_failure_callback`,
+`renderer_from_config` and `build_app`.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import threading
+
+from pilotlight_guest.vllm_watch import Ended, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, NoReturn
 
 _TASKS = ("generate",)
 """What an engine that generates text says that it supports; it can be asked only when it is up."""
 
 
-def work_ahead(entry: Any, args: Any) -> None:
-    """In the process of the API server, before its engine is made. `entry`: vLLM's module that serves."""
+def work_ahead(entry: Any, args: Any, watch: Watch) -> None:
+    """In the process of the API server, before its engine is made. `entry`: vLLM's module that serves; `watch` is
+    begun when it has been forked."""
     try:
         llm: Any = importlib.import_module("vllm.v1.engine.async_llm")
         client: Any = importlib.import_module("vllm.v1.engine.core_client")
         executor: Any = importlib.import_module("vllm.v1.executor.multiproc_executor")
-        Ahead(entry, llm, client, executor, args)
+        Ahead(entry, llm, client, executor, args, watch)
     except (ImportError, AttributeError):  # another version's
         logging.getLogger(__name__).warning("this vLLM has no place to work ahead of its engine")
 
@@ -39,13 +44,15 @@ def work_ahead(entry: Any, args: Any) -> None:
 class Ahead:
     """Stands in places of vLLM's from then on. Raises AttributeError when one is not there."""
 
-    def __init__(self, entry: Any, llm: Any, client: Any, executor: Any, args: Any) -> None:
+    def __init__(self, entry: Any, llm: Any, client: Any, executor: Any, args: Any, watch: Watch) -> None:
         self._args = args
+        self._workers = Watch("worker", _end_engine_process)
         self._begin = llm.AsyncLLM.__init__
         self._make_renderer = llm.renderer_from_config
         self._make_client = client.EngineCoreClient.make_async_mp_client
         self._forked = client.MPClient._start_mm_warmup
         self._wait_for_workers = executor.WorkerProc.wait_for_ready
+        self._register = executor.MultiprocExecutor.register_failure_callback
         self._build_app = entry.build_app
         self._llm: Any = None
         self._executor: Any = None
@@ -63,15 +70,21 @@ class Ahead:
 
         def forked(client: Any) -> None:
             self._forked(client)
+            watch.begin(getattr(client.resources.engine_manager, "processes", ()))
             if client.vllm_config is self._config:
                 self._engine = client.resources.engine_manager
                 self._thread.start()
+
+        def register(executor: Any, callback: Any) -> None:
+            self._workers.over()  # from here on vLLM ends its engine with its worker
+            self._register(executor, callback)
 
         llm.AsyncLLM.__init__ = begin
         llm.renderer_from_config = self.renderer_from_config
         client.EngineCoreClient.make_async_mp_client = staticmethod(self.make_client)
         client.MPClient._start_mm_warmup = forked
         executor.WorkerProc.wait_for_ready = staticmethod(self.wait_for_workers)
+        executor.MultiprocExecutor.register_failure_callback = register
         entry.build_app = self.build_app
 
     def _note(
@@ -127,11 +140,14 @@ class Ahead:
         with the model: two that copy it to where it is imported from get in each other's way."""
         if self._config is not None and not self._config.model_config.trust_remote_code:
             threading.Thread(target=self._read_tokenizer, name="ahead", daemon=True).start()
+        processes = [worker.proc for worker in workers]
         try:
-            return self._wait_for_workers(workers)
+            ready = self._wait_for_workers(workers)
         except BaseException:
-            _say_killed("worker", [worker.proc for worker in workers])
+            _say_killed("worker", processes)
             raise
+        self._workers.begin(processes)
+        return ready
 
     def _read_tokenizer(self) -> None:
         """vLLM keeps it for whoever asks next."""
@@ -169,12 +185,18 @@ class Ahead:
 
 
 def _say_killed(role: str, processes: Iterable[Any]) -> None:
-    """Raises RuntimeError when one was. vLLM says that something failed, and has the root cause looked for above, where
+    """Raises Ended when one was. vLLM says that something failed, and has the root cause looked for above, where
     one that was killed, as when memory runs out, has said nothing."""
     for process in processes:
         process.join(0.1)  # its pipes close before it has ended
         if process.exitcode is not None and process.exitcode < 0:
-            raise RuntimeError(f"its {role} was killed by signal {-process.exitcode}") from None
+            raise Ended(role, process.exitcode) from None
+
+
+def _end_engine_process(error: Ended) -> NoReturn:
+    """Its main thread waits for what the worker cannot say any more; its parent waits for this process."""
+    logging.getLogger("vllm").error("a worker has ended", exc_info=error)
+    os._exit(1)
 
 
 def _first_chat(args: Any) -> Any:

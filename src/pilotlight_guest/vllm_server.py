@@ -15,6 +15,7 @@ import time
 _BEGUN = time.monotonic()
 
 import asyncio  # noqa: E402
+import contextlib  # noqa: E402
 import functools  # noqa: E402
 import gc  # noqa: E402
 import importlib  # noqa: E402
@@ -35,6 +36,7 @@ from pilotlight_guest.engine_channel import Channel, from_environment  # noqa: E
 from pilotlight_guest.vllm_ahead import work_ahead  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
 from pilotlight_guest.vllm_stages import Notes, once, reason, spans  # noqa: E402
+from pilotlight_guest.vllm_watch import Ended, Watch  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,8 +150,9 @@ def _run(channel: Channel) -> NoReturn:
         os.chdir(order["cwd"])
     _name_what_is_left()
     notes = Notes()
+    watch = Watch("engine", lambda error: _refuse(channel, order, notes, error))
     try:
-        _serve(channel, _arguments(channel, order), notes, began)
+        _serve(channel, _arguments(channel, order), notes, began, watch)
     except KeyboardInterrupt:
         _leave(0)
     except SystemExit as error:
@@ -173,11 +176,14 @@ def _name_what_is_left() -> None:
 
 def _refuse(channel: Channel, order: dict[str, Any], notes: Notes, error: BaseException) -> NoReturn:
     """With what one of vLLM's processes met, where it was not this one."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # comes as soon as this is told
+    with contextlib.suppress(ValueError):  # in a watch's thread, which has nothing to clear up
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # comes as soon as this is told
     _, errors = notes.close()
     if not errors:
         traceback.print_exception(error)
-    channel.fail(f"vLLM could not serve {order['weights']}: {errors[0] if errors else reason(error)}")
+    if not errors or (isinstance(error, Ended) and error.killed):
+        errors.insert(0, reason(error))
+    channel.fail(f"vLLM could not serve {order['weights']}: {errors[0]}")
 
 
 def _leave(status: int) -> NoReturn:
@@ -214,7 +220,7 @@ def _arguments(channel: Channel, order: dict[str, Any]) -> Any:
     return args
 
 
-def _serve(channel: Channel, args: Any, notes: Notes, began: float) -> None:
+def _serve(channel: Channel, args: Any, notes: Notes, began: float, watch: Watch) -> None:
     uvloop: Any = importlib.import_module("uvloop")
     entry: Any = importlib.import_module("vllm.entrypoints.launchers.api_server.entry")
     launcher: Any = importlib.import_module("vllm.entrypoints.launchers.launcher")
@@ -223,19 +229,23 @@ def _serve(channel: Channel, args: Any, notes: Notes, began: float) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     address, sock = launcher.setup_server(args, reuse_port=False)
     args.port = sock.getsockname()[1]
-    work_ahead(entry, args)
+    work_ahead(entry, args, watch)
 
     async def whole() -> None:
-        telling = asyncio.create_task(_tell_when_ready(channel, args.port, notes, began))
+        telling = asyncio.create_task(_tell_when_ready(channel, args.port, notes, began, watch))
         await entry.run_server_worker(address, sock, args)
         telling.cancel()
 
-    uvloop.run(whole())
+    try:
+        uvloop.run(whole())
+    finally:
+        watch.over()
 
 
-async def _tell_when_ready(channel: Channel, port: int, notes: Notes, began: float) -> None:
+async def _tell_when_ready(channel: Channel, port: int, notes: Notes, began: float, watch: Watch) -> None:
     while not await _healthy(port):  # noqa: ASYNC110 - it can only be asked
         await asyncio.sleep(0.005)
+    watch.over()
     ready = time.monotonic()
     marks = notes.close()[0]
     made = once(marks)

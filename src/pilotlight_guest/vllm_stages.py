@@ -12,6 +12,8 @@ import os
 import re
 import time
 
+from pilotlight_guest.vllm_watch import Ended
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,11 @@ LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),  # v1/worker/gpu_model_runner.py
     ("up", re.compile(r"init engine \(profile, create kv cache, warmup model\) took ")),  # v1/engine/core.py
 )
+
+_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: (?P<status>-\d+)\)")
+"""v1/executor/multiproc_executor.py; after it the engine says no more than that its executor failed."""
+
+_WRONG = ("ended", "error")
 
 _FOUND = re.compile(r"Value error, ([\s\S]*?) \[type=")
 
@@ -121,9 +128,15 @@ class Notes:
     def _note(self, record: logging.LogRecord) -> None:
         try:
             failed = record.levelno >= logging.ERROR  # a warning is of what vLLM goes on without
-            if failed and record.exc_info and record.exc_info[1] is not None:
-                self._write("error", time.monotonic(), reason(record.exc_info[1])[:2000])
-            mark = read(record.getMessage(), time.monotonic())
+            said = record.getMessage()
+            error = record.exc_info[1] if failed and record.exc_info else None
+            if error is not None:
+                kind = "ended" if isinstance(error, Ended) else "error"
+                self._write(kind, time.monotonic(), reason(error)[:2000])
+            killed = _KILLED.match(said) if failed else None
+            if killed:
+                self._write("ended", time.monotonic(), str(Ended("worker", int(killed["status"]))))
+            mark = read(said, time.monotonic())
             if mark is not None:
                 self._write(*mark)
         except (OSError, TypeError, ValueError):  # nobody reads any more, or a line that cannot be formatted
@@ -133,7 +146,8 @@ class Notes:
         os.write(self._writes, json.dumps(words).encode() + b"\n")
 
     def close(self) -> tuple[list[Mark], list[str]]:
-        """All marks and errors so far; nothing the second time. This process notes no more."""
+        """All marks and errors so far; nothing the second time. This process notes no more. Of the errors those come
+        first that tell of a process that was killed: what others met may be that it had gone."""
         if self._closed:
             return [], []
         self._closed = True
@@ -145,8 +159,8 @@ class Notes:
         finally:
             os.close(self._reads)
             os.close(self._writes)
-        errors = [text for name, _, text in found if name == "error"]
-        return [(name, at, took) for name, at, took in found if name != "error"], errors
+        errors = [text for kind in _WRONG for name, _, text in found if name == kind]
+        return [(name, at, took) for name, at, took in found if name not in _WRONG], errors
 
 
 def reason(error: BaseException) -> str:
@@ -156,4 +170,6 @@ def reason(error: BaseException) -> str:
     if found:
         return " ".join(found[1].split())
     first = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if isinstance(error, Ended):
+        return first
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

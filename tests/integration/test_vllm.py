@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
             "engine_args": {**model["engine_args"], "load_format": "runai_streamer"},
         },
         "pooled": {**model, "techniques": ["warm_pool"]},
+        "killed": {**model, "techniques": ["zygote"], "startup_timeout": "1m"},
         "wrong": {**model, "techniques": ["zygote"], "engine_args": {"max_modle_len": 5}},
     }
     config = {"models": models, "engines": {"vllm-cpu": {"warm_pool": 1}}}
@@ -145,6 +148,10 @@ def shared_memory(processes: list[psutil.Process]) -> set[Path]:
     """Names in /dev/shm that they have mapped and that are there still: somebody has to remove them."""
     maps = {Path(line.path) for p in processes for line in p.memory_maps()}
     return {path for path in maps if path.parent == Path("/dev/shm") and path.exists()}
+
+
+def logs(server: Server, model: str) -> list[Path]:
+    return list((server.state / "logs" / model).glob("*.log"))
 
 
 def rest(server: Server, model: str) -> None:
@@ -232,3 +239,34 @@ def test_an_engine_process_that_is_killed_is_replaced(server: Server) -> None:
     second = family(server, "forked")
     rest(server, "forked")
     until(lambda: gone([*first, *second]), "its processes are gone")
+
+
+@pytest.mark.parametrize("killed", ["worker", "EngineCore"])
+def test_one_that_is_killed_when_it_had_said_that_it_is_ready_is_told_at_once(
+    server: Server, killed: str
+) -> None:
+    """Who waits for it is stopped meanwhile, so that it is past where vLLM looks whether it lives."""
+    if killed == "worker":
+        waits, victim, line = "EngineCore", "Worker", "Loading weights took "
+    else:
+        waits, victim, line = "server", "EngineCore", "init engine (profile"
+    known = set(logs(server, "killed"))
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, server, {"model": "killed", "prompt": "a"})
+        until(lambda: set(logs(server, "killed")) - known, "it has a log")
+        (log,) = set(logs(server, "killed")) - known
+        until(lambda: "Worker" in parts(family(server, "killed")), "its processes are there", PATIENCE)
+        found = parts(family(server, "killed"))
+        if killed == "EngineCore":
+            until(lambda: "Loading weights took " in log.read_text(), "they have met")
+        found[waits].suspend()
+        until(lambda: line in log.read_text(), "it is about to be ready", PATIENCE)
+        time.sleep(1.0)
+        found[victim].kill()
+        found[waits].resume()
+        begun = time.monotonic()
+        _, answer = asked.result()
+    assert time.monotonic() - begun < 10, "and not when its startup_timeout has passed"
+    said = answer["error"]["message"].splitlines()[0]
+    assert "was killed by signal 9" in said, said
+    until(lambda: gone(list(found.values())), "its processes are gone")

@@ -8,7 +8,22 @@ from typing import Any
 
 import pytest
 
+from pilotlight_guest import vllm_ahead
 from pilotlight_guest.vllm_ahead import Ahead, work_ahead
+
+
+class Watched:
+    """In place of a watch: what is begun and what is over."""
+
+    def __init__(self) -> None:
+        self.began: list[Any] = []
+        self.is_over = False
+
+    def begin(self, processes: Any) -> None:
+        self.began += processes
+
+    def over(self) -> None:
+        self.is_over = True
 
 
 class Vllm:
@@ -67,9 +82,17 @@ class Vllm:
         self.llm = SimpleNamespace(AsyncLLM=AsyncLLM, renderer_from_config=self.make_renderer)
         core = SimpleNamespace(make_async_mp_client=make)
         self.client = SimpleNamespace(EngineCoreClient=core, MPClient=Client)
-        self.executor = SimpleNamespace(WorkerProc=SimpleNamespace(wait_for_ready=lambda workers: workers))
+        self.registered: list[Any] = []
+        self.executor = SimpleNamespace(
+            WorkerProc=SimpleNamespace(wait_for_ready=lambda workers: workers),
+            MultiprocExecutor=SimpleNamespace(register_failure_callback=self.register),
+        )
+        self.watch: Any = Watched()
         self.entry = SimpleNamespace(build_app=self.build_app)
         self.args = SimpleNamespace(chat_template=None, chat_template_content_format="auto")
+
+    def register(self, executor: Any, callback: Any) -> None:
+        self.registered += [executor, callback]
 
     def make_renderer(self, config: Any) -> Any:
         self.said.append("renderer")
@@ -94,7 +117,7 @@ class Vllm:
         self.engine_up.set()
 
     def start(self, **addresses: Any) -> Any:
-        Ahead(self.entry, self.llm, self.client, self.executor, self.args)
+        Ahead(self.entry, self.llm, self.client, self.executor, self.args, self.watch)
         return self.llm.AsyncLLM(self.config, "executor", True, **addresses)
 
 
@@ -181,6 +204,19 @@ def test_a_worker_that_was_killed_is_told_as_that(status: int, said: str) -> Non
         vllm.executor.WorkerProc.wait_for_ready([worker])
 
 
+def test_its_processes_are_watched_where_vllm_waits_for_words_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Watched()
+    monkeypatch.setattr(vllm_ahead, "Watch", lambda role, tell: workers)
+    vllm = Vllm()
+    vllm.processes.append("engine")
+    vllm.start()
+    assert vllm.watch.began == ["engine"] and not vllm.watch.is_over
+    vllm.executor.WorkerProc.wait_for_ready([SimpleNamespace(proc="worker")])
+    assert workers.began == ["worker"] and not workers.is_over
+    vllm.executor.MultiprocExecutor.register_failure_callback("executor", "callback")
+    assert workers.is_over and vllm.registered == ["executor", "callback"], "from here on vLLM looks itself"
+
+
 def test_where_no_thread_was_begun_it_is_done_after_the_engine() -> None:
     vllm = Vllm(warms_up=False)
     vllm.engine_up.set()
@@ -198,7 +234,8 @@ def test_the_engine_reads_its_tokenizer_unless_that_runs_code_of_the_model(
     vllm = Vllm()
     vllm.config.model_config.trust_remote_code = remote_code
     vllm.start()
-    assert vllm.executor.WorkerProc.wait_for_ready(["w"]) == ["w"]
+    workers: list[Any] = []
+    assert vllm.executor.WorkerProc.wait_for_ready(workers) is workers
     assert read.wait(0.05 if remote_code else 5) is not remote_code
 
 
@@ -214,7 +251,7 @@ def test_a_version_without_one_of_the_places_is_left_as_it_is() -> None:
     del vllm.client.MPClient._start_mm_warmup
     before = (vllm.llm.renderer_from_config, vllm.entry.build_app)
     with pytest.raises(AttributeError):
-        Ahead(vllm.entry, vllm.llm, vllm.client, vllm.executor, vllm.args)
+        Ahead(vllm.entry, vllm.llm, vllm.client, vllm.executor, vllm.args, vllm.watch)
     assert (vllm.llm.renderer_from_config, vllm.entry.build_app) == before
 
 
@@ -222,5 +259,5 @@ def test_a_version_without_one_of_the_modules_is_left_as_it_is(monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "vllm.v1.engine.async_llm", None)
     vllm = Vllm()
     before = vllm.entry.build_app
-    work_ahead(vllm.entry, vllm.args)
+    work_ahead(vllm.entry, vllm.args, vllm.watch)
     assert vllm.entry.build_app == before

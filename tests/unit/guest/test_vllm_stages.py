@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from pilotlight_guest import vllm_stages as stages
+from pilotlight_guest.vllm_watch import Ended
 
 ON_A_CPU = [
     "Resolved architecture: LlamaForCausalLM",
@@ -126,6 +127,19 @@ def test_lines_are_noted_as_they_are_logged() -> None:
     assert errors == ["ValueError: no such tensor"]
     assert notes.close() == ([], [])
     assert logging.getLogRecordFactory() is before
+
+
+def test_a_process_that_was_killed_comes_before_what_others_met_of_it() -> None:
+    notes = stages.Notes()
+    log = logging.getLogger("vllm.v1.executor")
+    for error in (BrokenPipeError("Broken pipe"), Ended("worker", -11)):
+        log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), (type(error), error, None))
+    line = "Worker proc %s died unexpectedly (exit code: %s), shutting down executor."
+    log.makeRecord(log.name, logging.ERROR, "", 0, line, ("VllmWorker-1", -9), None)
+    _, errors = notes.close()
+    assert errors[0] == "its worker was killed by signal 11"
+    assert errors[1].startswith("its worker was killed by signal 9, as the system does when memory runs out")
+    assert errors[2] == "BrokenPipeError: Broken pipe"
 
 
 @pytest.mark.parametrize(
