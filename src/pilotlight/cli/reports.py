@@ -42,7 +42,7 @@ class Reports:
         )
 
     def seen(self, replica: str) -> str:
-        """What asking for its health came to last."""
+        """What may explain that it was not ready in time."""
         return report.seen if (report := self.of(replica)) else ""
 
     def pid(self, replica: str) -> int | None:

@@ -82,7 +82,7 @@ class Kitchen:
         self.report = report
         self.log_tail = log_tail
         self.seen = seen
-        """What asking a replica for its health came to last, if it was not ready in time."""
+        """What may explain that a replica was not ready in time."""
         self.progress = progress
         """What a held request of this deployment may be told."""
         self.told = told

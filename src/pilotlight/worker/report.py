@@ -1,10 +1,12 @@
 """What is known of a replica's start, for those who look."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
-from pilotlight.fleet.plan import Span
+from pilotlight.fleet.plan import Span, Stage
+from pilotlight.units import format_duration
 
 
 class StartReport(msgspec.Struct, frozen=True):
@@ -29,6 +31,16 @@ class StartReport(msgspec.Struct, frozen=True):
     fell_back: str = ""
     """Why one that was to be used was not."""
     seen: str = ""
-    """Of one that was stopped before it was ready: what asking for its health came to last."""
+    """Of one that was stopped before it was ready: what asking for its health came to last, or which steps were not
+    done."""
     kind: str = "start"
     """`wake` once it was woken: then moments and spans are those of the latest wake."""
+
+
+def not_done(deployment: str, begun: Mapping[Stage, float]) -> str:
+    """Of steps that go on when nobody waits any longer, and seconds from the order to their beginning."""
+    steps = " and ".join(f"{stage.value} (begun after {format_duration(at)})" for stage, at in begun.items())
+    return (
+        f"not done: {steps}; `pilotlight logs {deployment}` has what the engine said last, "
+        "and where it was only slow a longer startup_timeout helps"
+    )

@@ -24,6 +24,7 @@ from pilotlight.worker.failed import Failed
 from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.priming import Primed
+from pilotlight.worker.report import not_done
 from pilotlight.worker.scratch import NOTES, Scratch
 from pilotlight.worker.snapshots import Wanted
 
@@ -49,8 +50,9 @@ class Starting:
         self.ordered_at = context.clock.now()
         self.spans: list[Span] = []
         self.doing = "ordered"
-        self.seen = ""
-        """What asking for its health came to last; empty for an engine that tells by itself."""
+        self._open: dict[Stage, float] = {}
+        """Steps that have begun and are not done, with when."""
+        self._seen = ""
         self.url = ""
         self.port = 0
         self.log: Path | None = None
@@ -110,6 +112,15 @@ class Starting:
     def fetched(self) -> float:
         """Seconds of what the next start will find on the disk: its fetch, and what an engine says is made once."""
         return sum(span.seconds for span in self.spans if span.once or span.stage == Stage.FETCH)
+
+    @property
+    def seen(self) -> str:
+        """What may explain that it is not ready: what asking for its health came to last; of an engine that tells by
+        itself, what it has not told."""
+        if self._seen or not self._open:
+            return self._seen
+        begun = {stage: began - self.ordered_at for stage, began in self._open.items()}
+        return not_done(self.action.deployment, begun)
 
     def serves_at(self, port: int) -> None:
         """It has told where; another port after each wake."""
@@ -211,7 +222,7 @@ class Starting:
         now = self._context.clock.now
         self.doing = stage.value
         self._context.post(Progressed(now(), self.action.replica, stage))
-        began = now()
+        began = self._open[stage] = now()
         try:
             span = await self._steps[stage]()
         except ZygoteUnavailable as error:
@@ -220,6 +231,7 @@ class Starting:
             await self._start_plainly(str(error))
         else:
             self.spans.append(span or Span(stage.value, began, now()))
+        del self._open[stage]
 
     async def _allocate(self) -> None:
         settings = self._context.settings
@@ -338,7 +350,7 @@ class Starting:
         return await self.channel.stage(stage.value)
 
     def _saw(self, seen: str) -> None:
-        self.seen = seen
+        self._seen = seen
 
     async def _load(self) -> Span | None:
         launch, engine = self.launch, self._engine

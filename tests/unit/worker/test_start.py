@@ -213,6 +213,23 @@ async def test_one_that_is_stopped_before_it_is_ready_tells_what_its_health_said
     server.close()
 
 
+async def test_one_that_tells_by_itself_and_hangs_is_told_with_the_step_that_is_not_done(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, Script(player=Guest(until="weights")))
+    replica = bench.start()
+    await bench.begun(Stage.LOAD, replica)
+    assert bench.worker.report(replica).seen == "", "it may still come"
+    bench.worker.stop(replica, 1.0)
+    seen = bench.worker.report(replica).seen
+    assert seen.startswith("not done: load (begun after "), seen
+    assert seen.endswith(
+        "); `pilotlight logs org/chat:1` has what the engine said last, and where it was only slow a longer "
+        "startup_timeout helps"
+    )
+    await bench.close()
+
+
 async def test_a_fixed_port_that_is_taken(tmp_path: Path) -> None:
     server = await listen(0)
     port = server.sockets[0].getsockname()[1]
