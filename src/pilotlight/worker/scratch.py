@@ -27,7 +27,11 @@ class Scratch:
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=env.get("TMPDIR") or None))
         self._note = notes / self.folder.name
         notes.mkdir(0o700, parents=True, exist_ok=True)
-        self._note.write_bytes(os.fsencode(self.folder))
+        try:
+            self._note.write_bytes(os.fsencode(self.folder))
+        except OSError as error:  # a write that fails does not say of which file
+            self.folder.rmdir()
+            raise OSError(error.errno, error.strerror, str(self._note)) from None
 
     @property
     def env(self) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pilotlight.worker import logs, probing
 from pilotlight.worker.channel import Channel, EngineRefused
 from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
-from pilotlight.worker.failed import Failed
+from pilotlight.worker.failed import Failed, of_system
 from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.priming import Primed
@@ -103,7 +103,7 @@ class Starting:
         except EngineRefused as error:
             raise Failed(error.said.message, error.said.see_log) from error
         except OSError as error:
-            raise Failed(f"the start met an error of the system: {error}") from error
+            raise of_system(error) from error
         except Exception as error:
             log.exception("start of %s", self.action.replica)
             raise Failed(f"the start met an error of pilotlight's own: {error!r}") from error

@@ -1,5 +1,6 @@
 """What an engine leaves outside its own folders, and that nothing else is touched."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from pilotlight.fleet.events import Ready, Stopped
 from pilotlight.ports import Launch
 from pilotlight.worker import scratch
+from pilotlight.worker.failed import of_system
 from pilotlight.worker.scratch import NOTES, Scratch, sweep
 from unit.worker.bench import Bench
 
@@ -42,6 +44,20 @@ def test_its_folder_and_what_is_named_after_it_go(tmp_path: Path, shared: Path) 
     made.remove()
     assert not made.folder.exists() and not list((tmp_path / NOTES).iterdir())
     assert others(shared) == {"psm_0123abcd", "pl-somebody-else"}
+
+
+def test_a_full_disk_is_told_with_the_file(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        Scratch(tmp_path / NOTES, {"TMPDIR": str(tmp_path)})
+    said = of_system(failed.value).reason
+    assert f"'{tmp_path / NOTES}/pl-" in said and said.endswith("; make room there"), said
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("pl-")] == []
 
 
 def test_what_a_killed_server_left_goes_with_the_next(tmp_path: Path, shared: Path) -> None:
