@@ -7,7 +7,7 @@ did for another kind of engine than this turns out to be, vLLM does in its own t
 
 Written against vLLM 0.32.0, of which it uses `AsyncLLM.__init__`, `EngineCoreClient.make_async_mp_client`,
 `MPClient._start_mm_warmup`, `WorkerProc.wait_for_ready`, `MultiprocExecutor.register_failure_callback`,
-`renderer_from_config` and `build_app`.
+`EngineCoreProc.run_engine_core`, `renderer_from_config` and `build_app`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import logging
 import os
+import sys
 import threading
 
 from pilotlight_guest.vllm_watch import Ended, Watch
@@ -36,9 +37,27 @@ def work_ahead(entry: Any, args: Any, watch: Watch) -> None:
         llm: Any = importlib.import_module("vllm.v1.engine.async_llm")
         client: Any = importlib.import_module("vllm.v1.engine.core_client")
         executor: Any = importlib.import_module("vllm.v1.executor.multiproc_executor")
+        core: Any = importlib.import_module("vllm.v1.engine.core")
         Ahead(entry, llm, client, executor, args, watch)
+        end_when_it_fails(core)
     except (ImportError, AttributeError):  # another version's
         logging.getLogger(__name__).warning("this vLLM has no place to work ahead of its engine")
+
+
+def end_when_it_fails(core: Any) -> None:
+    """An engine process that has failed and said why would wait, as multiprocessing has it, for its workers to heed a
+    SIGTERM; one that was told in the wrong moment never does. They end with the replica."""
+    run = core.EngineCoreProc.run_engine_core
+
+    def run_engine_core(*words: Any, **settings: Any) -> None:
+        try:
+            run(*words, **settings)
+        except Exception:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+
+    core.EngineCoreProc.run_engine_core = staticmethod(run_engine_core)
 
 
 class Ahead:

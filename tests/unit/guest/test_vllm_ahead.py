@@ -1,6 +1,7 @@
 """What is done while vLLM's engine comes up, with stand-ins for vLLM's own parts; the real ones are in
 integration/test_vllm.py."""
 
+import contextlib
 import sys
 import threading
 from types import SimpleNamespace
@@ -215,6 +216,25 @@ def test_its_processes_are_watched_where_vllm_waits_for_words_alone(monkeypatch:
     assert workers.began == ["worker"] and not workers.is_over
     vllm.executor.MultiprocExecutor.register_failure_callback("executor", "callback")
     assert workers.is_over and vllm.registered == ["executor", "callback"], "from here on vLLM looks itself"
+
+
+@pytest.mark.parametrize(("error", "left"), [(ValueError("no room"), [1]), (SystemExit(0), []), (None, [])])
+def test_an_engine_process_that_has_failed_waits_for_nobody(
+    error: BaseException | None, left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: str, *, engine_index: int) -> None:
+        assert (config, engine_index) == ("config", 0)
+        if error is not None:
+            raise error
+
+    core = SimpleNamespace(EngineCoreProc=SimpleNamespace(run_engine_core=run))
+    vllm_ahead.end_when_it_fails(core)
+    exits: list[int] = []
+    monkeypatch.setattr(vllm_ahead.os, "_exit", exits.append)
+    orderly = pytest.raises(SystemExit) if isinstance(error, SystemExit) else contextlib.nullcontext()
+    with orderly:
+        core.EngineCoreProc.run_engine_core("config", engine_index=0)
+    assert exits == left
 
 
 def test_where_no_thread_was_begun_it_is_done_after_the_engine() -> None:
