@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 LOAD_FORMATS = (
-    "auto", "hf", "pt", "safetensors", "instanttensor", "npcache", "dummy", "tensorizer", "runai_streamer",
-    "runai_streamer_sharded", "bitsandbytes", "sharded_state", "mistral", "fastsafetensors", "ipc_cache",
+    "auto", "hf", "dummy", "fastsafetensors", "instanttensor", "ipc_cache", "mistral", "modelexpress", "npcache", "pt",
+    "runai_streamer", "runai_streamer_sharded", "safetensors", "sharded_state", "tensorizer",
 )  # fmt: skip
 """What vLLM 0.32 knows (vllm/model_executor/model_loader). A plugin may add others, which go through `env`."""
 
-NEEDS_CUDA = ("fastsafetensors", "instanttensor", "bitsandbytes", "ipc_cache")
+NEEDS_CUDA = ("fastsafetensors", "instanttensor", "ipc_cache")
 RESERVED = (
     "model", "host", "port", "uds", "served_model_name", "api_key", "revision", "ssl_keyfile", "ssl_certfile",
     "headless", "api_server_count", "data_parallel_size", "nnodes", "config",

