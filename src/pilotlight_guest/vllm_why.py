@@ -10,6 +10,8 @@ import importlib
 import json
 import os
 import pathlib
+import re
+import sys
 import tempfile
 
 TYPE_CHECKING = False
@@ -29,6 +31,7 @@ _HEADER_MAX = 100 * 2**20
 _LITTLE = 2**20
 """Bytes of room below which a disk counts as full."""
 _FULL = ("No space left on device", "Disk quota exceeded")
+_LACKING = re.compile(r"No module named '([\w.]+)'")
 _PLACES = ("TMPDIR", "VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "HF_HOME", "HOME")
 """Variables that name folders which a start writes to."""
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -41,8 +44,13 @@ class Wrong(Exception):
 def why(reason: str, model: str, args: Mapping[str, object], env: Mapping[str, str]) -> str:
     """`reason` with what was found, where something was. `model`: a folder, or a name on the Hub; `args`: flags."""
     try:
-        full = any(words in reason for words in _FULL)
-        found = full_place(env) if full else fault(model, args)
+        if lacking := _LACKING.search(reason):
+            name = lacking[1].partition(".")[0]
+            found = f"{sys.prefix} has no {name}; run {sys.executable} -m pip install {name}"
+        elif any(words in reason for words in _FULL):
+            found = full_place(env)
+        else:
+            found = fault(model, args)
     except Exception:  # a folder that cannot be looked through explains nothing
         return reason
     return f"{found} (vLLM: {reason})" if found else reason
@@ -75,7 +83,10 @@ def _is_full(folder: pathlib.Path) -> bool:
 
 def fault(model: str, args: Mapping[str, object]) -> str:
     """The first that is found in its folder; empty where there is none, or the folder is not known."""
+    tokenizer = str(args.get("tokenizer") or "")
     try:
+        if os.path.isabs(tokenizer) and not os.path.exists(tokenizer):
+            raise Wrong(f"{tokenizer} is not there; correct engine_args: {{tokenizer: ...}}")
         if os.path.isabs(model):
             _look(pathlib.Path(model), args, fetched=False)
         elif (folder := _fetched(model, args.get("revision"))) is not None:

@@ -127,6 +127,18 @@ def test_one_that_cannot_be_read_is_not_to_be_copied_anew(
     assert said(folder).startswith(expected)
 
 
+def test_a_tokenizer_elsewhere_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    text = said(folder, tokenizer=str(tmp_path / "none"))
+    assert text.startswith(f"{tmp_path / 'none'} is not there; correct engine_args: {{tokenizer: ...}} (vLLM")
+
+
+def test_a_package_that_a_load_format_needs_is_installed_where_vllm_is(folder: Path) -> None:
+    text = said(folder, "ModuleNotFoundError: No module named 'tensorizer.serialization'")
+    assert text.startswith(
+        f"{sys.prefix} has no tensorizer; run {sys.executable} -m pip install tensorizer ("
+    )
+
+
 def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     assert said(tmp_path / "gone").startswith("F is not there; put it back, or correct `source`")
 
