@@ -53,8 +53,9 @@ LINES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("up", re.compile(r"init engine \(profile, create kv cache, warmup model\) took ")),  # v1/engine/core.py
 )
 
-_KILLED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: (?P<status>-\d+)\)")
-"""v1/executor/multiproc_executor.py; after it the engine says no more than that its executor failed."""
+_DIED = re.compile(r"Worker proc \S+ died unexpectedly \(exit code: (?P<status>-\d+|None)\)")
+"""v1/executor/multiproc_executor.py; after it the engine says no more than that its executor failed. None is said where
+the worker's pipes have closed and it has not quite ended."""
 
 _WRONG = ("ended", "error")
 
@@ -127,20 +128,23 @@ class Notes:
 
     def _note(self, record: logging.LogRecord) -> None:
         try:
-            failed = record.levelno >= logging.ERROR  # a warning is of what vLLM goes on without
-            said = record.getMessage()
-            error = record.exc_info[1] if failed and record.exc_info else None
-            if error is not None:
-                kind = "ended" if isinstance(error, Ended) else "error"
-                self._write(kind, time.monotonic(), reason(error)[:2000])
-            killed = _KILLED.match(said) if failed else None
-            if killed:
-                self._write("ended", time.monotonic(), str(Ended("worker", int(killed["status"]))))
-            mark = read(said, time.monotonic())
+            if record.levelno >= logging.ERROR:  # a warning is of what vLLM goes on without
+                self._note_error(record)
+            mark = read(record.getMessage(), time.monotonic())
             if mark is not None:
                 self._write(*mark)
         except (OSError, TypeError, ValueError):  # nobody reads any more, or a line that cannot be formatted
             pass
+
+    def _note_error(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            kind = "ended" if isinstance(error, Ended) else "error"
+            self._write(kind, time.monotonic(), reason(error)[:2000])
+        if died := _DIED.match(record.getMessage()):
+            status = None if died["status"] == "None" else int(died["status"])
+            kind = "error" if status is None else "ended"  # it may have said itself why
+            self._write(kind, time.monotonic(), str(Ended("worker", status)))
 
     def _write(self, *words: object) -> None:
         os.write(self._writes, json.dumps(words).encode() + b"\n")

@@ -72,7 +72,7 @@ def _ends(process: Any) -> int:
 
 def _how(role: str, status: int | None) -> str:
     if status is None:
-        return f"its {role} has ended"
+        return f"its {role} has ended or was killed"
     if status >= 0:
         return f"its {role} exited with {status}"
     memory = ", as the system does when memory runs out (dmesg says so)" if status == -9 else ""

@@ -142,6 +142,21 @@ def test_a_process_that_was_killed_comes_before_what_others_met_of_it() -> None:
     assert errors[2] == "BrokenPipeError: Broken pipe"
 
 
+def test_a_worker_whose_end_is_not_known_yet_comes_behind_what_it_has_said_itself() -> None:
+    notes = stages.Notes()
+    log = logging.getLogger("vllm.v1.executor")
+    line = "Worker proc %s died unexpectedly (exit code: %s), shutting down executor."
+    error = ValueError("no such tensor")
+    log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), (ValueError, error, None))
+    log.makeRecord(log.name, logging.ERROR, "", 0, line, ("VllmWorker-0", None), None)
+    after = RuntimeError("cancelled")
+    log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), (RuntimeError, after, None))
+    _, errors = notes.close()
+    assert errors == [
+        "ValueError: no such tensor", "its worker has ended or was killed", "RuntimeError: cancelled",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -65,7 +65,7 @@ def test_where_there_is_none_there_is_nothing_to_watch() -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(1, "exited with 1"), (-15, "was killed by signal 15"), (None, "has ended")],
+    [(1, "exited with 1"), (-15, "was killed by signal 15"), (None, "has ended or was killed")],
 )
 def test_how_it_ended(status: int | None, said: str) -> None:
     assert str(Ended("worker", status)) == f"its worker {said}"
