@@ -14,7 +14,7 @@ import numpy as np
 from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.events import Arrived, Finished
 from pilotlight.fleet.provider import Remote
-from pilotlight.sim.columns import zeros
+from pilotlight.sim.columns import Array, zeros
 from pilotlight.sim.loop import APART, Entry, ends
 from pilotlight.sim.service import service
 from pilotlight.sim.trace import Floats, Trace
@@ -59,14 +59,15 @@ class Replayed:
         self._service: Any = self.service.data
         self._wait: Any = self.wait.data
 
-    def arrivals(self) -> Iterator[tuple[Arrived, float, Entry]]:
-        """Each with the seconds that it runs, and its end, as the loop wants it."""
+    def arrivals(self, *written: Array) -> Iterator[tuple[Arrived, float, Entry]]:
+        """Each with the seconds that it runs, and its end, as the loop wants it. `written`: columns of the requests
+        that others write meanwhile, whose memory is given back as that of the trace is."""
         if self._bursting:
-            return ends(chain.from_iterable(map(self._leaving, self._blocks())))
-        return chain.from_iterable(map(self._block, self._blocks()))
+            return ends(chain.from_iterable(map(self._leaving, self._blocks(*written))))
+        return chain.from_iterable(map(self._block, self._blocks(*written)))
 
-    def _blocks(self) -> Iterator[slice]:
-        for rows in self._trace.pieces(self.wait, self.service):
+    def _blocks(self, *written: Array) -> Iterator[slice]:
+        for rows in self._trace.pieces(self.wait, self.service, *written):
             for begin in range(rows.start, rows.stop, BLOCK):
                 yield slice(begin, min(begin + BLOCK, rows.stop))
 

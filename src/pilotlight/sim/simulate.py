@@ -118,9 +118,9 @@ def _play(p: _Played, seed: int, beside: Beside | None) -> tuple[float, float]:
     collecting = gc.isenabled()
     gc.disable()  # it makes no circles, and looking for them takes a tenth of the time
     try:
-        arrivals = p.requests.arrivals()
         lasts = p.requests.lasts if p.config.simulation.slowdown else None
-        placed = None if p.placed is None else p.placed.put
+        placed, written = (None, ()) if p.placed is None else (p.placed.put, (p.placed.replica,))
+        arrivals = p.requests.arrivals(*written)
         fleet = loop.run(
             configured, arrivals, p.requests.waited, world, p.ledger.told, p.end, placed, lasts, beside
         )

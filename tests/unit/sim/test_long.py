@@ -235,13 +235,23 @@ print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.parametrize("bill", ["", "bill"])
-def test_memory_does_not_grow_with_the_trace(tmp_path: Path, bill: str):
+@pytest.mark.parametrize(
+    ("bill", "head", "more"),
+    [
+        ("", "", lambda i: ""),
+        ("bill", "", lambda i: ""),
+        ("", ",session,class,stand_in", lambda i: f",{i % 99},{('batch', '')[i % 2]},{('allow', '')[i % 2]}"),
+    ],
+    ids=["plain", "bill", "all"],
+)
+def test_memory_does_not_grow_with_the_trace(
+    tmp_path: Path, bill: str, head: str, more: Callable[[int], str]
+):
     peaks: list[int] = []
     for n in (60_000, 360_000):
         path = tmp_path / f"{n}.csv"
-        lines = (f"{i / 4},m{i % 3},{i % 900},{i % 50}\n" for i in range(n))
-        path.write_text("t,model,prompt_tokens,output_tokens\n" + "".join(lines))
+        lines = (f"{i / 4 + i % 7},m{i % 3},{i % 900},{i % 50}{more(i)}\n" for i in range(n))
+        path.write_text(f"t,model,prompt_tokens,output_tokens{head}\n" + "".join(lines))
         done = subprocess.run(
             [sys.executable, "-c", PEAK, str(path), bill],
             capture_output=True,
