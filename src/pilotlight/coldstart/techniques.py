@@ -37,7 +37,7 @@ TECHNIQUES: Mapping[str, Technique] = {
     t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, READ_AHEAD, SLEEP)
 }
 
-ASKED_FOR = frozenset({SNAPSHOT.name})
+ASKED_FOR = frozenset({SNAPSHOT.name, READ_AHEAD.name})
 """Only those who name them get them."""
 
 

@@ -98,7 +98,7 @@ class Model(Scaling, frozen=True, forbid_unknown_fields=True):
         tuple[TechniqueName, ...] | None,
         _doc(
             "What may make its starts shorter: `zygote`, `warm_pool`, `stream`, `read_ahead`, `snapshot`, `sleep`; "
-            "`[]` for plain starts. Default: all that its engine offers but `snapshot`, which needs CRIU."
+            "`[]` for plain starts. Default: all that its engine offers but `read_ahead` and `snapshot`."
         ),
     ] = None
     startup_timeout: Annotated[
