@@ -104,8 +104,8 @@ class Replica:
             log=start.log,
             pid=process.pid if process is not None else None,
             memory=self.memory,
-            techniques=(SLEEP.name,) if woken is not None else start.techniques,
-            fell_back="" if woken is not None else start.fell_back,
+            techniques=(SLEEP.name,) if woken is not None else start.ways.used,
+            fell_back="" if woken is not None else start.ways.fell_back,
             seen=start.seen if self.ready_at is None and self._stopping is not None else "",
             kind="start" if woken is None else "wake",
         )
@@ -138,7 +138,7 @@ class Replica:
         """Until it is no longer up, and why. Raises Failed when it did not get there."""
         await self.starting.run()
         self.ready_at = self._context.clock.now()
-        self._context.post(Ready(self.ready_at, self.id, self.starting.fetched, self.starting.techniques))
+        self._context.post(Ready(self.ready_at, self.id, self.starting.fetched, self.starting.ways.used))
         return await self._stay_up()
 
     def _outcome(self) -> str | Failed:

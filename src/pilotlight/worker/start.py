@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 
 from pilotlight.coldstart.snapshot import INSTEAD_OF
-from pilotlight.coldstart.techniques import READ_AHEAD, SNAPSHOT, STREAM, WARM_POOL, ZYGOTE, rewritten
+from pilotlight.coldstart.techniques import SNAPSHOT, STREAM
 from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed
-from pilotlight.fleet.plan import Plan, Span, Stage
+from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
 from pilotlight.units import format_duration
@@ -23,10 +23,10 @@ from pilotlight.worker.engine_process import EngineProcess
 from pilotlight.worker.failed import Failed, of_system
 from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
-from pilotlight.worker.priming import Primed
 from pilotlight.worker.report import not_done
 from pilotlight.worker.scratch import NOTES, Scratch
 from pilotlight.worker.snapshots import Wanted
+from pilotlight.worker.ways import Ways
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +62,8 @@ class Starting:
         self._in_use = in_use
         self._engine: Engine | None = None
         self._incoming = Incoming(context, action, model)
-        self._early = False
-        """The plan loads before the weights are whole, where that turns out to be possible."""
         self._loaded = asyncio.Event()
-        self.techniques: tuple[str, ...] = ()
-        """Those that this start uses."""
-        self.fell_back = ""
-        """Why one that was to be used was not."""
-        self._primed: Primed | None = None
+        self.ways = Ways(context, action, self._incoming)
         self._scratch: Scratch | None = None
         self._steps: dict[Stage, Callable[[], Awaitable[Span | None]]] = {
             Stage.ALLOCATE: self._allocate,
@@ -129,8 +123,8 @@ class Starting:
 
     async def close(self) -> None:
         """Lets go of everything but the process, which is over."""
-        if self._primed is not None and self.engine_process.running is None:
-            self._context.pool.put_back(self._primed)  # called off before it was handed anything
+        if self.engine_process.running is None:
+            self.ways.put_back()  # called off before it was handed anything
         await self.engine_process.close()
         self._incoming.close()
         if self._scratch is not None:
@@ -156,49 +150,19 @@ class Starting:
             raise EngineError(
                 f"there is no engine {self.model.engine!r}; there are {', '.join(self._context.engines)}"
             )
-        self._prepare(self._engine)
-        await run_plan(self._plan(), self._step)
+        launch = self._prepare(self._engine)
+        await run_plan(self.ways.plan(launch), self._step)
         if self.channel is not None:
             self.serves_at(await self.channel.port())
             self._add_what_it_told()
-        assert self.launch is not None
-        self._context.pool.after_start(self.launch, self.action.techniques)
+        self._context.pool.after_start(launch, self.action.techniques)
 
-    def _prepare(self, engine: Engine) -> None:
+    def _prepare(self, engine: Engine) -> Launch:
         self.port = self._context.ports.take(self._in_use()[0])
         settings = self._context.settings
         self.launch = engine.launch(self.model, self.port, self.action.devices, settings.config_dir)
         self.url = self.launch.url
-
-    def _plan(self) -> Plan:
-        """The plain one, rewritten by those of the techniques it may use that are at hand now."""
-        plan = rewritten(self.action.plan, self._at_hand())
-        self.techniques = plan.techniques
-        self._early = STREAM.name in plan.techniques
-        if self._primed is not None and WARM_POOL.name not in plan.techniques:
-            self._context.pool.put_back(self._primed)
-            self._primed = None
-        return plan
-
-    def _at_hand(self) -> list[str]:
-        """Whether a zygote can fork now is seen when it is asked to, and why not."""
-        offered, preload = self.action.techniques, self.launch.preload if self.launch else None
-        streams = self.launch is not None and self._incoming.will_stream(self.launch)
-        if SNAPSHOT.name in offered and not streams:
-            why_not = self._context.snapshots.why_not(self.action.deployment, self.action.small)
-            if not why_not:
-                return [SNAPSHOT.name]
-            self._do_without(SNAPSHOT.name, why_not)
-        of_weights = [STREAM.name] if streams and STREAM.name in offered else []
-        if READ_AHEAD.name in offered and self._incoming.is_on_the_disk_alone():
-            of_weights.append(READ_AHEAD.name)
-        if preload is None:
-            return of_weights
-        if WARM_POOL.name in offered:
-            self._primed = self._context.pool.take(preload)
-            if self._primed is not None:
-                return [WARM_POOL.name, *of_weights]
-        return [ZYGOTE.name, *of_weights] if ZYGOTE.name in offered else of_weights
+        return self.launch
 
     def _add_what_it_told(self) -> None:
         """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
@@ -251,7 +215,7 @@ class Starting:
         assert self.launch is not None
         why_not = await self._incoming.header(self._source(), self._the_engine(), self.launch)
         if why_not:
-            self._do_without(STREAM.name, why_not)
+            self.ways.do_without(STREAM.name, why_not)
 
     async def _whole(self) -> None:
         """The engine may compute from here on."""
@@ -275,16 +239,15 @@ class Starting:
 
     async def _take(self) -> None:
         """Raises ZygoteUnavailable when it has just ended."""
-        primed = self._primed
+        primed = self.ways.primed
         assert primed is not None and self.log is not None
         if primed.over.done():
-            self._primed = None
-            self._context.pool.put_back(primed)
+            self.ways.put_back()
             raise ZygoteUnavailable("the process that waited has ended")
         try:
             await self.engine_process.take(primed, self.log)
         except ZygoteUnavailable:
-            self._primed = None
+            self.ways.primed = None
             raise
 
     async def _restore(self) -> Span:
@@ -315,13 +278,9 @@ class Starting:
             within=self.model.startup_timeout,
         )
 
-    def _do_without(self, technique: str, why: str) -> None:
-        self.fell_back += f"; {technique}: {why}" if self.fell_back else f"{technique}: {why}"
-        self.techniques = tuple(name for name in self.techniques if name != technique)
-
     async def _start_plainly(self, why: str) -> None:
-        technique = self.techniques[0]
-        self._do_without(technique, why)
+        technique = self.ways.used[0]
+        self.ways.do_without(technique, why)
         missed = INSTEAD_OF if technique == SNAPSHOT.name else (Stage.SPAWN, Stage.IMPORT)
         for stage in missed:
             if any(step.name is stage for step in self.action.plan.steps):
@@ -355,8 +314,8 @@ class Starting:
     async def _load(self) -> Span | None:
         launch, engine = self.launch, self._engine
         assert launch is not None and engine is not None
-        if self._early and (why_not := await self._incoming.to_load()):
-            self._do_without(STREAM.name, why_not)
+        if self.ways.early and (why_not := await self._incoming.to_load()):
+            self.ways.do_without(STREAM.name, why_not)
         if self.channel is not None and launch.wants_weights:
             await self.channel.send(self._order(launch, engine))
         try:
@@ -371,7 +330,7 @@ class Starting:
         """What an engine that waits for its model is told."""
         order = {**self._incoming.order(engine), "name": self.action.deployment, "port": 0}
         # A primed process was started before anybody knew for which model.
-        if self._primed is None:
+        if self.ways.primed is None:
             return order
         env = {**self._env(launch), "PILOTLIGHT_REPLICA": self.action.replica}
         return {**order, "env": env, "cwd": launch.cwd}
