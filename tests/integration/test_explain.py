@@ -20,6 +20,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         Stub(folder, "plain", ttl="1h", aliases=["short"]),
         Stub(folder, "never", ttl="auto", base="auto", predictive=True, scale_up_delay="5s"),
         Stub(folder, "planned", schedule=every),
+        Stub(folder, "learned", ttl="auto"),
     )
     with Server(folder, *models) as running:
         yield running
@@ -45,6 +46,13 @@ def test_a_model_that_has_served(server: Server, sh: Shell):
     assert "plain: wants 0 of 0 to 1 replicas, has 1 ready" in said.out
     assert "plain-1 is starting" in said.out and "no policy asks for a replica" in said.out
     assert "plain-1 is starting" not in sh("explain", "plain", "--last", "1").out
+
+
+def test_how_long_a_learned_keep_alive_goes_on_is_shown(server: Server, sh: Shell):
+    assert sh("warm", "learned", "--wait").code == 0
+    stays = sh("explain", "learned", "--json").json["keep_alive"][0]["idle_s"]
+    (row,) = server.running("learned")
+    assert stays - 60 < row["idle_left_s"] <= stays == 300
 
 
 def test_a_model_that_has_never_run(server: Server, sh: Shell):

@@ -20,7 +20,7 @@ from pilotlight.http.errors import json_response
 from pilotlight.http.routes import ID, Handler, Route
 from pilotlight.policy import providers
 from pilotlight.policy.explain import explain
-from pilotlight.policy.keep_alive import leaves_at
+from pilotlight.policy.keep_alive import leaves
 from pilotlight.telemetry.prometheus import Metrics
 from pilotlight.telemetry.stages import trace
 from pilotlight.telemetry.traces import Traces
@@ -134,10 +134,8 @@ class Admin:
         return json_response({"providers": providers.rows(self._fleet(), self._clock.now())})
 
     def _row(self, fleet: Fleet, r: Replica, now: float) -> dict[str, Any]:
-        d = fleet.deployments[r.deployment]
-        leaves = leaves_at(r, d.spec, last=len(d.current()) <= 1)
         return {
-            **view.row(fleet, r, now, leaves),
+            **view.row(fleet, r, now, leaves(fleet, fleet.deployments[r.deployment], r)),
             "pid": self._pid_of(r.id),
             "progress": self._progress(r.id),
             "eta_s": _promised(self._left(r.id)),

@@ -296,4 +296,6 @@ def _read(response: http.client.HTTPResponse, most: int) -> bytes:
     try:
         return response.read1(most)
     except (http.client.HTTPException, OSError) as error:
-        raise _Broken(str(error) or type(error).__name__) from error
+        # Once it has timed out, the socket's file says of itself that it "cannot read from timed out object".
+        stalled = f"nothing came for {STALL:g} s" if "timed out" in str(error) else ""
+        raise _Broken(stalled or str(error) or type(error).__name__) from error

@@ -1,11 +1,20 @@
 """Why a start came to nothing."""
 
 import errno
+import signal
 from pathlib import Path
 
+from pilotlight.ports import Exit
+from pilotlight.units import format_duration
 from pilotlight.worker import logs
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_MEANS = {
+    signal.SIGBUS: "SIGBUS: a file that it had mapped was cut off, or cannot be read",
+    signal.SIGKILL: "SIGKILL: by somebody, or by the system where memory runs out, which dmesg says",
+}
+"""Ends that come from without, whatever was logged last."""
 
 
 class Failed(Exception):
@@ -20,6 +29,13 @@ class Failed(Exception):
     def sentence(self, log: Path | None) -> str:
         line = logs.telling(logs.tail(log, 40)) if self.see_log and log is not None else ""
         return f"{self.reason}: {line}" if line and line not in self.reason else self.reason
+
+
+def of_exit(exit: Exit, seconds: float) -> Failed:
+    """The process ended so long after it was ordered."""
+    text = f"the engine {exit} after {format_duration(seconds)}"
+    means = _MEANS.get(signal.Signals(exit.signal)) if exit.signal in signal.valid_signals() else None
+    return Failed(f"{text} ({means})") if means else Failed(text, see_log=True)
 
 
 def of_system(error: OSError) -> Failed:

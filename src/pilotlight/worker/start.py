@@ -15,12 +15,11 @@ from pilotlight.fleet.events import Progressed
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
-from pilotlight.units import format_duration
 from pilotlight.worker import logs, probing
 from pilotlight.worker.channel import Channel, EngineRefused
 from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
-from pilotlight.worker.failed import Failed, of_system
+from pilotlight.worker.failed import Failed, of_exit, of_system
 from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.report import not_done
@@ -177,8 +176,7 @@ class Starting:
         said = await self.channel.last_words(_LAST_WORDS) if self.channel is not None else None
         if said is not None:
             raise Failed(said.message, said.see_log)
-        after = format_duration(self._context.clock.now() - self.engine_process.ordered_at)
-        raise Failed(f"the engine {exit} after {after}", see_log=True)
+        raise of_exit(exit, self._context.clock.now() - self.engine_process.ordered_at)
 
     async def _step(self, stage: Stage) -> None:
         if stage not in self._steps:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotlight.weights import blocks
+from pilotlight.weights import blocks, transfer
 from pilotlight.weights.blocks import BLOCK, Blocks, gathered
 
 
@@ -87,3 +87,15 @@ def test_what_comes_slowly_is_not_waited_for(monkeypatch, small):
 
 def test_a_block_is_a_huge_page():
     assert BLOCK == 2 * 1024 * 1024
+
+
+def test_a_stall_is_told_as_one_also_the_second_time():
+    class Response:
+        errors = iter([TimeoutError("timed out"), OSError("cannot read from timed out object")])
+
+        def read1(self, most: int) -> bytes:
+            raise next(self.errors)
+
+    for _ in range(2):
+        with pytest.raises(transfer._Broken, match="nothing came for 30 s"):
+            transfer._read(Response(), 10)
