@@ -176,9 +176,13 @@ class Snapshots:
         self._names = set(names)
         if self._settings.snapshot_dir is None:
             return
-        kept = {_WORK, *self._restoring, *(_name(name, small) for name in names for small in (False, True))}
+        models = {_name(name, small) for name in names for small in (False, True)}
+        for name, task in self._tasks.items():
+            if name not in models:
+                task.cancel()
+        making = {f"{name}.new" for name in self._tasks}  # each goes with its task
         for folder in self._settings.snapshot_dir.glob("*"):
-            if folder.name not in kept and folder.stem not in self._tasks:
+            if folder.name not in {_WORK, *self._restoring, *models, *making}:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def close(self) -> None:
