@@ -9,7 +9,7 @@ server that carries messages of one letter and one number:
 Each keeper (guardian_keeper.py) holds one command and reports to the server itself. The guardian only forks
 keepers and inherits what a killed keeper leaves behind. Should the guardian be killed, the keepers go on.
 
-A zygote (zygote.py) is a guardian too, of the keepers of what it forks.
+A zygote (zygote.py) is a guardian too, of the keepers of what it forks. It has one of them forked ahead.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ if __name__ == "__main__":
 from pilotlight_guest import guardian_proc as proc
 from pilotlight_guest.guardian_exec import ignore_signals
 from pilotlight_guest.guardian_keeper import PATIENCE, Keeper
+from pilotlight_guest.guardian_spare import Spare, receive, wait
 
 MESSAGE = struct.Struct("!cQ")
 _ANOTHERS = 0  # in the place of the number of a keeper that somebody else had started
-_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_AHEAD = 0.2  # seconds without an order before a keeper is forked ahead; what was ordered is to go first
+_AHEAD_RETRY = 5.0  # seconds after a fork that failed, or a spare that was killed
 
 
 class Guardian:
@@ -56,6 +58,9 @@ class Guardian:
         """Children that are not to be taken for what a keeper has left behind."""
         self._deadline: float | None = None
         """When keepers that are still there get killed; set once the server is gone."""
+        self._spare: Spare | None = None
+        self._spare_at = float("inf")
+        """When one is due."""
 
     def run(self) -> None:
         while self._deadline is None or self._keepers or self._ended or proc.children(os.getpid()):
@@ -65,6 +70,7 @@ class Guardian:
                 elif fd == self._server or not self._listen():
                     self._server_gone()
             self._reap()
+            self._fork_ahead()
             if self._deadline is not None and time.monotonic() > self._deadline:
                 for pid in {*self._keepers, *proc.children(os.getpid())}:
                     proc.send(pid, signal.SIGKILL)
@@ -75,20 +81,33 @@ class Guardian:
         """In milliseconds."""
         if self._ended:
             return 10.0
-        return None if self._deadline is None else 50.0
+        if self._deadline is not None:
+            return 50.0
+        if self._spare is not None or self._spare_at == float("inf"):
+            return None
+        return max(0.0, self._spare_at - time.monotonic()) * 1000
 
     def _listen(self) -> bool:
         try:
-            data, ancillary, _, _ = self._control.recvmsg(MESSAGE.size, socket.CMSG_SPACE(8), _CLOEXEC)
+            data, fds = receive(self._control, MESSAGE.size)
         except OSError:
             return False
         if len(data) < MESSAGE.size:
             return False
-        fds = [fd for _, _, raw in ancillary for (fd,) in struct.iter_unpack("i", raw[: len(raw) // 4 * 4])]
         self._start_keeper(MESSAGE.unpack(data)[1], fds)
         return True
 
     def _start_keeper(self, number: int, fds: list[int]) -> None:
+        pid = self._take_spare(fds) or self._fork_keeper(fds)
+        if pid > 0:
+            self._keepers[pid] = number
+        else:
+            self._ended.append(number)
+        for fd in fds:
+            os.close(fd)
+
+    def _fork_keeper(self, fds: list[int]) -> int:
+        """Its pid; -1 when there is none, which who ordered it is told."""
         pid = -1
         try:
             pid = self._fork()
@@ -98,17 +117,33 @@ class Guardian:
             _refuse(fds[0], 0, f"{type(e).__name__}: {e}")
         if pid == 0:
             self._become_keeper(fds)
-        if pid > 0:
-            self._keepers[pid] = number
-        else:
-            self._ended.append(number)
-        for fd in fds:
-            os.close(fd)
+        return pid
 
     def _fork(self) -> int:
         return os.fork()
 
-    def _become_keeper(self, fds: list[int]) -> None:
+    def _take_spare(self, fds: list[int]) -> int:
+        """Its pid; 0 when there was none."""
+        spare, self._spare = self._spare, None
+        self._spare_at = max(self._spare_at, time.monotonic() + _AHEAD)
+        return spare.pid if spare is not None and spare.take(fds) else 0
+
+    def _fork_ahead(self) -> None:
+        if self._spare is not None or self._deadline is not None or time.monotonic() < self._spare_at:
+            return
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                pid = self._fork()
+                if pid == 0:
+                    ours.close()
+                    self._become_keeper([], theirs)
+            self._spare = Spare(pid, ours)
+        except Exception:  # what it is, whoever orders a keeper will be told
+            self._spare_at = time.monotonic() + _AHEAD_RETRY
+
+    def _become_keeper(self, fds: list[int], ahead: socket.socket | None = None) -> None:
+        """With `ahead`, once descriptors come from there."""
         try:
             proc.set_name(proc.KEEPER)
             os.setsid()
@@ -116,7 +151,11 @@ class Guardian:
             self._control.close()
             os.close(self._children)
             proc.adopt_orphans()
-            self._keeper(socket.socket(fileno=fds[0]), fds[1] if len(fds) > 1 else None).run()
+            if ahead is not None:
+                with ahead:
+                    fds = wait(ahead)
+            if fds:
+                self._keeper(socket.socket(fileno=fds[0]), fds[1] if len(fds) > 1 else None).run()
             os._exit(0)
         except BaseException:  # its end kills what it held, so it must end
             traceback.print_exc()
@@ -134,6 +173,9 @@ class Guardian:
                 if pid == 0:
                     return
                 self._ended.append(self._keepers.pop(pid, _ANOTHERS))
+                if self._spare is not None and self._spare.pid == pid:
+                    self._spare.let_go()
+                    self._spare, self._spare_at = None, time.monotonic() + _AHEAD_RETRY
         except ChildProcessError:
             pass
 
@@ -147,7 +189,7 @@ class Guardian:
                 self._control.send(MESSAGE.pack(b"G", number))
 
     def _kill_strays(self) -> int:
-        ours = {*self._keepers, *self._kin}
+        ours = {*self._keepers, *self._kin, self._spare.pid if self._spare else 0}
         strays = [pid for pid in proc.children(os.getpid()) if pid not in ours and not proc.is_keeper(pid)]
         for pid in strays:
             proc.kill_with_group(pid)
@@ -157,6 +199,9 @@ class Guardian:
     def _server_gone(self) -> None:
         if self._deadline is None:
             self._deadline = time.monotonic() + PATIENCE
+            if self._spare is not None:
+                self._spare.let_go()
+                self._spare = None
             self._poll.unregister(self._control.fileno())
             if self._server is not None:
                 self._poll.unregister(self._server)

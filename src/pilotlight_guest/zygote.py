@@ -55,6 +55,7 @@ class Zygote(Guardian):
         super().__init__(control, server)
         self._kin = frozenset(proc.children(os.getpid()))
         """Of `preload`; not to be taken for what a keeper has left behind."""
+        self._spare_at = time.monotonic()
 
     def _fork(self) -> int:
         hooks.run_before_snapshot()

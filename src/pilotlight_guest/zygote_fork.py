@@ -54,8 +54,7 @@ class Fork:
         self._restore_signals()
         self._close_files(channel)
         zone = os.environ.get("TZ")
-        os.environb.clear()
-        os.environb.update(env)
+        _become_environment(env)
         if os.environ.get("TZ") != zone:
             time.tzset()
         sys.argv = [self._module.__file__]
@@ -128,6 +127,14 @@ def _environment() -> tuple[int, int]:
     with open("/proc/self/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     return int(fields[47]), int(fields[48])
+
+
+def _become_environment(env: dict[bytes, bytes]) -> None:
+    """Nearly all of it is there already, and each variable set is a call."""
+    had = os.environb.copy()
+    for name in had.keys() - env.keys():
+        del os.environb[name]
+    os.environb.update({name: value for name, value in env.items() if had.get(name) != value})
 
 
 def _reseed() -> None:

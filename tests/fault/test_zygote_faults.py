@@ -17,7 +17,7 @@ from fault.guardian_kit import (
     nothing_is_left,
     until_async,
 )
-from fault.zygote_kit import FAMILY_OF_A_FORK, fork, preload, ready
+from fault.zygote_kit import FAMILY_OF_A_FORK, fork, preload, ready, spares, without_spare
 from pilotlight.errors import ZygoteUnavailable
 from pilotlight.ports import Exit
 from pilotlight.substrate.local import LocalSubstrate, zygotes
@@ -79,9 +79,9 @@ async def test_killed_between_a_request_and_its_hand_over(
     code = """
 real, once = os.fork, os.environ["ONCE"]
 def fork():
-    first = not os.path.exists(once)
+    first = os.path.exists(once)
     if first:
-        open(once, "w").close()
+        os.unlink(once)
     if first and os.environ["MOMENT"] == "before":
         os.kill(os.getpid(), 9)
     pid = real()
@@ -90,8 +90,10 @@ def fork():
     return pid
 os.fork = fork
 """
-    toy = preload(tmp_path, env=(("PRELOAD", code), ("MOMENT", moment), ("ONCE", str(tmp_path / "once"))))
-    await ready(local, tmp_path, toy)
+    once = tmp_path / "once"
+    toy = preload(tmp_path, env=(("PRELOAD", code), ("MOMENT", moment), ("ONCE", str(once))))
+    await without_spare(await ready(local, tmp_path, toy))
+    once.touch()
     try:
         process = await local.spawn(fork(tmp_path, toy))
     except ZygoteUnavailable:
@@ -104,6 +106,56 @@ os.fork = fork
     await ready(local, tmp_path, toy)
     process = await local.spawn(fork(tmp_path, toy))
     await process.stop(0)
+
+
+async def test_a_keeper_that_was_forked_ahead_is_used_and_another_one_follows(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    zygote = await ready(local, tmp_path, toy)
+    used: set[int] = set()
+    for _ in range(3):
+        await until_async(lambda: {*spares(zygote)} - used, "a keeper is forked ahead")
+        ahead = {*spares(zygote)} - used
+        process = await local.spawn(fork(tmp_path, toy))
+        assert {process.keeper} == ahead
+        used.update(ahead)
+        await process.stop(0)
+
+
+async def test_a_keeper_that_was_forked_ahead_and_killed_is_not_missed(
+    tmp_path: Path, local: LocalSubstrate
+) -> None:
+    toy = preload(tmp_path)
+    zygote = await ready(local, tmp_path, toy)
+    await until_async(lambda: spares(zygote), "a keeper is forked ahead")
+    (ahead,) = spares(zygote)
+    os.kill(zygote, signal.SIGSTOP)  # it is to see the order and the end in one go
+    starting = asyncio.create_task(local.spawn(fork(tmp_path, toy)))
+    await asyncio.sleep(0.05)
+    os.kill(ahead, signal.SIGKILL)
+    await until_async(lambda: not alive(ahead), "it is gone")
+    os.kill(zygote, signal.SIGCONT)
+    process = await starting
+    assert process.keeper != ahead
+    await process.stop(0)
+
+
+async def test_a_keeper_that_hangs_with_its_order_costs_the_zygote_and_never_serves(
+    tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
+    toy = preload(tmp_path)
+    zygote = await ready(local, tmp_path, toy)
+    await until_async(lambda: spares(zygote), "a keeper is forked ahead")
+    (ahead,) = spares(zygote)
+    os.kill(ahead, signal.SIGSTOP)
+    with pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"):
+        await local.spawn(fork(tmp_path, toy, "open(os.environ['FOLDER'] + '/served', 'w')"))
+    await until_async(lambda: not alive(zygote), "it is given up")
+    os.kill(ahead, signal.SIGCONT)
+    await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
+    assert not (tmp_path / "served").exists()
 
 
 async def test_a_fork_outlives_its_zygote_and_is_owned_as_before(
@@ -269,7 +321,7 @@ os.fork = fork
 """
     full = tmp_path / "full"
     toy = preload(tmp_path, code=code, env=(("PRELOAD", code), ("FULL", str(full))))
-    await ready(local, tmp_path, toy)
+    await without_spare(await ready(local, tmp_path, toy))
     full.touch()
     with pytest.raises(ZygoteUnavailable, match=r"could not fork: .*Resource temporarily unavailable"):
         await local.spawn(fork(tmp_path, toy))
@@ -284,10 +336,11 @@ async def test_one_that_dies_of_every_fork_is_not_made_again_and_again(
 ) -> None:
     toy = preload(tmp_path, code="os.fork = lambda: os.kill(os.getpid(), 9)")
     for _ in range(2):  # the first end costs no wait
-        await ready(local, tmp_path, toy)
-        with pytest.raises(ZygoteUnavailable, match="ended when it was to fork"):
+        local.warm_zygote(toy, tmp_path / "zygote.log", {})
+        assert local._zygotes._lines[toy].life
+        await until_async(lambda: not local._zygotes._lines[toy].life, "its end was noticed")
+        with pytest.raises(ZygoteUnavailable, match="killed by signal 9"):
             await local.spawn(fork(tmp_path, toy))
-        await until_async(lambda: not local.zygotes(), "its end was noticed")
     local.warm_zygote(toy, tmp_path / "zygote.log", {})
     assert not local._zygotes._lines[toy].life, "not before a back-off has passed"
 

@@ -1,6 +1,7 @@
 """A real server whose zygotes are killed, or cannot fork, while requests wait: they are answered, by a plain start
 where need be, whose trace says why; and nothing is left of what was forked."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from fault.guardian_kit import alive, linux_only, marked
 from fault.server_kit import Server, until
+from fault.zygote_kit import without_spare
 
 pytestmark = [
     linux_only,
@@ -50,6 +52,11 @@ class Zygotes(Server):
         (one,) = until(lambda: [z for z in self.zygotes() if z["ready"]], "a zygote is up")
         return one["pid"]
 
+    def zygote_without_spare(self) -> int:
+        pid = self.zygote()
+        asyncio.run(without_spare(pid))
+        return pid
+
     def zygotes(self) -> list[dict[str, Any]]:
         return self.ask("/running").json["primed"]["zygotes"]
 
@@ -63,9 +70,10 @@ class Zygotes(Server):
         ).json
 
     def at_rest(self) -> None:
-        """Of all that was ever started there is the guardian, and a zygote with its keeper where there is one."""
+        """Of all that was ever started there is the guardian, and where there is a zygote it, its keeper, and the one
+        that it has forked ahead."""
         until(lambda: not self.ask("/running").json["replicas"], "every model is at zero")
-        until(lambda: len(marked(self.folder)) == 1 + 2 * len(self.zygotes()), "nothing is left of any start")
+        until(lambda: len(marked(self.folder)) == 1 + 3 * len(self.zygotes()), "nothing is left of any start")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +103,7 @@ def test_killed_idle_the_next_request_is_answered_by_a_plain_start_that_says_so(
 )
 def test_killed_between_the_order_and_the_hand_over(server: Zygotes, who: str, moment: str) -> None:
     """The zygote forks a keeper, and that forks the engine."""
-    zygote = server.zygote()
+    zygote = server.zygote_without_spare()
     server.hook.write_text(f"{who} {moment} 1")
     trace = server.answered("m1")
     assert not server.hook.exists(), "it was killed"
@@ -112,7 +120,7 @@ def test_killed_between_the_order_and_the_hand_over(server: Zygotes, who: str, m
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_with_twenty_forks_in_flight(server: Zygotes, moment: str) -> None:
-    zygote = server.zygote()
+    zygote = server.zygote_without_spare()
     server.hook.write_text(f"pl-zygote {moment} 10")
     with ThreadPoolExecutor(len(MODELS)) as pool:
         traces = list(pool.map(server.answered, MODELS))
@@ -128,7 +136,7 @@ def test_killed_with_twenty_forks_in_flight(server: Zygotes, moment: str) -> Non
     [("memory", "Cannot allocate memory"), ("pids", "Resource temporarily unavailable")],
 )
 def test_no_memory_or_process_for_a_fork(server: Zygotes, who: str, lacks: str, says: str) -> None:
-    zygote = server.zygote()
+    zygote = server.zygote_without_spare()
     server.hook.write_text(f"{who} {lacks} 1")
     for _ in range(2):
         trace = server.answered("m1")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from fault.guardian_kit import EVASIVE, FAMILY, SERVER, command, until_async
 from pilotlight.ports import Command, Preload
 from pilotlight.substrate.local import LocalSubstrate
+from pilotlight_guest import guardian_proc as proc
 
 MODULE = """
 import json, os, random, signal, subprocess, sys, threading, time
@@ -56,6 +58,18 @@ async def ready(substrate: LocalSubstrate, folder: Path, preloaded: Preload) -> 
     substrate.warm_zygote(preloaded, folder / "zygote.log", {"PATH": os.environ["PATH"]})
     await until_async(lambda: substrate.zygote_ready(preloaded), "the zygote is up")
     return next(z.pid for z in substrate.zygotes() if z.ready)
+
+
+async def without_spare(zygote: int) -> None:
+    """For some seconds from here on its keepers are forked when they are ordered."""
+    await until_async(lambda: spares(zygote), "a keeper is forked ahead")
+    for pid in spares(zygote):
+        os.kill(pid, signal.SIGKILL)
+    await until_async(lambda: not spares(zygote), "it is gone")
+
+
+def spares(zygote: int) -> list[int]:
+    return [pid for pid in proc.children(zygote) if proc.is_keeper(pid) and not proc.children(pid)]
 
 
 async def output(substrate: LocalSubstrate, order: Command) -> str:
