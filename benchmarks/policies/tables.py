@@ -28,6 +28,9 @@ SHORT_HEAD = (
 )
 """The policies of the short table, by how their names begin."""
 
+BURST = "burst"
+"""Of the defaults with one thing changed, the one that can do most about windows."""
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
@@ -92,6 +95,8 @@ def _both(cell: Cell, begin: str) -> str:
 def windows(cells: Sequence[Cell]) -> str:
     """Share of the windows above the band / cost over the oracle's, of traces that have enough of them."""
     names = [name for name in SHORT_HEAD if name != POOL]
+    if any(cell.variants for cell in cells):
+        names.insert(1, BURST)
     rows = [
         [cell.trace, f"{cell.start:g} s", *(_windows(cell, begin) for begin in names)]
         for cell in cells
@@ -101,7 +106,7 @@ def windows(cells: Sequence[Cell]) -> str:
 
 
 def _windows(cell: Cell, begin: str) -> str:
-    row = _of(cell, begin)
+    row = _of(cell, begin) or next((r for r in cell.variants if r.policy == begin), None)
     return "-" if row is None or row.above is None else f"{percent(row.above)} / {row.over_oracle:.2f}"
 
 
