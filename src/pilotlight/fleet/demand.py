@@ -155,10 +155,15 @@ class Windows:
     hopeless: int = 0
     seen: int = 0
     """Windows that are over."""
-    in_vain: int = 0
-    """Windows to come for which nothing is paid, for one of late could not have been kept inside the band."""
+    judged: float = 0.0
+    """Of those, older ones counting for less, and those that no price would have kept inside the band."""
+    lost: float = 0.0
+    in_vain: bool = False
+    """Nothing is paid, for too many were lost."""
+    grown: float = 1.0
+    """What the price would be multiplied by otherwise, if that had no bound."""
     stretch: float = 1.0
-    """What the price is multiplied by."""
+    """What it is multiplied by."""
 
 
 @dataclass(eq=False, slots=True)

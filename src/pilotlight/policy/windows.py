@@ -4,10 +4,10 @@ The price that holds the band over tens of thousands of requests leaves bursty t
 and others without a cold request. So the price is stretched with each window above the band, and given back a little
 with each inside: but for lost windows it comes to rest where AIM of them are above, whatever makes them so (the rule
 of adaptive conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021). That is
-less than SHARE, for lost windows are above it as well, and those before the stretch has grown.
+less than the 5 % that may be above, for lost windows are as well, and those before the stretch has grown.
 
-A window that not even the greatest stretch would have kept inside is lost, and uses up what SHARE allows for the next
-IN_VAIN: until they are over it is out of reach, and nothing is paid for the windows that are within reach.
+A window that not even the greatest stretch would have kept inside is lost. While more than LOST of them are, those 5 %
+are out of reach, and nothing is paid for the windows that are within reach.
 """
 
 from math import exp
@@ -18,23 +18,26 @@ from pilotlight.fleet.deployment import Goal
 WINDOW = 1000
 """Requests at least: they are counted by the dozen, and those of a flood at once."""
 
-SHARE = 0.05
-"""Of the windows that may be above the band."""
-
-AIM = 0.03
+AIM = 0.02
 """Share that is aimed at of those that are not lost [G]."""
 
-STEP = 1.5
-"""A window above multiplies the stretch by e to the power of nearly this, 4.3 [G]: after three it is at its utmost."""
+LOST = 0.035
+"""Share of lost windows up to which 5 % are taken to be within reach, with those that the stretch takes to grow [G]."""
 
-UTMOST = 30.0
+STEP = 2.5
+"""A window above multiplies the stretch by e to the power of nearly this, 11.6 [G]: after two it is at its utmost."""
+
+UTMOST = 16.0
 """The stretch at most [G]."""
+
+OWED = 1000.0
+"""To which it grows unseen [G]: windows above while it is at its utmost have to be made up for as well."""
 
 YOUNG = 10
 """Windows that are not judged [G]: little is known of traffic that has just begun."""
 
-IN_VAIN = round(1 / SHARE)
-"""Windows after a lost one in which nothing is paid."""
+MEMORY = 500.0
+"""Windows over which the lost ones are counted [G]: some days of a busy fleet."""
 
 
 def was_cold(w: Windows, usd: float, now: float) -> None:
@@ -57,7 +60,7 @@ def because(w: Windows) -> str:
     """What it adds to the reason for a price."""
     row = f"{WINDOW:,} requests in a row"
     if w.in_vain:
-        return f"; of late no price would have kept {row} inside it"
+        return f"; too often of late no price would have kept {row} inside it"
     if w.stretch > 1.0:
         return f"; {row} were above the band of late: it counts {w.stretch:.3g} times as much"
     return ""
@@ -68,10 +71,12 @@ def _judge(w: Windows, allowed: float) -> None:
     w.seen += 1
     if w.seen <= YOUNG:
         return
+    fades = 1.0 - 1.0 / MEMORY
+    w.judged, w.lost = fades * w.judged + 1.0, fades * w.lost
     if w.hopeless > allowed:
-        w.in_vain, w.stretch = IN_VAIN, 1.0
-    elif w.in_vain:
-        w.in_vain -= 1
+        w.lost += 1.0
     else:
         above = w.dear + w.hopeless > allowed
-        w.stretch = min(UTMOST, max(1.0, w.stretch * exp(STEP * (above - AIM))))
+        w.grown = min(OWED, max(1.0, w.grown * exp(STEP * (above - AIM))))
+    w.in_vain = w.lost > 0.5 + LOST * w.judged
+    w.stretch = 1.0 if w.in_vain else min(UTMOST, w.grown)

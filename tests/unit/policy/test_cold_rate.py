@@ -206,7 +206,7 @@ def test_the_reason_tells_of_windows_above_the_band():
     of.prices.windows.stretch = 4.2
     said = "1,000 requests in a row were above the band of late: it counts 4.2 times as much"
     assert cold_rate.because(of).endswith(said)
-    of.prices.windows.in_vain = 3
+    of.prices.windows.in_vain = True
     assert cold_rate.because(of).endswith("no price would have kept 1,000 requests in a row inside it")
 
 
@@ -229,7 +229,7 @@ def test_what_was_cold_at_a_declared_price_does_not_count_once_there_is_none():
     of.goal = Goal(low=0.02, high=0.05)
     spend(of, 20_000, 0.0, 1.0)
     w = of.prices.windows
-    assert (w.stretch, w.in_vain, w.seen) == (1.0, 0, 20)
+    assert (w.stretch, w.in_vain, w.seen) == (1.0, False, 20)
 
 
 def test_the_price_of_every_deployment_is_stretched_alike():
