@@ -5,8 +5,8 @@ from math import inf
 from pilotlight.fleet.actions import Action, Rented
 from pilotlight.fleet.demand import Demand, Frontier, Level
 from pilotlight.fleet.fleet import DeploymentState, Fleet
+from pilotlight.policy import cold_price, effects, gaps, guard, value
 from pilotlight.policy import demand as traffic
-from pilotlight.policy import effects, gaps, guard, value
 from pilotlight.policy.ask import Ask
 
 UNSEEN = 150.0
@@ -38,7 +38,7 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> tuple[int, float]:
     n, saved, most = 0, 0.0, 0.0
     for k, level in enumerate(demand.levels):
         traffic.pass_time(level, now)
-        cost = on_demand(fleet, d, level, traffic.frontier(fleet, d, k)) * goal.on_demand
+        cost = on_demand(fleet, d, level, cold_price.frontier(fleet, d, k)) * goal.on_demand
         if k < demand.base:
             costs.append(cost)
             saved += cost - rent
@@ -70,7 +70,7 @@ def _safe_for(rented: list[Level], costs: list[float], rent: float) -> float:
 def on_demand(fleet: Fleet, d: DeploymentState, level: Level, f: Frontier) -> float:
     """Replica-seconds a second that the level takes on demand: busy, kept idle, starting, and what waiting is worth."""
     over = level.over + UNSEEN
-    per_gap = gaps.cost(f, traffic.worth(fleet, d, level))
+    per_gap = gaps.cost(f, cold_price.worth(fleet, d, level))
     if level.over < TRUSTED:
         least = gaps.cost(f, value.start_seconds(d))
         per_gap = least + level.over / TRUSTED * (per_gap - least)
@@ -100,7 +100,9 @@ def ask(fleet: Fleet, d: DeploymentState, now: float) -> Ask | None:
         return Ask("base", d.spec.base, inf, "always up, as declared") if d.spec.base else None
     if d.demand is None or not d.demand.base:
         return None
-    because = "on demand they would cost more" + guard.because(fleet.goal, d.demand, traffic.second(fleet, d))
+    because = "on demand they would cost more" + guard.because(
+        fleet.goal, d.demand, cold_price.second(fleet, d)
+    )
     return Ask("base", d.demand.base, inf, because)
 
 

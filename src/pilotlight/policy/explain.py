@@ -6,7 +6,7 @@ from math import isfinite
 import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet
-from pilotlight.policy import base, cold_rate, gaps, guard, keep_alive, providers, scaling, warmer
+from pilotlight.policy import base, cold_price, cold_rate, gaps, guard, keep_alive, providers, scaling, warmer
 from pilotlight.policy import demand as traffic
 
 MOST_LEVELS = 20
@@ -90,7 +90,7 @@ def explain(fleet: Fleet, d: DeploymentState, now: float) -> Explained:
         delays=delays,
         keep_alive=[_kept(fleet, d, k) for k in range(_levels(d))],
         base=_rents(fleet, d, now),
-        cold_request=ColdRequest(traffic.usd(fleet, d), _because(fleet, d)),
+        cold_request=ColdRequest(cold_price.usd(fleet, d), _because(fleet, d)),
         warmer=_warmer(d),
         providers=providers.of(fleet, () if spec.burst is None else spec.burst.providers, now),
     )
@@ -112,7 +112,7 @@ def _kept(fleet: Fleet, d: DeploymentState, k: int) -> Kept:
     if not d.demand.levels:
         return Kept(k + 1, keep_alive.UNTRIED, "nothing is known of its traffic yet")
     level = copy(d.demand.levels[min(k, len(d.demand.levels) - 1)])  # which a look must not change
-    worth = traffic.worth(fleet, d, level)
+    worth = cold_price.worth(fleet, d, level)
     f = level.frontier or gaps.frontier(level.gaps, fleet.prices.young)
     i = gaps.best(f, worth)
     because = (
@@ -120,7 +120,7 @@ def _kept(fleet: Fleet, d: DeploymentState, k: int) -> Kept:
         f"and to be met warm is worth {worth:.3g} idle seconds"
     )
     if worth == guard.worth(fleet.goal, d.demand, level):
-        because += guard.because(fleet.goal, d.demand, traffic.second(fleet, d))
+        because += guard.because(fleet.goal, d.demand, cold_price.second(fleet, d))
     return Kept(k + 1, _seconds(f.stays[i]), because)
 
 

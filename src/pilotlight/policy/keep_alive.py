@@ -4,8 +4,7 @@ from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.deployment import Deployment
 from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import ASLEEP, READY
-from pilotlight.policy import demand as traffic
-from pilotlight.policy import gaps
+from pilotlight.policy import cold_price, gaps
 
 
 def leaves_at(replica: Replica, spec: Deployment, last: bool) -> float:
@@ -59,8 +58,8 @@ def stay(fleet: Fleet, d: DeploymentState, k: int) -> float:
     if not demand.levels:
         return UNTRIED
     k = min(k, len(demand.levels) - 1)
-    f = traffic.frontier(fleet, d, k)
-    return f.stays[gaps.best(f, traffic.worth(fleet, d, demand.levels[k]))]
+    f = cold_price.frontier(fleet, d, k)
+    return f.stays[gaps.best(f, cold_price.worth(fleet, d, demand.levels[k]))]
 
 
 UNTRIED = 300.0

@@ -8,8 +8,7 @@ from pilotlight.fleet.ahead import Ahead
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.forecast import BIN, Forecast
 from pilotlight.fleet.states import SERVING
-from pilotlight.policy import demand as traffic
-from pilotlight.policy import effects, forecast, value
+from pilotlight.policy import cold_price, effects, forecast, value
 from pilotlight.policy.ask import Ask
 from pilotlight.units import format_duration
 
@@ -88,10 +87,10 @@ def trust(ahead: Ahead) -> float:
 
 def prices(fleet: Fleet, d: DeploymentState) -> tuple[float, float]:
     """USD for a second of an idle replica, and for meeting the next spell of traffic without one."""
-    second = traffic.second(fleet, d)
+    second = cold_price.second(fleet, d)
     if d.demand is None or not d.demand.levels:
         return second, value.start_seconds(d) * second
-    return second, traffic.worth(fleet, d, d.demand.levels[0]) * second
+    return second, cold_price.worth(fleet, d, d.demand.levels[0]) * second
 
 
 def _seconds(d: DeploymentState) -> float:

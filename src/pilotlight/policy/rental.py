@@ -14,13 +14,12 @@ to start without any of this.
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Sent
 from pilotlight.fleet.remotes import Bursting
-from pilotlight.policy import demand as traffic
-from pilotlight.policy import value
+from pilotlight.policy import cold_price, value
 
 
 def second(fleet: Fleet, d: DeploymentState) -> float:
     """USD for a second of a replica that is started for them."""
-    return traffic.second(fleet, d)
+    return cold_price.second(fleet, d)
 
 
 def start(fleet: Fleet, d: DeploymentState) -> float:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
-from pilotlight.policy import cold_rate
-from pilotlight.policy import demand as traffic
+from pilotlight.policy import cold_price, cold_rate
 from unit.policy.play import Play, model
 
 
@@ -217,7 +216,7 @@ def test_a_price_that_is_declared_is_not_stretched():
     p = Play(model(ttl_is_auto=True))
     p.fleet.goal, p.fleet.prices = of.goal, of.prices
     assert of.prices.windows.seen == 0
-    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 0.25
+    assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 0.25
     assert cold_rate.usd(p.fleet) == 0.25
 
 
@@ -235,9 +234,9 @@ def test_what_was_cold_at_a_declared_price_does_not_count_once_there_is_none():
 def test_the_price_of_every_deployment_is_stretched_alike():
     p = Play(model(ttl_is_auto=True, start_seconds=10.0))
     p.fleet.prices.usd = 1.0
-    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 1.0
+    assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 1.0
     p.fleet.prices.windows.stretch = 4.2
-    assert traffic.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
+    assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
 
 
 # -- what is not paid for --------------------------------------------------------------------------------------------
@@ -330,8 +329,8 @@ def test_a_flood_in_one_spell_says_it_no_louder_than_many_requests_do():
     assert w.hopeless <= 200, "all of the second spell could have been spared at some price"
     past = p.fleet.prices.past
     told = sum(past.spells) - past.spells[-1]
-    assert 0 < told <= traffic.MANY
-    assert before > 0 and past.spells[-1] >= 200 - traffic.MANY, "no price spares the others"
+    assert 0 < told <= cold_price.MANY
+    assert before > 0 and past.spells[-1] >= 200 - cold_price.MANY, "no price spares the others"
 
 
 def test_requests_that_never_meet_a_replica_count():

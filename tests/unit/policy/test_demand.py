@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.fleet import DeploymentState
+from pilotlight.policy import cold_price
 from pilotlight.policy import demand as traffic
 from unit.policy.play import Play, model
 
@@ -260,7 +261,7 @@ def check(p: Play, target: int) -> None:
     for k, level in enumerate(found.levels):
         traffic.pass_time(level, p.now)
         figures = [level.busy_seconds, level.spells, level.over, level.new_busy, level.missed, level.cold]
-        figures += [traffic.worth(p.fleet, d, level), traffic.colds(d, level), *level.gaps.counts]
+        figures += [cold_price.worth(p.fleet, d, level), cold_price.colds(d, level), *level.gaps.counts]
         assert all(isfinite(x) and x >= 0.0 for x in figures)
         assert level.busy_seconds <= level.over + 1e-6
-        assert traffic.frontier(p.fleet, d, k).stays[0] == 0.0
+        assert cold_price.frontier(p.fleet, d, k).stays[0] == 0.0
