@@ -12,12 +12,14 @@ import msgspec
 from pilotlight.fleet.ahead import Ahead, Delays
 from pilotlight.fleet.classes import STANDARD
 from pilotlight.fleet.demand import Demand, Prices, first_prices
-from pilotlight.fleet.deployment import Deployment, Goal, Host, Need
+from pilotlight.fleet.deployment import Deployment, Goal, Need
 from pilotlight.fleet.forecast import Forecast
+from pilotlight.fleet.host import HostState
 from pilotlight.fleet.provider import Remote
 from pilotlight.fleet.remotes import Bursting, ProviderState
 from pilotlight.fleet.replica import NEVER, Replica
 from pilotlight.fleet.states import RESTING, SERVING
+from pilotlight.fleet.warming import Warming
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -40,26 +42,6 @@ class Stays(msgspec.Struct, frozen=True):
     """Bytes of host memory; may be more than before, for a model that moves there from a device."""
     gpu_memory: int | None
     """Bytes on each of its devices; None when that is not known."""
-
-
-@dataclass(eq=False, slots=True)
-class Warming:
-    """The warmers of a deployment."""
-
-    replicas: dict[str, Replica] = field(default_factory=dict)
-    """Those that are not gone; more than one only while one takes another's place."""
-    wanted: bool = False
-    """There is to be one: it has taken, or is to take, the place of the last full one, and was not evicted since."""
-    failures: int = 0
-    """Starts and crashes in a row without a request served in between."""
-    retry_at: float = 0.0
-    """No start before this moment."""
-    no_room: bool = False
-    """It was said that there is no room for one beside the full one."""
-    measured: int = 0
-    """The most host memory that one was measured to take, in bytes."""
-    measured_gpu: int = 0
-    """The same on the device where it takes most."""
 
 
 @dataclass(eq=False, slots=True)
@@ -242,23 +224,6 @@ class Sent(msgspec.Struct, eq=False):
     def alone(self) -> bool:
         """Nobody else has it: it is neither held nor assigned beside."""
         return self.level >= 0
-
-
-@dataclass(eq=False, slots=True)
-class HostState:
-    spec: Host
-    memory: int = 0
-    """Bytes set aside for replicas that are not gone."""
-    overhead: int = 0
-    """Bytes that zygotes and primed processes take beside them."""
-    trimming: bool = False
-    """They were told to go, and nobody has said since what they take."""
-    trimmed_at: float = -NEVER
-    """When they were last told to."""
-    kept: int = 0
-    """Bytes of them that are known to stay when they are told to go: what was left of them after the last time."""
-    devices: dict[int, int] = field(default_factory=dict)
-    """Bytes set aside on each device."""
 
 
 @dataclass(eq=False, slots=True)

@@ -4,7 +4,8 @@ import heapq
 
 from pilotlight.fleet.actions import Action, Note, Rented
 from pilotlight.fleet.events import ClockSet, Configured, ShutDown, StopAsked, Tick, WarmAsked
-from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, HostState, Replica
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
+from pilotlight.fleet.host import HostState
 from pilotlight.fleet.states import COMING, Cause, State
 from pilotlight.policy import base, burst, cold_rate, effects, providers, rest, scaling, warming
 from pilotlight.policy import demand as traffic

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 import msgspec
 
 from pilotlight.fleet.deployment import Device, Host, Need
-from pilotlight.fleet.fleet import Fleet, HostState, Replica
+from pilotlight.fleet.fleet import Fleet, Replica
+from pilotlight.fleet.host import HostState
 from pilotlight.fleet.states import GOING
 from pilotlight.units import format_size
 

@@ -7,8 +7,9 @@ beside the full one, that one stays.
 
 from pilotlight.fleet.actions import Action, Note
 from pilotlight.fleet.deployment import Warmer
-from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica, Warming
+from pilotlight.fleet.fleet import NEVER, DeploymentState, Fleet, Replica
 from pilotlight.fleet.states import RESTING, SERVING, State
+from pilotlight.fleet.warming import Warming
 from pilotlight.policy import backoff, effects, keep_alive, placement, scaling, warmer
 from pilotlight.policy.outlook import Outlook
 from pilotlight.policy.placement import Wish

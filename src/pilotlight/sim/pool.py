@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from pilotlight.fleet.deployment import Device, Host, Need
-from pilotlight.fleet.fleet import Fleet, HostState
+from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.host import HostState
 from pilotlight.policy.placement import never_fits
 from pilotlight.policy.sleeping import KEPT
 from pilotlight.spec.model import HostKind, Model
