@@ -17,9 +17,10 @@ from pilotlight.gateway.errand import Errand
 from pilotlight.policy import budget, cold_rate
 from pilotlight.spec.model import Config
 from pilotlight.spec.provider import Rates
-from pilotlight.telemetry.bill import LiveBill, Sold, Terms
+from pilotlight.telemetry.bill import LiveBill
 from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.bill_store import FILE, BillStore
+from pilotlight.telemetry.bill_terms import Sold, Terms
 
 START = 40.0
 """Seconds that a start is taken to last where none was ever seen, as the simulator takes it."""

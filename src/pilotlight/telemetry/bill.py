@@ -6,42 +6,24 @@ budget charge there are leases. A busy request is accounted for as it goes on, n
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
-
-import msgspec
+from collections.abc import Callable
 
 from pilotlight.clock import Clock, Timer
-from pilotlight.cost.capacity import Devices, Price
-from pilotlight.cost.history import HOUR, History, Traffic
+from pilotlight.cost.capacity import Devices
+from pilotlight.cost.history import HOUR, History
 from pilotlight.cost.ledger import Ledger
-from pilotlight.cost.levels import Levels, scale_to_zero
 from pilotlight.cost.rows import BURST, PINGS
 from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.telemetry.bill_store import BillStore, Earlier
+from pilotlight.telemetry.bill_terms import Terms
+from pilotlight.telemetry.bill_traffic import BillTraffic
 from pilotlight.telemetry.leases import Leases
 
 FLUSH = 5.0
 """Seconds from something that costs to when it is on the disk."""
 
 DAY = 24
-
-
-class Sold(msgspec.Struct, frozen=True):
-    """What the bill has to know of a model."""
-
-    devices: Devices
-    slots: int
-    """Requests that a replica takes at once."""
-
-
-class Terms(msgspec.Struct, frozen=True):
-    """What is declared; replaced whole at a reload."""
-
-    price: Price
-    models: Mapping[str, Sold]
-    cold_after: float
-    """Seconds: objective.wait."""
 
 
 class LiveBill:
@@ -60,14 +42,8 @@ class LiveBill:
         self._clock = clock
         self._store = store
         self._terms = terms
-        self._start_seconds = start_seconds
-        self._cold_usd = cold_usd
         self._ledger = Ledger(terms.price, self._devices)
-        self._levels: dict[str, Levels] = {}
-        self._traffic: dict[str, Traffic] = {}
-        """Since it was collected."""
-        self._answered: dict[str, str] = {}
-        """The model of each request that is being answered."""
+        self._traffic = BillTraffic(terms, start_seconds, cold_usd)
         self._pending = History()
         """Not on the disk yet."""
         self._since = clock.now()
@@ -115,8 +91,7 @@ class LiveBill:
         now = self._clock.now()
         self._terms = terms
         self._ledger.reprice(terms.price, now)
-        for name, levels in self._levels.items():
-            levels.resize(self._slots(name), now)
+        self._traffic.declare(terms, now)
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -135,9 +110,7 @@ class LiveBill:
 
     def answered(self, request: str, model: str) -> None:
         """It is part of the model's traffic, by whomever it is answered. Told again, it changes nothing."""
-        if request not in self._answered:
-            self._answered[request] = model
-            self._of(model).began(self._clock.now())
+        self._traffic.answered(request, model, self._clock.now())
 
     def share(self, request: str, at: float) -> float:
         """USD of its share of the replicas that have had it up to then, of one that is not over; 0.0 of any other."""
@@ -145,21 +118,8 @@ class LiveBill:
 
     def told(self, record: RequestRecord) -> None:
         """A request is over."""
-        now = record.ended_at
-        self._ledger.ended(record.request_id, now)
-        model = self._answered.pop(record.request_id, None)
-        if model is not None:
-            self._levels[model].ended(now)
-        if record.outcome == "refused":
-            return
-        traffic = self._traffic.setdefault(record.model, Traffic())
-        traffic.requests += 1
-        if record.request_class == "batch" or record.start_wait <= 0.0:
-            return  # it has asked to wait, or did not
-        traffic.waited += record.start_wait
-        if record.start_wait > self._terms.cold_after:
-            traffic.cold += 1
-            traffic.waiting_usd += self._cold_usd()
+        self._ledger.ended(record.request_id, record.ended_at)
+        self._traffic.told(record)
 
     def charged(
         self,
@@ -204,31 +164,9 @@ class LiveBill:
         for row, amount in self._ledger.take().items():
             self._pending.use(hour, row, amount)
             self._totals.use(0, row, amount)
-        for name in {*self._terms.models, *self._levels}:
-            self._collect_traffic(name, now, now - since)
-        for name, traffic in self._traffic.items():
+        for name, traffic in self._traffic.take(now, now - since).items():
             self._pending.of(hour, name).plus(traffic)
             self._totals.of(0, name).plus(traffic)
-        self._traffic.clear()
-        self._levels = {
-            name: levels
-            for name, levels in self._levels.items()
-            if levels.answered or name in self._terms.models
-        }
-
-    def _collect_traffic(self, name: str, now: float, seconds: float) -> None:
-        price, devices = self._terms.price, self._devices(name).full
-        one = seconds * price.dedicated * devices if name in self._terms.models else 0.0
-        levels = self._levels.get(name)
-        if one <= 0.0 and levels is None:
-            return
-        traffic = self._traffic.setdefault(name, Traffic())
-        traffic.one_usd += one
-        if levels is not None:
-            spells = levels.take(now)
-            traffic.peak = max(traffic.peak, spells.peak)
-            start = self._start_seconds(name) if spells.spells else 0.0
-            traffic.scale_to_zero_usd += scale_to_zero(spells, start, price.on_demand, devices)
 
     def totals(self) -> History:
         """Since this server began, as if it were one hour, the first."""
@@ -291,15 +229,4 @@ class LiveBill:
         return int((self._clock.wall() - ago) // HOUR)
 
     def _devices(self, model: str) -> Devices:
-        sold = self._terms.models.get(model)
-        return Devices() if sold is None else sold.devices
-
-    def _slots(self, model: str) -> int:
-        sold = self._terms.models.get(model)
-        return 1 if sold is None else max(1, sold.slots)
-
-    def _of(self, model: str) -> Levels:
-        found = self._levels.get(model)
-        if found is None:
-            found = self._levels[model] = Levels(self._slots(model))
-        return found
+        return self._terms.devices(model)

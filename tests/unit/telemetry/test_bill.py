@@ -15,9 +15,10 @@ from pilotlight.fleet.actions import Moved, Rented
 from pilotlight.fleet.records import RequestRecord
 from pilotlight.fleet.states import State
 from pilotlight.spec.simulation import Prices
-from pilotlight.telemetry.bill import FLUSH, LiveBill, Sold, Terms
+from pilotlight.telemetry.bill import FLUSH, LiveBill
 from pilotlight.telemetry.bill_metrics import BillMetrics
 from pilotlight.telemetry.bill_store import BillStore
+from pilotlight.telemetry.bill_terms import Sold, Terms
 
 BASE = 1000 * HOUR
 
