@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -13,7 +12,7 @@ from pilotlight.gateway.connection import Silent
 from pilotlight.gateway.errand import Errand
 from pilotlight.gateway.remote_cost import Meter
 from pilotlight.gateway.remote_head import Secrets, said_without, without
-from pilotlight.gateway.remote_rules import MAY_NOT, Refused, judge, same_model, word
+from pilotlight.gateway.remote_rules import MAY_NOT, Refused, judge, judge_payload
 from pilotlight.gateway.upstream import Answer, Broken, Unreached, Upstream
 from pilotlight.http import sse
 from pilotlight.http.errors import NO_JSON
@@ -54,19 +53,7 @@ class Order(msgspec.Struct, frozen=True):
     """Tokens at most."""
 
 
-class _Head(msgspec.Struct, gc=False):
-    """Of any types: what is of another one than it should be is looked at all the same."""
-
-    model: Any = None
-    error: msgspec.Raw = msgspec.Raw()
-    response: Any = None
-    """Of /v1/responses, which puts it there in its first events."""
-    message: Any = None
-    """Of /v1/messages."""
-
-
-_decode = msgspec.json.Decoder(_Head).decode
-_decode_any = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Call:
@@ -188,7 +175,7 @@ class Call:
                 what = "its stream's first event is larger than" if began else "its stream has no event in"
                 raise Refused("error", f"{what} {format_size(FIRST_EVENT)}", worked=True)
         self.meter.events = 0  # of what is kept back they are counted when it is read
-        self._look_at(event)
+        judge_payload(event, self._order.model, self.target.name)
 
     async def _whole_begins(self, answer: Answer) -> None:
         """Leading blanks are a pilotlight's signs of life."""
@@ -213,36 +200,14 @@ class Call:
         self.meter.told = usage.of_answer(payload)
         if self.status == 200:
             try:
-                _decode_any(payload)
+                _decode(payload)
             except NO_JSON:
                 raise Refused("error", "its answer is no JSON object", worked=True) from None
-            self._look_at(payload)
+            judge_payload(payload, self._order.model, self.target.name)
         if self.errand.is_ping:
             self.errand.answer()
         else:
             self.errand.answer(whole=True, tokens=self.meter.tokens().output if self.status == 200 else None)
-
-    def _look_at(self, payload: bytes) -> None:
-        """Whose answer it is. Raises Refused when it is another model's, for that is not what was asked for, and
-        what it costs and is worth is another matter, too."""
-        try:
-            head = _decode(payload)
-        except NO_JSON:
-            return  # of its form it says nothing that we could read
-        if bytes(head.error) not in (b"", b"null"):
-            raise Refused("error", "its first event is an error")
-        inner = [it.get("model") for it in (head.response, head.message) if isinstance(it, dict)]
-        for answered in (head.model, *inner):
-            if answered in (None, ""):
-                continue
-            if not isinstance(answered, str):
-                raise Refused("error", "the model that it answered for is no text", worked=True)
-            if not same_model(self._order.model, answered):
-                text = (
-                    f"it was asked for {self._order.model!r} and answered for {word(answered)}; if that is right, "
-                    f"say so in providers.{self.target.name}.models"
-                )
-                raise Refused("error", text, worked=True)
 
     # -- and on --------------------------------------------------------------------------------------------------
 

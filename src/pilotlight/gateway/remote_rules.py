@@ -3,9 +3,13 @@
 import math
 import re
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from pilotlight.http import sse
+from pilotlight.http.errors import NO_JSON
 from pilotlight.http.headers import Raw
 from pilotlight.policy.breaker import MOST_ASKED
 
@@ -56,6 +60,43 @@ def judge(status: int, headers: Raw, stream: bool, wall: float) -> None:
         )
     if status == 200:
         _is_of_type(value(headers, b"content-type") or "", stream)
+
+
+class _Head(msgspec.Struct, gc=False):
+    """Of any types: what is of another one than it should be is looked at all the same."""
+
+    model: Any = None
+    error: msgspec.Raw = msgspec.Raw()
+    response: Any = None
+    """Of /v1/responses, which puts it there in its first events."""
+    message: Any = None
+    """Of /v1/messages."""
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+
+
+def judge_payload(payload: bytes, asked: str, provider: str) -> None:
+    """Of a whole answer, or a stream's first event. Raises Refused when it is an error, or another model's than was
+    `asked` for: that is not what was asked for, and what it costs and is worth is another matter, too."""
+    try:
+        head = _decode(payload)
+    except NO_JSON:
+        return  # of its form it says nothing that we could read
+    if bytes(head.error) not in (b"", b"null"):
+        raise Refused("error", "its first event is an error")
+    inner = [it.get("model") for it in (head.response, head.message) if isinstance(it, dict)]
+    for answered in (head.model, *inner):
+        if answered in (None, ""):
+            continue
+        if not isinstance(answered, str):
+            raise Refused("error", "the model that it answered for is no text", worked=True)
+        if not same_model(asked, answered):
+            text = (
+                f"it was asked for {asked!r} and answered for {word(answered)}; if that is right, "
+                f"say so in providers.{provider}.models"
+            )
+            raise Refused("error", text, worked=True)
 
 
 def word(text: str) -> str:

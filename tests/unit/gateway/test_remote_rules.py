@@ -2,7 +2,7 @@
 
 import pytest
 
-from pilotlight.gateway.remote_rules import Refused, judge, retry_after, same_model, word
+from pilotlight.gateway.remote_rules import Refused, judge, judge_payload, retry_after, same_model, word
 from pilotlight.policy.breaker import MOST_ASKED
 
 JSON = (b"Content-Type", b"application/json; charset=utf-8")
@@ -89,3 +89,34 @@ def test_what_is_no_name_is_not_quoted(text: str):
 
 def test_a_name_is_quoted():
     assert word("org/model-2:free@1") == "'org/model-2:free@1'"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"model": "m-2024-08-06"}',
+        b'{"response": {"model": "m"}}',
+        b'{"model": null, "error": null}',
+        b'{"message": 7}',
+        b"none",
+    ],
+)
+def test_a_payload_that_says_nothing_else_is_taken(payload: bytes):
+    judge_payload(payload, "m", "p")
+
+
+@pytest.mark.parametrize(
+    ("payload", "text"),
+    [
+        (
+            b'{"model": "n"}',
+            "it was asked for 'm' and answered for 'n'; if that is right, say so in providers.p.models",
+        ),
+        (b'{"message": {"model": "n"}}', "answered for 'n'"),
+        (b'{"model": 7}', "is no text"),
+        (b'{"error": {"message": "no"}}', "is an error"),
+    ],
+)
+def test_one_of_another_model_or_an_error_is_refused(payload: bytes, text: str):
+    with pytest.raises(Refused, match=text):
+        judge_payload(payload, "m", "p")
