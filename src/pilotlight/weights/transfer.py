@@ -4,15 +4,12 @@ import hashlib
 import http.client
 import logging
 import os
-import socket
-import ssl
 import time
 import urllib.error
 import urllib.request
 from functools import partial
 from http import HTTPStatus
 from typing import IO, NoReturn
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,12 +21,11 @@ from pilotlight.weights.arriving import Arriving
 from pilotlight.weights.blocks import gathered, write_all
 from pilotlight.weights.path import NotGguf, check_start
 from pilotlight.weights.remote import Remote
+from pilotlight.weights.trouble import STALL, Broken, read, refused, unreachable
 from pilotlight.weights.work import Work
 
 log = logging.getLogger(__name__)
 
-STALL = 30.0
-"""Seconds without a byte after which a connection counts as dead."""
 RETRIES = 5
 """Failures in a row, without a new byte in between, after which it is given up."""
 BACK_OFF, BACK_OFF_CAP = 0.5, 8.0
@@ -37,13 +33,6 @@ BACK_OFF, BACK_OFF_CAP = 0.5, 8.0
 _PIECE = 1 << 20
 _NOTE_BYTES, _NOTE_SECONDS = 64 << 20, 1.0
 """How much may be lost to a kill: the journal is brought up to date at the first of the two."""
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
-_REMEDIES = {
-    401: "it wants credentials; use a signed URL",
-    403: "it refuses; a signed URL may have expired",
-    404: "there is no such file; check the URL",
-    410: "the file is gone; find another source",
-}
 
 
 class _Note(msgspec.Struct):
@@ -55,14 +44,6 @@ class _Note(msgspec.Struct):
     etag: str | None
     last_modified: str | None
     offered_sha256: str | None
-
-
-class _Broken(Exception):
-    """Worth another attempt; `wait` is what the server asked for, in seconds."""
-
-    def __init__(self, reason: str, wait: float = 0.0) -> None:
-        self.wait = wait
-        super().__init__(reason)
 
 
 def download(remote: Remote, work: Work, progress: Progress, early: Early | None = None) -> str:
@@ -110,7 +91,7 @@ class _Download:
         while True:
             try:
                 return self._attempt()
-            except _Broken as broken:
+            except Broken as broken:
                 failures = 1 if self.done > best else failures + 1
                 best = max(best, self.done)
                 if failures > RETRIES:
@@ -135,11 +116,11 @@ class _Download:
             with error:
                 self._refused(error)
         except urllib.error.URLError as error:
-            self._unreachable(error.reason)
+            unreachable(self.remote, error.reason)
         except (http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise _Broken(str(error) or type(error).__name__) from error
+            raise Broken(str(error) or type(error).__name__) from error
         if self.total is not None and self.done != self.total:
-            raise _Broken(f"the connection ended after {self.done} of {self.total} bytes")
+            raise Broken(f"the connection ended after {self.done} of {self.total} bytes")
         check_start(self.start, self.remote.name)
         return self.hash.hexdigest()
 
@@ -165,7 +146,7 @@ class _Download:
             start, total = answer.content_range(headers)
             if start != self.done or (self.total is not None and total not in (None, self.total)):
                 self._restart()
-                raise _Broken("the server sent another part than was asked for")
+                raise Broken("the server sent another part than was asked for")
         else:
             self._restart()  # also where nothing has come: the file may have been given the length of another one
             total = answer.content_length(headers)
@@ -204,14 +185,14 @@ class _Download:
 
     def _pieces(self, response: http.client.HTTPResponse, data: IO[bytes]) -> None:
         noted, noted_at = self.done, time.monotonic()
-        while piece := gathered(partial(_read, response), self.done):
+        while piece := gathered(partial(read, response), self.done):
             if len(self.start) < 4:
                 self.start = (self.start + piece)[:64]
                 if len(self.start) >= 4:
                     check_start(self.start, self.remote.name)
             if os.fstat(data.fileno()).st_size < self.done:
                 self._restart()
-                raise _Broken("somebody has cut the half file off")
+                raise Broken("somebody has cut the half file off")
             write_all(data, piece)
             self.hash.update(piece)
             self.done += len(piece)
@@ -226,24 +207,8 @@ class _Download:
     def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self.done:
             self._restart()
-            raise _Broken("the server no longer has what was begun")
-        if error.code in _PASSING:
-            raise _Broken(f"HTTP {error.code} {error.reason}", answer.retry_after(error.headers))
-        remedy = _REMEDIES.get(error.code, "check the URL")
-        raise SourceError(
-            f"{self.remote.name}: the server answered {error.code} {error.reason}: {remedy}"
-        ) from error
-
-    def _unreachable(self, reason: str | BaseException) -> NoReturn:
-        host = urlsplit(self.remote.url).hostname
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            raise SourceError(
-                f"{self.remote.name}: the certificate of {host} is not trusted ({reason.verify_message}); "
-                "install the system's CA certificates, or point SSL_CERT_FILE at the right ones"
-            ) from reason
-        if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
-            raise SourceError(f"{self.remote.name}: no such host as {host}; check the URL") from reason
-        raise _Broken(str(reason)) from None
+            raise Broken("the server no longer has what was begun")
+        refused(self.remote, error)
 
     # -- the journal ---------------------------------------------------------------------------------------
 
@@ -289,13 +254,3 @@ class _Download:
         self.etag: str | None = None
         self.last_modified: str | None = None
         self.offered: str | None = None
-
-
-def _read(response: http.client.HTTPResponse, most: int) -> bytes:
-    """What has come; trouble with the network must not look like trouble with the disk."""
-    try:
-        return response.read1(most)
-    except (http.client.HTTPException, OSError) as error:
-        # Once it has timed out, the socket's file says of itself that it "cannot read from timed out object".
-        stalled = f"nothing came for {STALL:g} s" if "timed out" in str(error) else ""
-        raise _Broken(stalled or str(error) or type(error).__name__) from error

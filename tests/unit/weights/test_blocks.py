@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotlight.weights import blocks, transfer
+from pilotlight.weights import blocks, trouble
 from pilotlight.weights.blocks import BLOCK, Blocks, gathered
 
 
@@ -97,5 +97,5 @@ def test_a_stall_is_told_as_one_also_the_second_time():
             raise next(self.errors)
 
     for _ in range(2):
-        with pytest.raises(transfer._Broken, match="nothing came for 30 s"):
-            transfer._read(Response(), 10)
+        with pytest.raises(trouble.Broken, match="nothing came for 30 s"):
+            trouble.read(Response(), 10)
