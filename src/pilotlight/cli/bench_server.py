@@ -37,7 +37,7 @@ async def _serve(order: Order) -> int:
     loop.add_signal_handler(signal.SIGTERM, over.set)
     try:
         await server.start()
-        sys.stdout.buffer.write(msgspec.json.encode(Up(server.url, server.port)) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(Up(server.entrance.url, server.entrance.port)) + b"\n")
         sys.stdout.buffer.flush()
         await over.wait()
     finally:

@@ -1,6 +1,7 @@
 """The bill of a server, put together: what is declared, what is heard, what is answered."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pilotlight.cost import declared
 from pilotlight.cost.history import HOUR
 from pilotlight.cost.report import billed
 from pilotlight.fleet.actions import Moved, Note, Rented
+from pilotlight.fleet.events import SpendKnown, Spent
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.gateway.errand import Errand
 from pilotlight.policy import budget, cold_rate
@@ -19,8 +21,10 @@ from pilotlight.spec.model import Config
 from pilotlight.spec.provider import Rates
 from pilotlight.telemetry.bill import LiveBill
 from pilotlight.telemetry.bill_metrics import BillMetrics
-from pilotlight.telemetry.bill_store import FILE, BillStore
+from pilotlight.telemetry.bill_store import FILE, BillStore, Earlier
 from pilotlight.telemetry.bill_terms import Sold, Terms
+
+log = logging.getLogger("pilotlight")
 
 START = 40.0
 """Seconds that a start is taken to last where none was ever seen, as the simulator takes it."""
@@ -63,6 +67,20 @@ class Billing:
     def declare(self, config: Config) -> None:
         self._config = config
         self.bill.declare(terms(config))
+
+    def open(self, post: Callable[[Spent | SpendKnown], None]) -> None:
+        """Blocking, before the server takes requests. Posts what was spent at providers by earlier servers; where that
+        cannot be read yet, as soon as it can be."""
+
+        def spent(earlier: Earlier | None) -> None:
+            now = self._clock.now()
+            if earlier is None and self._config.providers:
+                log.warning("providers with a budget are not asked until it can be read what was spent there")
+            for name, hours in (earlier or {}).items():
+                post(Spent(now, name, hours))
+            post(SpendKnown(now, known=earlier is not None))
+
+        spent(self.bill.open(spent))
 
     def beside(self, decided: Decided) -> Decided:
         """Both hear of what was decided."""

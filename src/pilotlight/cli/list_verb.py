@@ -31,7 +31,7 @@ def _is_here(cache: WeightCache, model: Model) -> bool | None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pilotlight.cli.server import cache_dir  # noqa: PLC0415
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
 
     path = Path(args.config or "pilotlight.yaml")
     config = load(path, os.environ) if args.config or path.exists() else Config()

@@ -69,7 +69,7 @@ def _by_alias(name: str, port: int | None) -> str:
 
 def _log_dir(port: int | None) -> Path:
     """Of the running server, or the default place when none runs, for a log outlives its server."""
-    from pilotlight.cli.server import state_dir  # noqa: PLC0415
+    from pilotlight.cli.state import state_dir  # noqa: PLC0415
 
     if port is None and not servers():
         return state_dir(Config()) / "logs"

@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pilotlight.cli.server import cache_dir  # noqa: PLC0415
+    from pilotlight.cli.state import cache_dir  # noqa: PLC0415
 
     cache = WeightCache(Path(args.cache_dir) if args.cache_dir else cache_dir(Config()))
     cache.check(args.source)

@@ -90,7 +90,7 @@ async def _ask(args: argparse.Namespace, source: str, prompt: str) -> int:
             }
             body.update({k: v for k in ("temperature", "seed") if (v := getattr(args, k)) is not None})
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
-                url = f"{server.url}/v1/chat/completions"
+                url = f"{server.entrance.url}/v1/chat/completions"
                 request_id, text = await _answer(session, url, body, quiet=args.json)
             _show(args, text, await _trace(server, request_id))
         finally:

@@ -142,13 +142,13 @@ async def _serve(server: Server, config_file: str, check: Callable[[], None], te
         await server.start(config_file, checked)
         if tell:
             about = {
-                "url": server.url,
-                "port": server.port,
+                "url": server.entrance.url,
+                "port": server.entrance.port,
                 "pid": os.getpid(),
                 "models": [*server.config.models],
             }
             print(json.dumps(about), flush=True)
-        log.info("serving %s on %s", ", ".join(server.config.models) or "no models", server.url)
+        log.info("serving %s on %s", ", ".join(server.config.models) or "no models", server.entrance.url)
         await leave.wait()
         log.info("leaving: running requests are finished; a second signal ends them")
         await server.drain(hurry)

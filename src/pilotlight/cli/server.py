@@ -3,50 +3,40 @@
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-from aiohttp import web
 
 from pilotlight import __version__
-from pilotlight.cli import runtime
 from pilotlight.cli.billing import Billing
 from pilotlight.cli.changed import said
-from pilotlight.cli.declare import Known, declare, refined
+from pilotlight.cli.declaring import Declaring
+from pilotlight.cli.entrance import Entrance
 from pilotlight.cli.forecast import Forecast, StartBook
 from pilotlight.cli.recording import Recording
 from pilotlight.cli.reports import Reports
 from pilotlight.cli.state import StateFolder, cache_dir, state_dir
 from pilotlight.clock import SystemClock
-from pilotlight.coldstart.techniques import SNAPSHOT
 from pilotlight.controller.live import LiveEffects
 from pilotlight.controller.loop import Controller
 from pilotlight.controller.wall import WallClock
-from pilotlight.engines.registry import engines
 from pilotlight.errors import ConfigError, Problem, ServerError
 from pilotlight.fleet import view
 from pilotlight.fleet.actions import Action
-from pilotlight.fleet.events import Configured, Event, ShutDown, Sized, SpendKnown, Spent
+from pilotlight.fleet.events import Configured, Event, ShutDown
 from pilotlight.gateway.admin import Admin
 from pilotlight.gateway.desk import Desk
 from pilotlight.gateway.front import Directory, Front
 from pilotlight.gateway.kitchen import Kitchen, Patience
 from pilotlight.gateway.remote import Remotes
 from pilotlight.gateway.upstream import Upstream
-from pilotlight.http.door import Door
-from pilotlight.http.keys import LOCAL, KeyRing
-from pilotlight.http.listen import listen
-from pilotlight.http.local import is_loopback
 from pilotlight.http.routes import Routes
 from pilotlight.policy import routing
 from pilotlight.spec.diff import RESTART, changes
 from pilotlight.spec.model import Config
-from pilotlight.substrate.inventory import Inventory
 from pilotlight.substrate.local import LocalSubstrate
-from pilotlight.telemetry.bill_store import Earlier
 from pilotlight.telemetry.start_times import StartTimes
 from pilotlight.weights.cache import WeightCache
 from pilotlight.worker import scratch
@@ -72,18 +62,12 @@ class Server:
         patience: Patience | None = None,
     ) -> None:
         self.config = config
-        self._config_dir = config_dir
         self._env = env
         self._read = read
-        self._insecure = insecure
-        self._refuse_open_door(config)
-        self._token = secrets.token_urlsafe(24)
-        self._announced: Path | None = None
         self._reload_due = False
-        self.url = ""
-        self.port = 0
-
         self.clock = clock = SystemClock()
+        self.entrance = Entrance(env, clock, insecure)
+        self.entrance.check(config)
         self.state = state_dir(config)
         self._folder = StateFolder(self.state)
         self._recording = Recording(config, self.state, env, clock, lambda: self.controller.fleet)
@@ -94,25 +78,9 @@ class Server:
         self._recording.paid, self._recording.answered = billing.paid, billing.answered
         self.substrate = LocalSubstrate(self.state)
         self.weights = WeightCache(cache_dir(config))
-        self._inventory = Inventory(env)
-        self._known: Known = {}
-        self._engine_env = _for_engines(env, config)
-        self._engines = engines(config.engines, cache_dir(config))
-        self.worker = Worker(
-            self._post,
-            clock,
-            self.substrate,
-            self.weights,
-            self._engines,
-            Settings(
-                config_dir,
-                self.state / "logs",
-                config.log_max_size,
-                self._engine_env,
-                snapshot_dir=self.state / "snapshots",
-            ),
-            room=lambda: view.room(self.controller.fleet),
-        )
+        self._wall = WallClock(clock, self._post)
+        self._declaring = Declaring(config, env, self.weights, clock, self._wall)
+        self.worker = self._worker(config_dir)
         self._reports = Reports(self.worker, self.substrate)
         self.forecast = Forecast(
             clock, lambda: self.controller.fleet, self._reports.of, lambda: self.start_times.learned
@@ -120,7 +88,6 @@ class Server:
         self.start_times = StartTimes(self.state / "start_times.json", clock, self.forecast.of)
         book = StartBook(self.metrics, self.start_times)
         self._decisions = self._recording.decisions
-        self._wall = WallClock(clock, self._post)
         effects = LiveEffects(
             self.worker,
             lambda name: self._models[name],
@@ -135,8 +102,24 @@ class Server:
         )
         self._patience = patience
         self._models = dict(config.models)
-        self._runner: web.ServerRunner | None = None
-        self._refining: asyncio.Task[None] | None = None
+
+    def _worker(self, config_dir: Path) -> Worker:
+        settings = Settings(
+            config_dir,
+            self.state / "logs",
+            self.config.log_max_size,
+            self._declaring.engine_env,
+            snapshot_dir=self.state / "snapshots",
+        )
+        return Worker(
+            self._post,
+            self.clock,
+            self.substrate,
+            self.weights,
+            self._declaring.engines,
+            settings,
+            room=lambda: view.room(self.controller.fleet),
+        )
 
     # -- up ----------------------------------------------------------------------------------------------------------
 
@@ -148,12 +131,29 @@ class Server:
         config = self.config
         self._folder.open()
         self.start_times.load()
-        self._spent_before(self._billing.bill.open(self._spent_before))
+        self._billing.open(self._post)
         self._sweeping = asyncio.create_task(self._sweep())
         await asyncio.wait((self._sweeping,), timeout=SWEEP_FIRST)
-        declared = self._declared(config)
+        declared = self._declaring.declared(config, self.forecast.usual)
         self._upstream = Upstream()
-        kitchen = Kitchen(
+        self.front = Front(
+            self._kitchen(),
+            self.entrance.keys(config),
+            Directory(config.models),
+            int(time.time()),
+            local_only=self.entrance.is_local(config),
+        )
+        if checked is not None:
+            await checked
+        routes = Routes([*self.front.routes(), *self._admin().routes()])
+        await self.entrance.open(routes, config, self.state, config_file)
+        self._apply(declared)
+        self._wall.start()
+        if self._reload_due:
+            self.reload_and_log()
+
+    def _kitchen(self) -> Kitchen:
+        return Kitchen(
             clock=self.clock,
             desk=self._desk,
             upstream=self._upstream,
@@ -172,14 +172,9 @@ class Server:
             remotes=self._remotes,
             has_room=lambda name: routing.has_room(self.controller.fleet, name),
         )
-        self.front = Front(
-            kitchen,
-            self._keys(config),
-            Directory(config.models),
-            int(time.time()),
-            local_only=not self._insecure and is_loopback(config.host),
-        )
-        self.admin = Admin(
+
+    def _admin(self) -> Admin:
+        return Admin(
             front=self.front,
             clock=self.clock,
             fleet=lambda: self.controller.fleet,
@@ -196,26 +191,6 @@ class Server:
             reload=self.reload,
             version=__version__,
         )
-        if checked is not None:
-            await checked
-        door = Door(Routes([*self.front.routes(), *self.admin.routes()]), config.client_max_size)
-        self._runner, self.port = await listen(door, config.host, config.port)
-        address = f"[{config.host}]" if ":" in config.host else config.host
-        self.url = f"http://{address}:{self.port}"
-        self._announce(config_file)
-        self._apply(declared)
-        self._wall.start()
-        if self._reload_due:
-            self.reload_and_log()
-
-    def _spent_before(self, spent: Earlier | None) -> None:
-        """At providers, by earlier servers; None while that cannot be read."""
-        now = self.clock.now()
-        if spent is None and self.config.providers:
-            log.warning("providers with a budget are not asked until it can be read what was spent there")
-        for name, hours in (spent or {}).items():
-            self._post(Spent(now, name, hours))
-        self._post(SpendKnown(now, known=spent is not None))
 
     async def _sweep(self) -> None:
         """Ends what an earlier server left behind: usually nothing, and else no reason to keep the door shut."""
@@ -224,54 +199,12 @@ class Server:
         if left:
             log.warning("%d processes that an earlier server left behind were ended", left)
 
-    def _declared(self, config: Config) -> Configured:
-        host = self._inventory.host(config)
-        now, unix = self.clock.now(), self._wall.unix
-        return declare(config, self._engines, self.weights, host, now, self._known, self.forecast.usual, unix)
-
     def _apply(self, declared: Configured) -> None:
-        """Hands the declaration to the kernel, and better estimates of memory as they come."""
+        """Hands the declaration to who sends requests on, to the kernel and to the worker."""
         self._remotes.configure(self.config.providers, declared.providers, self._env)
         self.controller.post(declared)
-        self.worker.snapshots.keep(
-            [name for name, model in self.config.models.items() if SNAPSHOT.name in (model.techniques or ())]
-        )
-        pools = {engine: settings.warm_pool for engine, settings in self.config.engines.items()}
-        models = self.config.models.values()
-        self.worker.prime([*models, *(m.small() for m in models if m.warmer is not None)], pools)
-        if self._refining is not None:
-            self._refining.cancel()
-        self._refining = asyncio.get_running_loop().create_task(self._refine(self.config))
-
-    async def _refine(self, config: Config) -> None:
-        estimates = refined(config, self._engines, self.weights, self._known)
-        while (found := await asyncio.to_thread(next, estimates, None)) is not None:
-            name, need, small = found
-            self.controller.post(Sized(self.clock.now(), name, need, small))
-
-    def _announce(self, config_file: str | None) -> None:
-        try:
-            self._announced = runtime.announce(
-                runtime.this_one(
-                    self.config.host, self.port, self.url, self._token, str(self.state), config_file
-                )
-            )
-        except OSError as e:
-            log.warning("`pilotlight ps` will not find this server without --url: %s", e)
-
-    def _keys(self, config: Config, before: KeyRing | None = None) -> KeyRing:
-        names = Directory(config.models).names
-        keys = KeyRing(config.api_keys, self._env, names, self.clock, before)
-        keys.add(LOCAL, self._token, admin=True)
-        return keys
-
-    def _refuse_open_door(self, config: Config) -> None:
-        if config.api_keys or self._insecure or is_loopback(config.host):
-            return
-        raise ServerError(
-            f"host {config.host} can be reached from other machines and there are no api_keys; "
-            "set api_keys, listen on 127.0.0.1, or give --insecure if that is what you want"
-        )
+        self._declaring.prepare(self.config, self.worker)
+        self._declaring.refine(self.config, self.controller.post)
 
     def _post(self, event: Event) -> None:
         self.controller.post(event)
@@ -290,28 +223,24 @@ class Server:
         what = said(changes(old, new))
         new = msgspec.structs.replace(new, **{name: getattr(old, name) for name in RESTART})
         try:
-            self._refuse_open_door(new)
+            self.entrance.check(new)
         except ServerError as e:
             raise ConfigError([Problem("the configuration", 0, "api_keys", str(e))]) from None
-        declared = self._declared(new)
+        declared = self._declaring.declared(new, self.forecast.usual)
         self.config = new
-        before = dict(self._engine_env)
-        self._engine_env.clear()
-        self._engine_env.update(_for_engines(self._env, new))
-        if self._engine_env != before:
+        if self._declaring.renew(new):
             self.worker.renew()
-        self._engines.update(engines(new.engines, cache_dir(new)))
         self._models = dict(new.models)
         self._decisions.keep(new.models)
         self._billing.declare(new)
         self.front.directory = Directory(new.models)
-        self.front.keys = self._keys(new, self.front.keys)
+        self.front.keys = self.entrance.keys(new, self.front.keys)
         self._apply(declared)
         return what
 
     def reload_and_log(self) -> None:
         """What SIGHUP does; before the server is up, as soon as it is."""
-        if not self.url:
+        if not self.entrance.url:
             self._reload_due = True
             return
         try:
@@ -340,15 +269,13 @@ class Server:
 
         Also right for a server that did not start.
         """
-        if self._announced is not None:
-            self._announced.unlink(missing_ok=True)
+        self.entrance.withdraw()
         if at_once:
             await self.substrate.close()
         self._wall.stop()
-        if self._refining is not None:
-            self._refining.cancel()
-        if self._runner is not None:
-            await self._runner.cleanup()
+        self._declaring.close()
+        if self.entrance.url:
+            await self.entrance.close()
             await self._remotes.close()
             await self._upstream.close()
         await self.worker.close()
@@ -362,10 +289,3 @@ class Server:
 def _say(event: Event, actions: Sequence[Action]) -> None:
     """Every decision, for who asked to see them."""
     log.debug("%r -> %s", event, "; ".join(map(repr, actions)) or "nothing")
-
-
-def _for_engines(env: Mapping[str, str], config: Config) -> dict[str, str]:
-    """The server's environment without the keys that open its own door, and those that open others'."""
-    secret = {"PILOTLIGHT_API_KEY", *(key.key_env for key in config.api_keys)}
-    secret |= {said.key_env for said in config.providers.values() if said.key_env is not None}
-    return {name: value for name, value in env.items() if name not in secret}
