@@ -54,7 +54,7 @@ class ByChannel:
         await self._channel.sleep(level)
 
     async def wake(self, level: int) -> None:
-        self._starting.serves_at(await self._channel.wake())
+        self._starting.place.serves_at(await self._channel.wake())
 
 
 class ByHttp:
@@ -62,7 +62,7 @@ class ByHttp:
 
     def __init__(self, context: Context, starting: Starting, health: str) -> None:
         self._context = context
-        self._url = starting.url
+        self._url = starting.place.url
         self._health = health
 
     async def sleep(self, level: int) -> None:
@@ -165,7 +165,7 @@ class Aside:
         except TimeoutError:
             return f"it did not answer within {format_duration(seconds)}"
         except EngineRefused as error:
-            return Failed(error.said.message, error.said.see_log).sentence(self._starting.log)
+            return Failed(error.said.message, error.said.see_log).sentence(self._starting.place.log)
         except (Failed, OSError) as error:
             return str(error)
         return ""

@@ -1,12 +1,17 @@
 """Why a start came to nothing."""
 
 import errno
+import logging
 import signal
 from pathlib import Path
 
+from pilotlight.errors import EngineError, SourceError
 from pilotlight.ports import Exit
 from pilotlight.units import format_duration
 from pilotlight.worker import logs
+from pilotlight.worker.channel import EngineRefused
+
+log = logging.getLogger(__name__)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -38,6 +43,18 @@ def of_exit(exit: Exit, seconds: float) -> Failed:
     return Failed(f"{text} ({means})") if means else Failed(text, see_log=True)
 
 
-def of_system(error: OSError) -> Failed:
-    remedy = "; make room there" if error.errno in _FULL else ""
-    return Failed(f"the start met an error of the system: {error}{remedy}")
+def of_error(error: Exception, replica: str) -> Failed:
+    """What a step of the replica's start has raised."""
+    match error:
+        case SourceError():
+            return Failed(f"weights could not be fetched: {error}")
+        case EngineError():
+            return Failed(str(error))
+        case EngineRefused():
+            return Failed(error.said.message, error.said.see_log)
+        case OSError():
+            remedy = "; make room there" if error.errno in _FULL else ""
+            return Failed(f"the start met an error of the system: {error}{remedy}")
+        case _:
+            log.error("start of %s", replica, exc_info=error)
+            return Failed(f"the start met an error of pilotlight's own: {error!r}")

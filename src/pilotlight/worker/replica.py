@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 from pilotlight.coldstart.techniques import SLEEP
@@ -23,6 +22,7 @@ from pilotlight.spec.model import Model
 from pilotlight.worker.asleep import Aside, CannotSleep
 from pilotlight.worker.context import Context
 from pilotlight.worker.failed import Failed
+from pilotlight.worker.place import InUse
 from pilotlight.worker.plan_runner import cancel
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.start import Starting
@@ -43,7 +43,7 @@ class Replica:
         context: Context,
         action: Start,
         model: Model,
-        in_use: Callable[[], tuple[set[int], set[Path]]],
+        in_use: InUse,
         ended: Callable[["Replica"], None],
     ) -> None:
         self.id = action.replica
@@ -67,7 +67,7 @@ class Replica:
 
     @property
     def url(self) -> str:
-        return self.starting.url
+        return self.starting.place.url
 
     def stop(self, grace: float) -> None:
         """Seconds from SIGTERM to SIGKILL. It ends in any state; a second call changes nothing."""
@@ -101,7 +101,7 @@ class Replica:
             ready_at=woken.ready_at if woken is not None else self.ready_at,
             spans=tuple(sorted(spans, key=lambda span: span.start)),
             doing=self.outcome or self._doing(),
-            log=start.log,
+            log=start.place.log,
             pid=process.pid if process is not None else None,
             memory=self.memory,
             techniques=(SLEEP.name,) if woken is not None else start.ways.used,
@@ -167,7 +167,7 @@ class Replica:
 
     def _last_word(self, outcome: str | Failed) -> None:
         if isinstance(outcome, Failed):
-            self.outcome = outcome.sentence(self.starting.log)
+            self.outcome = outcome.sentence(self.starting.place.log)
         self._ended(self)
         now = self._context.clock.now()
         if self._stopping is not None:

@@ -1,33 +1,29 @@
 """One start: carries out the steps of its plan until the replica can answer."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 import msgspec
 
 from pilotlight.coldstart.snapshot import INSTEAD_OF
 from pilotlight.coldstart.techniques import SNAPSHOT, STREAM
-from pilotlight.errors import EngineError, SourceError, ZygoteUnavailable
+from pilotlight.errors import EngineError, ZygoteUnavailable
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
-from pilotlight.worker import logs, probing
-from pilotlight.worker.channel import Channel, EngineRefused
+from pilotlight.worker import probing
+from pilotlight.worker.channel import Channel
 from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
-from pilotlight.worker.failed import Failed, of_exit, of_system
+from pilotlight.worker.failed import Failed, of_error, of_exit
 from pilotlight.worker.incoming import Incoming
+from pilotlight.worker.place import InUse, Place
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.report import not_done
-from pilotlight.worker.scratch import NOTES, Scratch
 from pilotlight.worker.snapshots import Wanted
 from pilotlight.worker.ways import Ways
-
-log = logging.getLogger(__name__)
 
 _STAGES = frozenset(stage.value for stage in Stage)
 
@@ -41,9 +37,7 @@ _WORTH_TELLING = 0.1
 class Starting:
     """What a start has come to so far; what it leaves behind is the replica's to clear up."""
 
-    def __init__(
-        self, context: Context, action: Start, model: Model, in_use: Callable[[], tuple[set[int], set[Path]]]
-    ) -> None:
+    def __init__(self, context: Context, action: Start, model: Model, in_use: InUse) -> None:
         self.model = model
         self.action = action
         self.ordered_at = context.clock.now()
@@ -52,18 +46,14 @@ class Starting:
         self._open: dict[Stage, float] = {}
         """Steps that have begun and are not done, with when."""
         self._seen = ""
-        self.url = ""
-        self.port = 0
-        self.log: Path | None = None
+        self.place = Place(context, action, in_use)
         self.engine_process = EngineProcess(context.substrate, context.clock)
         self.launch: Launch | None = None
         self._context = context
-        self._in_use = in_use
         self._engine: Engine | None = None
         self._incoming = Incoming(context, action, model)
         self._loaded = asyncio.Event()
         self.ways = Ways(context, action, self._incoming)
-        self._scratch: Scratch | None = None
         self._steps: dict[Stage, Callable[[], Awaitable[Span | None]]] = {
             Stage.ALLOCATE: self._allocate,
             Stage.FETCH: self._fetch,
@@ -89,17 +79,8 @@ class Starting:
             await self._run()
         except (Failed, asyncio.CancelledError):
             raise
-        except SourceError as error:
-            raise Failed(f"weights could not be fetched: {error}") from error
-        except EngineError as error:
-            raise Failed(str(error)) from error
-        except EngineRefused as error:
-            raise Failed(error.said.message, error.said.see_log) from error
-        except OSError as error:
-            raise of_system(error) from error
         except Exception as error:
-            log.exception("start of %s", self.action.replica)
-            raise Failed(f"the start met an error of pilotlight's own: {error!r}") from error
+            raise of_error(error, self.action.replica) from error
 
     @property
     def fetched(self) -> float:
@@ -115,19 +96,13 @@ class Starting:
         begun = {stage: began - self.ordered_at for stage, began in self._open.items()}
         return not_done(self.action.deployment, begun)
 
-    def serves_at(self, port: int) -> None:
-        """It has told where; another port after each wake."""
-        self.port = port
-        self.url = f"{self.url.rpartition(':')[0]}:{port}"
-
     async def close(self) -> None:
         """Lets go of everything but the process, which is over."""
         if self.engine_process.running is None:
             self.ways.put_back()  # called off before it was handed anything
         await self.engine_process.close()
         self._incoming.close()
-        if self._scratch is not None:
-            await asyncio.to_thread(self._scratch.remove)
+        await self.place.close()
         self._context.pool.fill()  # also where what was taken came to nothing
 
     # -- the plan ------------------------------------------------------------------------------------------------
@@ -149,19 +124,12 @@ class Starting:
             raise EngineError(
                 f"there is no engine {self.model.engine!r}; there are {', '.join(self._context.engines)}"
             )
-        launch = self._prepare(self._engine)
+        launch = self.launch = self.place.launch(self._engine, self.model)
         await run_plan(self.ways.plan(launch), self._step)
         if self.channel is not None:
-            self.serves_at(await self.channel.port())
+            self.place.serves_at(await self.channel.port())
             self._add_what_it_told()
         self._context.pool.after_start(launch, self.action.techniques)
-
-    def _prepare(self, engine: Engine) -> Launch:
-        self.port = self._context.ports.take(self._in_use()[0])
-        settings = self._context.settings
-        self.launch = engine.launch(self.model, self.port, self.action.devices, settings.config_dir)
-        self.url = self.launch.url
-        return self.launch
 
     def _add_what_it_told(self) -> None:
         """Stages that its plan does not know of, such as what a load is made of; not what primed it beforehand."""
@@ -196,14 +164,8 @@ class Starting:
         del self._open[stage]
 
     async def _allocate(self) -> None:
-        settings = self._context.settings
-        self.log = logs.new(settings.log_dir, self.action.deployment, self._in_use()[1])
         assert self.launch is not None
-        if self.launch.scratch:
-            env = {**settings.env, **self.launch.env}
-            self._scratch = Scratch(settings.log_dir / NOTES, env)
-        if not self.launch.reports:
-            probing.check_free(self.url, self.port)
+        self.place.allocate(self.launch)
 
     async def _fetch(self) -> None:
         await self._incoming.fetch(self._source(), self._the_engine())
@@ -238,12 +200,12 @@ class Starting:
     async def _take(self) -> None:
         """Raises ZygoteUnavailable when it has just ended."""
         primed = self.ways.primed
-        assert primed is not None and self.log is not None
+        assert primed is not None and self.place.log is not None
         if primed.over.done():
             self.ways.put_back()
             raise ZygoteUnavailable("the process that waited has ended")
         try:
-            await self.engine_process.take(primed, self.log)
+            await self.engine_process.take(primed, self.place.log)
         except ZygoteUnavailable:
             self.ways.primed = None
             raise
@@ -252,8 +214,11 @@ class Starting:
         """Raises ZygoteUnavailable, and then there is none any more."""
         wanted, command = self.snapshot(None), self._command()
         assert wanted is not None, "its plan has fetched the weights"
-        async with self._context.snapshots.restoring(wanted, self.port) as argv:
-            order = {"restored": self.port, "env": {**command.env, "PILOTLIGHT_REPLICA": command.replica}}
+        async with self._context.snapshots.restoring(wanted, self.place.port) as argv:
+            order = {
+                "restored": self.place.port,
+                "env": {**command.env, "PILOTLIGHT_REPLICA": command.replica},
+            }
             return await self.engine_process.restore(msgspec.structs.replace(command, argv=argv), order)
 
     def snapshot(self, memory: int | None) -> Wanted | None:
@@ -285,21 +250,8 @@ class Starting:
                 await self._step(stage)
 
     def _command(self) -> Command:
-        launch, settings = self.launch, self._context.settings
-        assert launch is not None and self.log is not None
-        return Command(
-            replica=self.action.replica,
-            argv=launch.argv,
-            env={**settings.env, **self._env(launch)},
-            cwd=launch.cwd,
-            log=self.log,
-            log_max_size=settings.log_max_size,
-            stop_argv=launch.stop_argv,
-            channel=launch.reports or launch.wants_weights,
-        )
-
-    def _env(self, launch: Launch) -> Mapping[str, str]:
-        return {**launch.env, **self._scratch.env} if self._scratch is not None else launch.env
+        assert self.launch is not None
+        return self.place.command(self.launch)
 
     async def _told(self, stage: Stage) -> Span:
         if self.channel is None:
@@ -319,7 +271,7 @@ class Starting:
         try:
             if launch.reports:
                 return await self._told(Stage.LOAD)
-            await probing.answers(self._context, self.url, launch.health, self._saw)
+            await probing.answers(self._context, self.place.url, launch.health, self._saw)
             return None
         finally:
             self._loaded.set()
@@ -330,5 +282,5 @@ class Starting:
         # A primed process was started before anybody knew for which model.
         if self.ways.primed is None:
             return order
-        env = {**self._env(launch), "PILOTLIGHT_REPLICA": self.action.replica}
+        env = {**self.place.env(launch), "PILOTLIGHT_REPLICA": self.action.replica}
         return {**order, "env": env, "cwd": launch.cwd}

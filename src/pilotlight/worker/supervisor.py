@@ -184,8 +184,8 @@ class Worker:
 
     def _in_use(self) -> tuple[set[int], set[Path]]:
         """Ports and logs of the replicas that are there."""
-        starts = [replica.starting for replica in self._replicas.values()]
-        return {s.port for s in starts}, {s.log for s in starts if s.log is not None}
+        places = [replica.starting.place for replica in self._replicas.values()]
+        return {p.port for p in places}, {p.log for p in places if p.log is not None}
 
     def _plain_launch(self, model: Model) -> Launch | None:
         try:

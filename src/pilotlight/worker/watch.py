@@ -43,7 +43,7 @@ class HealthWatch:
         """What is wrong with its health: no answer, a status that is not 200, or nothing."""
         assert self._starting.launch is not None
         try:
-            status = await self._context.ask(self._starting.url, self._starting.launch.health, timeout)
+            status = await self._context.ask(self._starting.place.url, self._starting.launch.health, timeout)
         except Exception as error:  # whatever it says or does, the verdict is due
             return error
         return None if status == 200 else status

@@ -10,7 +10,7 @@ import pytest
 from pilotlight.fleet.events import Ready, Stopped
 from pilotlight.ports import Launch
 from pilotlight.worker import scratch
-from pilotlight.worker.failed import of_system
+from pilotlight.worker.failed import of_error
 from pilotlight.worker.scratch import NOTES, Scratch, sweep
 from unit.worker.bench import Bench
 
@@ -55,7 +55,7 @@ def test_a_full_disk_is_told_with_the_file(
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left on device") as failed:
         Scratch(tmp_path / NOTES, {"TMPDIR": str(tmp_path)})
-    said = of_system(failed.value).reason
+    said = of_error(failed.value, "m-1").reason
     assert f"'{tmp_path / NOTES}/pl-" in said and said.endswith("; make room there"), said
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("pl-")] == []
 
