@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pilotlight.cli import output
-from pilotlight.errors import ConfigError, PilotlightError
+from pilotlight.cli import exit_status, output
+from pilotlight.errors import PilotlightError
 
 if TYPE_CHECKING:
     from pilotlight.advise.advice import Advice
@@ -69,14 +68,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
-        _run(args)
-    except ConfigError:
-        raise
-    except PilotlightError as e:
-        print(f"pilotlight: {e}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status.of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:
