@@ -1,4 +1,5 @@
-"""Pieces of traces: the halves, and every other model. What only one trace is lucky with does not show in them."""
+"""Pieces of traces, and others of the same kind made of them: the halves, every other model, backwards, faster, slower.
+What only one trace is lucky with does not show in them."""
 
 from collections.abc import Iterator
 
@@ -16,6 +17,21 @@ def of(trace: Trace) -> Iterator[Trace]:
         every_other = trace.model % 2
         yield _part(trace, "models 1, 3, ...", every_other == 0)
         yield _part(trace, "models 2, 4, ...", every_other == 1)
+    yield _played(trace, "backwards", trace.t[-1:] - trace.t[::-1], slice(None, None, -1))
+    yield _played(trace, "twice as fast", trace.t / 2, slice(None))
+    yield _played(trace, "half as fast", trace.t * 2, slice(None))
+
+
+def _played(trace: Trace, name: str, t: Floats, order: slice) -> Trace:
+    """The same requests at other times."""
+    return Trace(
+        f"{trace.name}, {name}",
+        trace.models,
+        t,
+        trace.model[order],
+        trace.prompt_tokens[order],
+        trace.output_tokens[order],
+    )
 
 
 def _part(trace: Trace, name: str, kept: np.ndarray) -> Trace:
