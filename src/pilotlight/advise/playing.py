@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -114,7 +114,8 @@ def _there(
 ) -> list[Result]:
     """The longest first, so that no process waits for the other's last one."""
     order = sorted(range(len(jobs)), key=lambda i: -len(traces[jobs[i].trace]))
-    coming: dict[int, Future[Result]] = {i: pool.submit(_one, jobs[i]) for i in order}
+    with _uninterrupted():
+        coming: dict[int, Future[Result]] = {i: pool.submit(_one, jobs[i]) for i in order}
     found: dict[int, Result] = {}
     for i in order:
         try:
@@ -125,6 +126,18 @@ def _there(
             ) from None
         told(len(found), len(jobs), jobs[i].name)
     return [found[i] for i in range(len(jobs))]
+
+
+@contextmanager
+def _uninterrupted() -> Generator[None]:
+    """Who presses Ctrl-C means this process: it heeds him afterwards, and those that are started meanwhile never do,
+    from before their interpreter runs."""
+    resource_tracker.ensure_running()  # which, where it begins later, lets the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Worker(msgspec.Struct):
@@ -138,9 +151,6 @@ _workers: list[_Worker] = []
 
 
 def _begin(file: Path, seed: int) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # whoever presses Ctrl-C means the process that started this one
     traces = pickle.loads(file.read_bytes())  # noqa: S301 (of the process that started this one, in a folder of its own)
     _workers[:] = [_Worker(traces, seed)]
 

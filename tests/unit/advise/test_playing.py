@@ -1,6 +1,9 @@
 """Simulations in processes of their own."""
 
+import os
+import signal
 import tempfile
+from multiprocessing import util
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +49,21 @@ def test_a_process_that_cannot_begin_is_waited_for_by_nobody(folder: Path) -> No
         next(folder.glob("*/traces")).unlink()
         play(JOBS)
     assert not list(folder.iterdir())
+
+
+def test_a_process_heeds_no_interrupt_from_its_first_moment_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    spawn = util.spawnv_passfds  # pyright: ignore[reportAttributeAccessIssue]
+
+    def interrupted(*args: object) -> int:
+        pid = spawn(*args)
+        os.kill(pid, signal.SIGINT)
+        return pid
+
+    monkeypatch.setattr(util, "spawnv_passfds", interrupted)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with player(TRACES, 0) as play:
+        assert len(play(JOBS)) == len(JOBS)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before, "this one does"
 
 
 def test_no_room_for_the_traces_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
