@@ -17,12 +17,13 @@ RESERVE = 0.10
 """The share of the memory available at start that is left to everything else [G]."""
 
 _LIMITS = (
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (
-        Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-        Path("/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    tuple(Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current", "memory.stat")),
+    tuple(
+        Path("/sys/fs/cgroup/memory") / name
+        for name in ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
     ),
 )
+"""Of the container: its limit, what it takes, what that is made of. Version 2 of control groups, and version 1."""
 
 
 class Inventory:
@@ -63,15 +64,27 @@ class Inventory:
 
 
 def available_memory() -> int:
-    """Bytes that replicas may take: what is available to this process, containers' limits heeded, less a reserve."""
+    """Bytes that replicas may take: what is free for this process, less a reserve."""
+    return int(free_memory() * (1 - RESERVE))
+
+
+def free_memory() -> int:
+    """Bytes that this process can get, containers' limits heeded; what the kernel can let go of at once, such as files
+    that were read a while ago, is free. About 0.1 ms."""
     free = psutil.virtual_memory().available
-    for limit, usage in _LIMITS:
+    for limit, usage, stat in _LIMITS:
         try:
-            room = int(limit.read_text()) - int(usage.read_text())
+            room = int(limit.read_text()) - int(usage.read_text()) + _idle_files(stat)
         except (OSError, ValueError):  # no such controller, or "max"
             continue
         free = min(free, max(room, 0))
-    return int(free * (1 - RESERVE))
+    return free
+
+
+def _idle_files(stat: Path) -> int:
+    """Bytes of a container's files that lie in memory and nobody has used lately."""
+    told = dict(line.split() for line in stat.read_text().splitlines())
+    return int(told.get("total_inactive_file", told.get("inactive_file", 0)))
 
 
 def measured_gpus(visible: str | None) -> dict[int, int]:

@@ -35,10 +35,16 @@ _HUGEPAGE, _POPULATE_READ = 14, 22
 
 
 def is_cold(files: Sequence[Path]) -> bool:
-    """Whether an eighth of their pages or more is not in memory, by a few of each: 0.1 ms a file. False where that
-    cannot be told: of a file that is not ours to write the kernel does not say."""
+    """Whether an eighth of their pages or more is not in memory, by a few of each: 0.1 ms a file. False where
+    `can_tell` is not true of each."""
     looked = [found for file in files for found in _look(file)]
     return bool(looked) and COLD * (len(looked) - sum(looked)) >= len(looked)
+
+
+def can_tell(file: Path) -> bool:
+    """Whether the kernel says what of it is in memory: of a file that is neither ours nor ours to write it says that
+    all is. Raises OSError where there is none."""
+    return os.geteuid() in (0, file.stat().st_uid) or os.access(file, os.W_OK)
 
 
 def read(files: Sequence[Path], is_over: Callable[[], bool]) -> None:

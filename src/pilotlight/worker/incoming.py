@@ -29,8 +29,8 @@ class Incoming:
         source = self._model.source
         return bool(launch.streams) and source is not None and self._context.fetches.will_stream(source)
 
-    def is_on_the_disk_alone(self) -> bool:
-        """It is here, and reading it ahead is worth it."""
+    def is_worth_reading(self) -> tuple[bool, str]:
+        """Whether it is here, on the disk alone; and why it is not read though it may be."""
         return worth_it(self._files())
 
     async def read(self, enough: asyncio.Event) -> None:

@@ -7,20 +7,32 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
-
-from pilotlight.weights.read_ahead import is_cold, read
+from pilotlight.substrate.inventory import free_memory
+from pilotlight.units import format_size
+from pilotlight.weights.read_ahead import can_tell, is_cold, read
 from pilotlight.worker.plan_runner import cancel
 
 log = logging.getLogger(__name__)
 
 
-def worth_it(files: Sequence[Path]) -> bool:
-    """Whether they are on the disk alone, and there is memory for them that nothing else has to leave."""
+def worth_it(files: Sequence[Path]) -> tuple[bool, str]:
+    """Whether they are on the disk alone, and there is memory for them that nothing else has to leave; and if not, why
+    they are not read though they may be on the disk, empty where there is nothing to read."""
     try:
-        return is_cold(files) and sum(f.stat().st_size for f in files) <= psutil.virtual_memory().available
-    except OSError:
-        return False
+        untold = next((f for f in files if not can_tell(f)), None)
+        if untold is not None:
+            return False, (
+                f"the kernel does not say whether {untold} is in memory, for it belongs to another user; "
+                "make it this user's"
+            )
+        if not is_cold(files):
+            return False, ""
+        size, free = sum(f.stat().st_size for f in files), free_memory()
+    except OSError:  # the engine will say so
+        return False, ""
+    if size > free:
+        return False, f"the weights take {format_size(size)}, and {format_size(free)} of memory are free"
+    return True, ""
 
 
 async def read_ahead(files: Sequence[Path], enough: asyncio.Event) -> None:

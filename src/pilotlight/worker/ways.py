@@ -51,8 +51,8 @@ class Ways:
                 return [SNAPSHOT.name]
             self.do_without(SNAPSHOT.name, why_not)
         of_weights = [STREAM.name] if streams and STREAM.name in offered else []
-        if READ_AHEAD.name in offered and self._incoming.is_on_the_disk_alone():
-            of_weights.append(READ_AHEAD.name)
+        if READ_AHEAD.name in offered:
+            of_weights += self._read_ahead()
         if launch.preload is None:
             return of_weights
         if WARM_POOL.name in offered:
@@ -60,3 +60,9 @@ class Ways:
             if self.primed is not None:
                 return [WARM_POOL.name, *of_weights]
         return [ZYGOTE.name, *of_weights] if ZYGOTE.name in offered else of_weights
+
+    def _read_ahead(self) -> list[str]:
+        worth_it, why_not = self._incoming.is_worth_reading()
+        if why_not:
+            self.do_without(READ_AHEAD.name, why_not)
+        return [READ_AHEAD.name] if worth_it else []

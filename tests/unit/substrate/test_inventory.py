@@ -1,5 +1,8 @@
 """What this machine has to give; the GPUs are the answers of a driver that is not here."""
 
+from pathlib import Path
+
+import psutil
 import pytest
 
 from pilotlight.errors import ConfigError
@@ -57,3 +60,27 @@ def test_a_device_that_is_not_there(driver: list[dict[int, int]]):
 
 def test_a_machine_without_a_driver_has_no_gpus():
     assert inventory.measured_gpus("-1") == {}
+
+
+@pytest.mark.parametrize(
+    ("limit", "stat", "free"),
+    [
+        (10 * GIB, "anon 1\ninactive_file 3221225472\n", 5 * GIB),
+        (10 * GIB, "inactive_file 7\ntotal_inactive_file 3221225472\n", 5 * GIB),
+        (10 * GIB, "anon 1\n", 2 * GIB),
+        ("max", "anon 1\n", None),
+    ],
+)
+def test_a_container_has_what_its_limit_leaves_and_what_the_kernel_can_let_go_of(
+    limit: int | str, stat: str, free: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = (tmp_path / "max", tmp_path / "current", tmp_path / "stat")
+    for file, text in zip(files, (str(limit), str(8 * GIB), stat), strict=True):
+        file.write_text(text)
+    monkeypatch.setattr(inventory, "_LIMITS", ((tmp_path / "none",) * 3, files))
+
+    class Memory:
+        available = 100 * GIB
+
+    monkeypatch.setattr(psutil, "virtual_memory", Memory)
+    assert inventory.free_memory() == (100 * GIB if free is None else free)

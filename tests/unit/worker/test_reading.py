@@ -66,17 +66,19 @@ async def test_what_cannot_be_read_is_left_to_the_engine(reader):
 
 
 @pytest.mark.parametrize(
-    ("cold", "free", "worth"), [(True, 100, True), (True, 99, False), (False, 100, False)]
+    ("cold", "free", "worth", "why_not"),
+    [
+        (True, 100, True, ""),
+        (True, 99, False, "the weights take 100 B, and 99 B of memory are free"),
+        (False, 99, False, ""),
+    ],
 )
-def test_it_is_worth_it_where_there_is_memory_for_all(cold, free, worth, monkeypatch, tmp_path):
-    class Memory:
-        available = free
-
+def test_it_is_worth_it_where_there_is_memory_for_all(cold, free, worth, why_not, monkeypatch, tmp_path):
     (tmp_path / "w").write_bytes(bytes(100))
     monkeypatch.setattr(reading, "is_cold", lambda _: cold)
-    monkeypatch.setattr(reading.psutil, "virtual_memory", Memory)
-    assert reading.worth_it([tmp_path / "w"]) is worth
-    assert not reading.worth_it([tmp_path / "gone"])
+    monkeypatch.setattr(reading, "free_memory", lambda: free)
+    assert reading.worth_it([tmp_path / "w"]) == (worth, why_not)
+    assert reading.worth_it([tmp_path / "gone"]) == (False, "")
 
 
 @pytest.mark.parametrize("cold", [True, False])
@@ -105,4 +107,19 @@ async def test_it_is_for_those_who_want_it_and_for_weights_that_are_here(reader,
     bench.worker.start(Start("m-2", "m", "local", (), plan, "a test", ()), CHAT)
     await bench.until(Ready, "m-2")
     assert [bench.worker.report(name).techniques for name in ("m-1", "m-2")] == [(), ()]
+    await bench.close()
+
+
+async def test_a_start_says_that_it_cannot_tell_whether_files_of_others_are_in_memory(monkeypatch, tmp_path):
+    bench = Bench(tmp_path)
+    bench.weights.fetch("somewhere")
+    monkeypatch.setattr("pilotlight.weights.read_ahead.os.geteuid", lambda: 4_000_000_000)
+    monkeypatch.setattr("pilotlight.weights.read_ahead.os.access", lambda path, mode: False)
+    plan = bench.engine.plan(CHAT)
+    bench.worker.start(Start("m-1", "m", "local", (), plan, "a test", ("read_ahead",)), CHAT)
+    await bench.until(Ready, "m-1")
+    report = bench.worker.report("m-1")
+    assert report.techniques == ()
+    assert report.fell_back.startswith("read_ahead: the kernel does not say whether ")
+    assert str(bench.weights.path("somewhere")) in report.fell_back
     await bench.close()
