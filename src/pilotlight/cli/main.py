@@ -1,5 +1,6 @@
 """The command `pilotlight`. Only the file of the verb that was asked for is imported."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -64,9 +65,7 @@ def _main(argv: Sequence[str] | None) -> int:
         return 0
     except OSError as e:
         _drop_output()
-        text = (
-            f"{e.filename or 'the output'} cannot be {'used' if e.filename else 'written'}: {e.strerror or e}"
-        )
+        text = _of_system(e)
     except Exception as e:
         if os.environ.get("PILOTLIGHT_DEBUG"):
             raise
@@ -81,6 +80,7 @@ def _run(arguments: list[str]) -> int:
         return _overview(arguments)
     import argparse  # noqa: PLC0415
 
+    _tell_where_temporary_files_go()
     module = import_module(f"pilotlight.cli.{verb}_verb")
     parser = argparse.ArgumentParser(prog=f"pilotlight {verb}", description=VERBS[verb].capitalize() + ".")
     module.arguments(parser)
@@ -89,6 +89,27 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as e:  # it has shown its help, or what is wrong
         return int(e.code or 0)
     return module.run(args) or 0
+
+
+def _tell_where_temporary_files_go() -> None:
+    """Where that is not where they were to go: what is written to a folder that nobody named may be much."""
+    named = os.environ.get("TMPDIR")
+    if not named or (Path(named).is_dir() and os.access(named, os.W_OK | os.X_OK)):
+        return
+    from tempfile import gettempdir  # noqa: PLC0415
+
+    with contextlib.suppress(OSError):  # there is none at all, which whoever needs one will say
+        text = f"TMPDIR={named} is no folder that can be written; temporary files go to {gettempdir()}"
+        print(f"pilotlight: {text}. Make it one, or point TMPDIR elsewhere", file=sys.stderr)
+
+
+def _of_system(e: OSError) -> str:
+    why = e.strerror or str(e)
+    if e.filename:
+        return f"{e.filename} cannot be used: {why}"
+    if "temporary directory" in why:
+        return f"temporary files have no place: {why}; set TMPDIR to a folder that can be written"
+    return f"the output cannot be written: {why}"
 
 
 def _drop_output() -> None:

@@ -24,7 +24,7 @@ class Scratch:
 
     def __init__(self, notes: Path, env: Mapping[str, str]) -> None:
         """`notes`: our own folder. `env`: what the engine would have found. Raises OSError."""
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=env.get("TMPDIR") or None))
+        self.folder = _made(env.get("TMPDIR") or None)
         self._note = notes / self.folder.name
         notes.mkdir(0o700, parents=True, exist_ok=True)
         try:
@@ -51,6 +51,14 @@ def sweep(notes: Path) -> None:
             if folder.name == note.name:
                 _remove(folder)
             note.unlink()
+
+
+def _made(where: str | None) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=_PREFIX, dir=where))
+    except OSError as error:  # which would name the folder that is not there
+        text = f"{error.strerror}; the engine's TMPDIR has to be a folder that can be written"
+        raise OSError(error.errno, text, where) from None
 
 
 def _remove(folder: Path) -> None:

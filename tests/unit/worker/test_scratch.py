@@ -46,6 +46,13 @@ def test_its_folder_and_what_is_named_after_it_go(tmp_path: Path, shared: Path) 
     assert others(shared) == {"psm_0123abcd", "pl-somebody-else"}
 
 
+def test_a_folder_that_is_not_there_is_told_with_its_remedy(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as met:
+        Scratch(tmp_path / NOTES, {"TMPDIR": str(tmp_path / "nowhere")})
+    said = of_system(met.value).reason
+    assert "TMPDIR has to be a folder" in said and f"'{tmp_path / 'nowhere'}'" in said
+
+
 def test_a_full_disk_is_told_with_the_file(
     tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
