@@ -150,6 +150,9 @@ def has_devices(llama: Any) -> bool:
 def load(llama: Any, order: dict[str, Any]) -> Any:
     start = time.monotonic()
     params = parameters(llama, order)
+    for file in parts(order["weights"]):
+        if not os.path.isfile(file):  # llama.cpp would wait for who writes to a pipe
+            fail(f"{file} is gone, or is a folder, a pipe or a socket now; put the .gguf file back there")
     try:
         server = llama.Server(params)
     except Exception:
@@ -157,6 +160,14 @@ def load(llama: Any, order: dict[str, Any]) -> Any:
         fail(f"llama.cpp could not serve {order['weights']}", see_log=True)
     tell_stage("load", start)
     return server
+
+
+def parts(path: str) -> list[str]:
+    """Every file of a model that is split, by the path of its first."""
+    stem, split, rest = path.rpartition("-00001-of-")
+    if not split or not rest[:5].isdigit():
+        return [path]
+    return [f"{stem}-{number:05d}-of-{rest}" for number in range(1, int(rest[:5]) + 1)]
 
 
 def parameters(llama: Any, order: dict[str, Any], early: bool = False) -> Any:

@@ -37,7 +37,7 @@ from pilotlight_guest.vllm_ahead import work_ahead  # noqa: E402
 from pilotlight_guest.vllm_args import flags  # noqa: E402
 from pilotlight_guest.vllm_stages import Notes, once, reason, spans  # noqa: E402
 from pilotlight_guest.vllm_watch import Ended, Watch  # noqa: E402
-from pilotlight_guest.vllm_why import why  # noqa: E402
+from pilotlight_guest.vllm_why import waits_for, why  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,6 +150,8 @@ def _run(channel: Channel) -> NoReturn:
     if order.get("cwd"):
         os.chdir(order["cwd"])
     _name_what_is_left()
+    if found := waits_for(order["weights"]):
+        channel.fail(f"vLLM could not serve {order['weights']}: {found}")
     notes = Notes()
     watch = Watch("engine", lambda error: _refuse(channel, order, notes, error))
     try:

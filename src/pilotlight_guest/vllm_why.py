@@ -56,6 +56,16 @@ def why(reason: str, model: str, args: Mapping[str, object], env: Mapping[str, s
     return f"{found} (vLLM: {reason})" if found else reason
 
 
+def waits_for(model: str) -> str:
+    """A file of its folder that whoever reads it would wait for: a pipe. Empty where there is none."""
+    folder = pathlib.Path(model)
+    if not folder.is_absolute() or not folder.is_dir():
+        return ""
+    files = (file for pattern in ("*.json", *_WEIGHTS) for file in folder.glob(pattern))
+    piped = next((file for file in files if file.is_fifo()), None)
+    return f"{piped} is a pipe; {_anew(piped)}" if piped is not None else ""
+
+
 # -- disks -------------------------------------------------------------------------------------------------------
 
 

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
@@ -16,7 +18,17 @@ import pytest
 from pilotlight.clock import SystemClock
 from pilotlight.engines.registry import ENGINES
 from pilotlight.fleet.actions import Start
-from pilotlight.fleet.events import Died, Event, Measured, Progressed, Ready, Recovered, StartFailed, Stopped
+from pilotlight.fleet.events import (
+    Died,
+    Event,
+    Measured,
+    Progressed,
+    Ready,
+    Recovered,
+    Slept,
+    StartFailed,
+    Stopped,
+)
 from pilotlight.fleet.plan import Stage
 from pilotlight.spec.model import Model
 from pilotlight.substrate.local import LocalSubstrate
@@ -159,6 +171,57 @@ async def test_weights_that_are_damaged(house: House, cache: WeightCache, tmp_pa
     )
     (tmp_path / "text.gguf").write_text("hello")
     assert "text.gguf" in await house.failure(llama(str(tmp_path / "text.gguf")))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "nothing"])
+@pytest.mark.parametrize("name", ["m.gguf", "m-00002-of-00002.gguf"])
+def test_what_took_the_place_of_its_file_while_it_began_is_waited_for_by_nobody(
+    name: str, kind: str, cache: WeightCache, tmp_path: Path
+) -> None:
+    first, place = tmp_path / name.replace("00002-of", "00001-of"), tmp_path / name
+    near, far = socket.socketpair()
+    near.settimeout(20)
+    launch = ENGINES["llamacpp"].launch(llama(), 0, (), tmp_path)
+    env = {**os.environ, "PILOTLIGHT_CHANNEL": str(far.fileno())}
+    engine = subprocess.Popen(launch.argv, env=env, pass_fds=[far.fileno()], stderr=subprocess.DEVNULL)
+    try:
+        said = near.makefile()
+        assert [json.loads(said.readline())["event"] for _ in range(2)] == ["begin", "stage"]
+        shutil.copy(cache.fetch("demo://50m"), first)
+        place.unlink(missing_ok=True)
+        match kind:
+            case "pipe":
+                os.mkfifo(place)
+            case "socket":
+                socket.socket(socket.AF_UNIX).bind(str(place))
+            case "folder":
+                place.mkdir()
+            case _:
+                pass
+        near.sendall(json.dumps({"weights": str(first), "args": {"n_ctx": 256}}).encode() + b"\n")
+        told = json.loads(said.readline())
+        assert told["event"] == "error" and told["message"].startswith(
+            f"{place} is gone, or is a folder, a pipe"
+        )
+        assert engine.wait(20) == 1
+    finally:
+        engine.kill()
+        engine.wait()
+
+
+async def test_a_pipe_in_the_place_of_its_file_ends_its_wake(
+    house: House, cache: WeightCache, tmp_path: Path
+) -> None:
+    file = tmp_path / "m.gguf"
+    shutil.copy(cache.fetch("demo://50m"), file)
+    replica = await house.ready(llama(str(file)))
+    house.worker.sleep(replica, 1)
+    await house.until(Slept)
+    file.unlink()
+    os.mkfifo(file)
+    house.worker.wake(replica)
+    event = await house.until(Ready, Died)
+    assert isinstance(event, Died) and str(file) in event.reason, event
 
 
 async def test_an_argument_that_there_is_not(house: House) -> None:

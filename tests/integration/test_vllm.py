@@ -253,6 +253,11 @@ def test_a_file_that_is_damaged_is_named(server: Server) -> None:
     said = answer["error"]["message"].splitlines()[0]
     assert "/damaged0/model/model.safetensors has 1000000 bytes where its header says" in said, said
     assert "copy it anew from where the model comes from (vLLM: SafetensorError: " in said
+    file = Path(said.partition(" has 1000000 bytes")[0].split()[-1])
+    file.unlink()
+    os.mkfifo(file)
+    _, answer = ask(server, {"model": "damaged", "prompt": "a"})
+    assert f"{file} is a pipe; copy it anew" in answer["error"]["message"]
 
 
 def test_an_engine_process_that_is_killed_is_replaced(server: Server) -> None:

@@ -29,6 +29,9 @@ READERS = 4
 """Threads. What is asked for has to stay ahead of who maps the file and follows: where he catches up he reads by
 himself, in small pages, and both take longer than one alone."""
 
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Nobody waits for a pipe that lies there now."""
+
 _FAILED = ctypes.c_void_p(-1).value
 _HUGEPAGE, _POPULATE_READ = 14, 22
 """MADV_HUGEPAGE; and MADV_POPULATE_READ, of Linux 5.14."""
@@ -53,7 +56,7 @@ def read(files: Sequence[Path], is_over: Callable[[], bool]) -> None:
     with contextlib.ExitStack() as stack:
         opened: list[int] = []
         for file in files:
-            opened.append(os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+            opened.append(os.open(file, _READ))
             stack.callback(os.close, opened[-1])
         chunks = iter([chunk for fd in opened for chunk in _chunks(fd)])
 
@@ -86,7 +89,7 @@ def _populate(fd: int, start: int, size: int) -> None:
 
 def _look(file: Path) -> list[bool]:
     with contextlib.suppress(OSError, AttributeError):  # another C library
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(file, _READ)
         try:
             pages = os.fstat(fd).st_size // mmap.PAGESIZE
             with _mapped(fd, 0, pages * mmap.PAGESIZE) as place:

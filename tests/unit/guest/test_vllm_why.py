@@ -1,6 +1,7 @@
 """Which file of a model was the matter, and which disk."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -196,3 +197,12 @@ def test_a_folder_that_cannot_be_looked_at_hides_nothing(
 
     monkeypatch.setattr(vllm_why, "_look", broken)
     assert said(folder) == "ValueError: no"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_pipe_is_named_before_anybody_waits_for_it(folder: Path, name: str) -> None:
+    assert vllm_why.waits_for(str(folder)) == ""
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    assert vllm_why.waits_for(str(folder)) == f"{folder / name} is a pipe; {ANEW}"
+    assert vllm_why.waits_for("org/model") == ""

@@ -94,3 +94,10 @@ def test_what_is_looked_at_is_spread_over_the_file():
     assert read_ahead._spread(3) == [0, 1, 2]
     assert read_ahead._spread(6400)[:3] == [50, 150, 250]
     assert read_ahead._spread(6400)[-1] == 6350
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.gguf")
+    assert not is_cold([tmp_path / "a.gguf"])
+    read([tmp_path / "a.gguf"], never)
