@@ -59,6 +59,14 @@ class Client:
         """Like `get`."""
         return self._checked(path, keys, self._ask("POST", path))
 
+    def latest(self, model: str) -> str:
+        """What was decided last of a model's replicas, and why; empty where nothing was. Raises ServerError."""
+        decided = self.get(f"/models/{quote(model)}/explain", "decisions")["decisions"]
+        if not decided:
+            return ""
+        what, because = decided[-1]["what"], decided[-1]["because"]
+        return because if what == "note" else f"{what}: {because}"
+
     def _checked(self, path: str, keys: tuple[str, ...], answer: Any) -> dict[str, Any]:
         if isinstance(answer, dict) and all(key in answer for key in keys):
             return answer

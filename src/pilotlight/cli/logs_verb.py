@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> None:
     model = _by_alias(args.model, args.port)
     paths = log_paths(folder, model)
     if not paths and not args.follow:
-        raise ServerError(f"there is no log of {args.model!r} under {folder}; it has not been started yet")
+        why = _latest(model, args.port) or "it has not been started yet"
+        raise ServerError(f"there is no log of {args.model!r} under {folder}; {why}")
     current = paths[-1] if paths else None
     position = 0
     if current is not None:
@@ -42,10 +43,8 @@ def run(args: argparse.Namespace) -> None:
         lines = plain(data.decode(errors="replace")).splitlines()[-args.lines :] if args.lines > 0 else []
         _write("".join(f"{line}\n" for line in lines), args.json)
         if not data and not args.follow:
-            print(
-                f"pilotlight: {current} is empty; pilotlight explain {args.model} says why it is down",
-                file=sys.stderr,
-            )
+            why = _latest(model, args.port) or "its engine has written nothing"
+            print(f"pilotlight: {current} is empty; {why}", file=sys.stderr)
     while args.follow:
         current, position = _follow(folder, model, current, position, args.json)
         time.sleep(POLL)
@@ -65,6 +64,16 @@ def _by_alias(name: str, port: int | None) -> str:
         return str(card.get("root", name))
     except PilotlightError:  # it may be gone, or not know the model any more
         return name
+
+
+def _latest(model: str, port: int | None) -> str:
+    """What a running server decided last of it, and why, or that it does not know it; empty where none runs."""
+    if not servers():
+        return ""
+    try:
+        return client.Client(argparse.Namespace(url=None, port=port)).latest(model)
+    except PilotlightError as e:
+        return str(e)
 
 
 def _log_dir(port: int | None) -> Path:

@@ -36,5 +36,5 @@ def _wait(server: client.Client, answer: dict) -> dict:  # pyright: ignore[repor
         if "ready" in states:
             return {"model": model, "replicas": {s: states.count(s) for s in states}}
         if not states and model not in running["waiting_for_room"]:
-            raise ServerError(f"{model} did not come up; `pilotlight logs {model}` says why")
+            raise ServerError(f"{model} did not come up; {server.latest(model)}")
         time.sleep(0.1)
