@@ -78,8 +78,9 @@ def _waiting(answer: dict[str, Any]) -> None:
     waiting, cold = answer["waiting"], answer["cold_request"]
     each = "" if cold is None else f"; one counts for {usd(cold['usd'])} now: {cold['because']}"
     print(
-        f"waiting: {waiting['cold']:,} of {waiting['requests']:,} requests were cold, "
-        f"{format_duration(waiting['waited_s'])} waited in all, which counts as {usd(waiting['usd'])}{each}"
+        f"waiting: {waiting['requests']:,} requests waited {format_duration(waiting['waited_s'])} in all, "
+        f"{waiting['cold']:,} of them longer for a start than `objective.wait`, "
+        f"which counts as {usd(waiting['usd'])}{each}"
     )
 
 

@@ -81,7 +81,10 @@ def _prices(answer: dict[str, Any]) -> None:
         ]
         table(["REPLICA", "ON DEMAND", "DEDICATED", "ALWAYS UP"], rows)
     cold = answer["cold_request"]
-    print(f"\na cold request counts for {usd(cold['usd'])}: {cold['because']}")
+    print(
+        f"\na request that waits longer for a start than `objective.wait` counts for {usd(cold['usd'])}: "
+        f"{cold['because']}"
+    )
     print(said(answer["prices"]["examples"]))
 
 

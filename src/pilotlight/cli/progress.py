@@ -1,6 +1,7 @@
 """A progress bar on stderr, where stderr is a terminal; a line now and then where it is not."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -14,13 +15,19 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from pilotlight.units import format_size
+
+EVERY = 10.0
+"""Seconds after which there is another line, however little has come."""
+
 
 class ProgressBar:
     def __init__(self, label: str) -> None:
         console = Console(file=sys.stderr)
         self._label = label
         self._live = console.is_terminal
-        self._said = 0
+        self._said: tuple[float, int] | None = None
+        """When, and of how many bytes."""
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True),
             TransferSpeedColumn(), TimeRemainingColumn(), console=console, disable=not self._live,
@@ -29,9 +36,21 @@ class ProgressBar:
 
     def update(self, done: int, total: int | None) -> None:
         self._bar.update(self._task, completed=done, total=total)
-        if not self._live and total and done * 4 // total > self._said:
-            self._said = done * 4 // total
-            print(f"{self._label}: {done * 100 // total} % of {total / 2**20:.0f} MiB", file=sys.stderr)
+        if not self._live:
+            self._say(done, total)
+
+    def _say(self, done: int, total: int | None) -> None:
+        """At first, at every quarter, and every 10 s."""
+        now = time.monotonic()
+        share = f"{done * 100 // total} % of {format_size(total)}" if total else f"{format_size(done)} so far"
+        if self._said is not None:
+            at, before = self._said
+            quarter = total is not None and done * 4 // total > before * 4 // total
+            if not quarter and now - at < EVERY:
+                return
+            share += f", {format_size(max(0, done - before) / max(now - at, 0.001))}/s"
+        print(f"{self._label}: {share}", file=sys.stderr, flush=True)
+        self._said = now, done
 
     def __enter__(self) -> Self:
         self._bar.start()

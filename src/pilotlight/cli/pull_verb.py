@@ -7,6 +7,7 @@ from pathlib import Path
 from pilotlight.cli.progress import ProgressBar
 from pilotlight.spec.model import Config
 from pilotlight.weights.cache import WeightCache
+from pilotlight.weights.index import public
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,5 +35,5 @@ def fetch(cache: WeightCache, source: str) -> Path:
     found = cache.local(source)
     if found is not None:
         return found
-    with ProgressBar(source) as bar:
+    with ProgressBar(public(source)) as bar:
         return cache.fetch(source, bar.update)

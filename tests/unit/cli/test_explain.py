@@ -19,7 +19,7 @@ def test_the_providers_that_a_model_may_use_are_shown_with_their_budget(capsys: 
     out = capsys.readouterr().out
     assert "what exceeds its replicas may go to\nPROVIDER" in out
     assert "$1.00, $4.00 left" in out
-    assert "a cold request counts for $0.00001: so" in out
+    assert "a request that waits longer for a start than `objective.wait` counts for $0.00001: so" in out
 
 
 def test_a_model_that_may_use_none_has_no_word_of_them(capsys: pytest.CaptureFixture[str]):
