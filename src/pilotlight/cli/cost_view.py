@@ -78,8 +78,8 @@ def _waiting(answer: dict[str, Any]) -> None:
     waiting, cold = answer["waiting"], answer["cold_request"]
     each = "" if cold is None else f"; one counts for {usd(cold['usd'])} now: {cold['because']}"
     print(
-        f"waiting: {waiting['requests']:,} requests waited {format_duration(waiting['waited_s'])} in all, "
-        f"{waiting['cold']:,} of them longer for a start than `objective.wait`, "
+        f"waiting: {format_duration(waiting['waited_s'])} in all; {waiting['cold']:,} of {waiting['requests']:,} "
+        "requests waited longer for a start than `objective.wait`, "
         f"which counts as {usd(waiting['usd'])}{each}"
     )
 

@@ -18,7 +18,7 @@ from rich.progress import (
 from pilotlight.units import format_size
 
 EVERY = 10.0
-"""Seconds after which there is another line, however little has come."""
+"""Seconds between two lines."""
 
 
 class ProgressBar:
@@ -40,13 +40,12 @@ class ProgressBar:
             self._say(done, total)
 
     def _say(self, done: int, total: int | None) -> None:
-        """At first, at every quarter, and every 10 s."""
+        """At first, every 10 s, and at the end."""
         now = time.monotonic()
         share = f"{done * 100 // total} % of {format_size(total)}" if total else f"{format_size(done)} so far"
         if self._said is not None:
             at, before = self._said
-            quarter = total is not None and done * 4 // total > before * 4 // total
-            if not quarter and now - at < EVERY:
+            if done == before or (done != total and now - at < EVERY):
                 return
             share += f", {format_size(max(0, done - before) / max(now - at, 0.001))}/s"
         print(f"{self._label}: {share}", file=sys.stderr, flush=True)

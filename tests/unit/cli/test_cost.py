@@ -50,7 +50,7 @@ def test_a_provider_without_a_price_is_said_to_count_for_nothing(
     said = capsys.readouterr().out
     assert "far has no price in `providers`" in said
     assert "own has no price" not in said
-    assert "0 of them longer for a start than `objective.wait`" in said
+    assert "0 of 0 requests waited longer for a start than `objective.wait`" in said
 
 
 def test_a_server_that_is_named_is_asked_whatever_lies_here(
