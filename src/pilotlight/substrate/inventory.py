@@ -1,7 +1,8 @@
 """What this machine has to give to replicas."""
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,14 +17,14 @@ log = logging.getLogger(__name__)
 RESERVE = 0.10
 """The share of the memory available at start that is left to everything else [G]."""
 
-_LIMITS = (
-    tuple(Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current", "memory.stat")),
-    tuple(
-        Path("/sys/fs/cgroup/memory") / name
-        for name in ("memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat")
-    ),
-)
-"""Of the container: its limit, what it takes, what that is made of. Version 2 of control groups, and version 1."""
+_GROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+_FILES = {
+    "": ("", "memory.max", "memory.current"),
+    "memory": ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
+"""By the controllers of a line of `_OWN_GROUPS`, of version 2 of control groups (one hierarchy for all) and of version
+1: the folder, and the files of the limit and of what is taken."""
 
 
 class Inventory:
@@ -69,20 +70,33 @@ def available_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this process can get, containers' limits heeded; what the kernel can let go of at once, such as files
-    that were read a while ago, is free. About 0.1 ms."""
-    free = psutil.virtual_memory().available
-    for limit, usage, stat in _LIMITS:
-        try:
-            room = int(limit.read_text()) - int(usage.read_text()) + _idle_files(stat)
-        except (OSError, ValueError):  # no such controller, or "max"
-            continue
-        free = min(free, max(room, 0))
-    return free
+    """Bytes that this process can get, the limits of its control groups heeded, as of a container or a unit of systemd;
+    what the kernel can let go of at once, such as files that were read a while ago, is free. About 0.3 ms."""
+    return min((psutil.virtual_memory().available, *_rooms()))
+
+
+def _rooms() -> Iterator[int]:
+    """Bytes that are left in each control group above this process that has a limit."""
+    for folder, limit, usage in _own_groups():
+        with contextlib.suppress(OSError, ValueError):  # out of sight from in here, or "max"
+            room = int((folder / limit).read_text()) - int((folder / usage).read_text())
+            yield max(0, room + _idle_files(folder / "memory.stat"))
+
+
+def _own_groups() -> Iterator[tuple[Path, str, str]]:
+    """Folder, and the names of the two files; each with those above it."""
+    with contextlib.suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in _FILES:
+                folder, limit, usage = _FILES[controllers]
+                root = _GROUPS / folder
+                for at in (path, *map(str, Path(path).parents)):
+                    yield root / at.lstrip("/"), limit, usage
 
 
 def _idle_files(stat: Path) -> int:
-    """Bytes of a container's files that lie in memory and nobody has used lately."""
+    """Bytes of a group's files that lie in memory and nobody has used lately."""
     told = dict(line.split() for line in stat.read_text().splitlines())
     return int(told.get("total_inactive_file", told.get("inactive_file", 0)))
 

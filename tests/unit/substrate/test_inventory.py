@@ -62,25 +62,49 @@ def test_a_machine_without_a_driver_has_no_gpus():
     assert inventory.measured_gpus("-1") == {}
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
-    ("limit", "stat", "free"),
+    ("limit", "above", "idle", "free"),
     [
-        (10 * GIB, "anon 1\ninactive_file 3221225472\n", 5 * GIB),
-        (10 * GIB, "inactive_file 7\ntotal_inactive_file 3221225472\n", 5 * GIB),
-        (10 * GIB, "anon 1\n", 2 * GIB),
-        ("max", "anon 1\n", None),
+        (10 * GIB, None, 3 * GIB, 5 * GIB),
+        (10 * GIB, None, 0, 2 * GIB),
+        (10 * GIB, 9 * GIB, 0, 1 * GIB),
+        (5 * GIB, None, 0, 0),
+        ("max", None, 0, 100 * GIB),
+        (None, None, 0, 100 * GIB),
     ],
 )
-def test_a_container_has_what_its_limit_leaves_and_what_the_kernel_can_let_go_of(
-    limit: int | str, stat: str, free: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_control_groups_limits_are_heeded_and_idle_files_count_as_free(
+    version: int,
+    limit: int | str | None,
+    above: int | None,
+    idle: int,
+    free: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    files = (tmp_path / "max", tmp_path / "current", tmp_path / "stat")
-    for file, text in zip(files, (str(limit), str(8 * GIB), stat), strict=True):
-        file.write_text(text)
-    monkeypatch.setattr(inventory, "_LIMITS", ((tmp_path / "none",) * 3, files))
+    """8 GiB are taken, of them `idle` bytes of files; `above` is the limit of the group that has its own in it."""
+    root = tmp_path / "memory" if version == 1 else tmp_path
+    own = root / "system.slice" / "pilotlight.service"
+    own.mkdir(parents=True)
+    names = ("limit_in_bytes", "usage_in_bytes", "total_") if version == 1 else ("max", "current", "")
+    for folder, most in ((own, limit), (own.parent, above)):
+        if most is not None:
+            (folder / f"memory.{names[0]}").write_text(f"{most}\n")
+            (folder / f"memory.{names[1]}").write_text(f"{8 * GIB}\n")
+            (folder / "memory.stat").write_text(f"anon 1\n{names[2]}inactive_file {idle}\n")
+    line = "4:memory:" if version == 1 else "0::"
+    (tmp_path / "own").write_text(f"3:cpu,cpuacct:/x\n{line}/system.slice/pilotlight.service\n")
+    monkeypatch.setattr(inventory, "_GROUPS", tmp_path)
+    monkeypatch.setattr(inventory, "_OWN_GROUPS", tmp_path / "own")
 
     class Memory:
         available = 100 * GIB
 
     monkeypatch.setattr(psutil, "virtual_memory", Memory)
-    assert inventory.free_memory() == (100 * GIB if free is None else free)
+    assert inventory.free_memory() == free
+
+
+def test_without_control_groups_it_is_what_the_host_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inventory, "_OWN_GROUPS", tmp_path / "none")
+    assert inventory.free_memory() > 0
