@@ -1,13 +1,16 @@
 """The command `pilotlight`. Only the file of the verb that was asked for is imported."""
 
+import argparse
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from pilotlight import __version__
+from pilotlight.errors import ConfigError, PilotlightError
 
 VERBS = {
     "serve": "serve the models of a configuration file",
@@ -38,15 +41,6 @@ VERBS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0, 1 for an error, 2 for a wrong configuration or command line, 130 when interrupted."""
-    try:
-        return _main(argv)
-    except KeyboardInterrupt:  # also while it imports, which takes longer than anything else at first
-        return 130
-
-
-def _main(argv: Sequence[str] | None) -> int:
-    from pilotlight.errors import ConfigError, PilotlightError  # noqa: PLC0415
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     # Without them (`>&-`) their numbers would be given to files that we open.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115
@@ -60,6 +54,8 @@ def _main(argv: Sequence[str] | None) -> int:
         return 2
     except PilotlightError as e:
         text = str(e)
+    except KeyboardInterrupt:
+        return 130
     except BrokenPipeError:
         _drop_output()
         return 0
@@ -78,10 +74,10 @@ def _run(arguments: list[str]) -> int:
     verb = arguments[0] if arguments else ""
     if verb not in VERBS:
         return _overview(arguments)
-    import argparse  # noqa: PLC0415
-
     _tell_where_temporary_files_go()
     module = import_module(f"pilotlight.cli.{verb}_verb")
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # see command.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog=f"pilotlight {verb}", description=VERBS[verb].capitalize() + ".")
     module.arguments(parser)
     try:

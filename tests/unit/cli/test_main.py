@@ -1,22 +1,57 @@
 """The command itself, whatever the verb."""
 
+import os
+import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from pilotlight.cli.main import main
 
+COMMAND = """
+import os, signal, sys
 
-def test_an_interrupt_while_it_imports_ends_it_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Slow(ModuleType):
-        def __getattr__(self, name: str) -> object:
-            raise KeyboardInterrupt
+class Interrupts:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[2]:
+            os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setitem(sys.modules, "pilotlight.errors", Slow("pilotlight.errors"))
-    assert main(["version"]) == 130
+sys.meta_path.insert(0, Interrupts())
+from pilotlight.cli.command import main
+code = main()
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("during", ["pathlib", "pilotlight.errors", "pilotlight.cli.list_verb"])
+def test_an_interrupt_while_it_imports_ends_it_without_a_word(during: str) -> None:
+    argv = [sys.executable, "-S", "-c", COMMAND, "list", during]
+    paths = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        argv, env={"PYTHONPATH": paths}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_what_runs_can_be_interrupted_and_what_is_ignored_stays_so() -> None:
+    argv = [sys.executable, "-c", COMMAND, "version", "nothing"]
+    assert subprocess.run(argv, capture_output=True, timeout=60, check=False).returncode == 2, (
+        "an argument too many"
+    )
+    script = (
+        "import signal; from pilotlight.cli import command; signal.signal(2, signal.SIG_IGN); command.main()"
+    )
+    script += "; assert signal.getsignal(2) == signal.SIG_IGN"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, timeout=60, check=False
+        ).returncode
+        == 0
+    )
 
 
 Output = pytest.CaptureFixture[str]
