@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from multiprocessing import active_children, get_context, resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import current_thread, main_thread
 
 import msgspec
 
@@ -131,13 +132,20 @@ def _there(
 @contextmanager
 def _uninterrupted() -> Generator[None]:
     """Who presses Ctrl-C means this process: it heeds him afterwards, and those that are started meanwhile never do,
-    from before their interpreter runs."""
+    from before their interpreter runs. Raises KeyboardInterrupt at the end for what came meanwhile."""
     resource_tracker.ensure_running()  # which, where it begins later, lets the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    is_main = current_thread() is main_thread()
+    heeded = signal.signal(signal.SIGINT, lambda number, _: came.append(number)) if is_main else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # here alone: other threads get it
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, heeded)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if came:
+            signal.raise_signal(signal.SIGINT)
 
 
 class _Worker(msgspec.Struct):

@@ -3,8 +3,9 @@
 import os
 import signal
 import tempfile
-from multiprocessing import util
+from multiprocessing import resource_tracker, util
 from pathlib import Path
+from threading import Thread, get_ident
 
 import numpy as np
 import pytest
@@ -64,6 +65,30 @@ def test_a_process_heeds_no_interrupt_from_its_first_moment_on(monkeypatch: pyte
     with player(TRACES, 0) as play:
         assert len(play(JOBS)) == len(JOBS)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before, "this one does"
+
+
+def test_an_interrupt_that_another_thread_gets_while_a_process_begins_waits_until_it_has(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn = util.spawnv_passfds  # pyright: ignore[reportAttributeAccessIssue]
+    begun: list[int] = []
+
+    def interrupted(*args: object) -> int:
+        other = Thread(target=lambda: signal.pthread_kill(get_ident(), signal.SIGINT))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        other.start()
+        other.join()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        begun.append(spawn(*args))
+        return begun[-1]
+
+    resource_tracker.ensure_running()
+    monkeypatch.setattr(util, "spawnv_passfds", interrupted)
+    with pytest.raises(KeyboardInterrupt), player(TRACES, 0) as play:
+        play(JOBS)
+    assert len(begun) == 2, "nothing was left half begun"
+    assert not list(folder.iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_no_room_for_the_traces_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

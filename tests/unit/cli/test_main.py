@@ -54,6 +54,29 @@ def test_what_runs_can_be_interrupted_and_what_is_ignored_stays_so() -> None:
     )
 
 
+def test_an_interrupt_that_could_not_be_raised_comes_again() -> None:
+    script = """
+import os, signal, sys, time
+from pilotlight.cli import command, version_verb
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+def run(args):
+    held = Held()
+    del held
+    time.sleep(30)
+
+version_verb.run = run
+sys.argv = ["pilotlight", "version"]
+sys.exit(command.main())
+"""
+    argv = [sys.executable, "-c", script]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 Output = pytest.CaptureFixture[str]
 
 
