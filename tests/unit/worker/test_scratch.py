@@ -49,7 +49,7 @@ def test_its_folder_and_what_is_named_after_it_go(tmp_path: Path, shared: Path) 
 def test_a_folder_that_is_not_there_is_told_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file") as met:
         Scratch(tmp_path / NOTES, {"TMPDIR": str(tmp_path / "nowhere")})
-    said = of_system(met.value).reason
+    said = of_error(met.value, "m-1").reason
     assert "TMPDIR has to be a folder" in said and f"'{tmp_path / 'nowhere'}'" in said
 
 
