@@ -172,7 +172,7 @@ def test_a_start_that_never_gets_ready_ends_at_its_timeout(tmp_path: Path):
         assert "not ready within 1.00 s (startup_timeout); nothing listens on port" in error["message"]
         assert "the stub is born" in error["message"], "the engine's last lines"
         until(lambda: not any(map(alive, stub.pids())), "it is gone")
-        assert server.states() == []
+        server.until_states()
 
 
 def test_a_command_that_exits_1_says_why_and_works_once_the_cause_is_gone(tmp_path: Path):
