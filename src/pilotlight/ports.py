@@ -48,6 +48,8 @@ class Zygote(msgspec.Struct, frozen=True):
     pid: int
     ready: bool
     """It can fork now."""
+    pids: tuple[int, ...]
+    """It, and those below it that share its memory and belong to no fork."""
 
 
 class Command(msgspec.Struct, frozen=True):

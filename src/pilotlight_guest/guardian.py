@@ -145,7 +145,7 @@ class Guardian:
     def _become_keeper(self, fds: list[int], ahead: socket.socket | None = None) -> None:
         """With `ahead`, once descriptors come from there."""
         try:
-            proc.set_name(proc.KEEPER)
+            proc.set_name(proc.KEEPER if ahead is None else proc.SPARE)
             os.setsid()
             signal.set_wakeup_fd(-1)
             self._control.close()
@@ -154,6 +154,7 @@ class Guardian:
             if ahead is not None:
                 with ahead:
                     fds = wait(ahead)
+                proc.set_name(proc.KEEPER)
             if fds:
                 self._keeper(socket.socket(fileno=fds[0]), fds[1] if len(fds) > 1 else None).run()
             os._exit(0)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 
 KEEPER = "pl-keeper"
 """The name of every keeper, by which whoever inherits one knows to let it work."""
+SPARE = "pl-spare"
+"""Of one that holds nothing yet; whoever inherits it may end it."""
 
 LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36  # <linux/prctl.h>

@@ -17,7 +17,7 @@ from fault.guardian_kit import (
     nothing_is_left,
     until_async,
 )
-from fault.zygote_kit import FAMILY_OF_A_FORK, fork, preload, ready, spares, without_spare
+from fault.zygote_kit import FAMILY_OF_A_FORK, fork, forks, preload, ready, spares, without_spare
 from pilotlight.errors import ZygoteUnavailable
 from pilotlight.ports import Exit
 from pilotlight.substrate.local import LocalSubstrate, zygotes
@@ -113,13 +113,11 @@ async def test_a_keeper_that_was_forked_ahead_is_used_and_another_one_follows(
 ) -> None:
     toy = preload(tmp_path)
     zygote = await ready(local, tmp_path, toy)
-    used: set[int] = set()
     for _ in range(3):
-        await until_async(lambda: {*spares(zygote)} - used, "a keeper is forked ahead")
-        ahead = {*spares(zygote)} - used
+        await until_async(lambda: spares(zygote), "a keeper is forked ahead")
+        ahead = spares(zygote)
         process = await local.spawn(fork(tmp_path, toy))
-        assert {process.keeper} == ahead
-        used.update(ahead)
+        assert [process.keeper] == ahead
         await process.stop(0)
 
 
@@ -152,9 +150,8 @@ async def test_a_keeper_that_hangs_with_its_order_costs_the_zygote_and_never_ser
     os.kill(ahead, signal.SIGSTOP)
     with pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"):
         await local.spawn(fork(tmp_path, toy, "open(os.environ['FOLDER'] + '/served', 'w')"))
-    await until_async(lambda: not alive(zygote), "it is given up")
-    os.kill(ahead, signal.SIGCONT)
-    await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
+    await until_async(lambda: len(marked(tmp_path)) == 1, "it is given up, and the guardian is alone")
+    assert not alive(zygote) and not alive(ahead)
     assert not (tmp_path / "served").exists()
 
 
@@ -286,11 +283,15 @@ async def test_nothing_that_holds_memory_of_a_zygote_is_left_out_of_account(
     tmp_path: Path, local: LocalSubstrate
 ) -> None:
     toy = preload(tmp_path, code="held = bytearray(os.urandom(1 << 20)) * 50")
-    await ready(local, tmp_path, toy)
+    pid = await ready(local, tmp_path, toy)
+    await until_async(lambda: spares(pid), "a keeper is forked ahead")
+    assert host_memory(local.zygotes()[0].pids) > 50 << 20
     processes = [await local.spawn(fork(tmp_path, toy, log=tmp_path / f"{n}.log")) for n in range(2)]
+    await until_async(lambda: spares(pid), "another one follows")
     (zygote,) = local.zygotes()
-    assert host_memory([zygote.pid, *(pid for p in processes for pid in p.pids())]) > 50 << 20
+    assert host_memory([*zygote.pids, *(pid for p in processes for pid in p.pids())]) > 50 << 20
     await local.end_zygotes()
+    await until_async(lambda: not any(map(alive, zygote.pids)), "what it had forked ahead goes with it")
     assert host_memory([pid for p in processes for pid in p.pids()]) > 50 << 20
     for process in processes:
         await process.stop(0)
@@ -358,7 +359,7 @@ async def test_one_that_does_not_answer_is_given_up_and_its_late_fork_never_serv
     os.kill(pid, signal.SIGCONT)
     process = await local.spawn(fork(tmp_path, toy))  # comes after the late one
     await process.stop(0)
-    await until_async(lambda: not proc.children(pid), "no fork is left")
+    await until_async(lambda: not forks(pid), "no fork is left")
     assert not (tmp_path / "served").exists()
     monkeypatch.undo()
 
@@ -386,4 +387,4 @@ async def test_a_cancelled_fork_leaves_nothing(tmp_path: Path, local: LocalSubst
         await asyncio.sleep(delay)
         start.cancel()
         if isinstance((await asyncio.gather(start, return_exceptions=True))[0], BaseException):
-            await until_async(lambda: not proc.children(pid), "no fork is left")
+            await until_async(lambda: not forks(pid), "no fork is left")

@@ -68,8 +68,22 @@ async def without_spare(zygote: int) -> None:
     await until_async(lambda: not spares(zygote), "it is gone")
 
 
+def forks(zygote: int) -> list[int]:
+    """Keepers of what it has forked; a spare that is to take up an order counts as one that waits still."""
+    waiting = spares(zygote)
+    return [pid for pid in proc.children(zygote) if pid not in waiting]
+
+
 def spares(zygote: int) -> list[int]:
-    return [pid for pid in proc.children(zygote) if proc.is_keeper(pid) and not proc.children(pid)]
+    return [pid for pid in proc.children(zygote) if name(pid) == proc.SPARE]
+
+
+def name(pid: int) -> str:
+    """Empty of one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return ""
 
 
 async def output(substrate: LocalSubstrate, order: Command) -> str:

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from pilotlight.fleet.records import StartRecord
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.worker.report import StartReport
@@ -54,7 +52,7 @@ class Reports:
 
     def primed(self) -> dict[str, Any]:
         """What is kept so that starts are shorter, by engine; snapshots by model."""
-        zygotes = [msgspec.to_builtins(zygote) for zygote in self._substrate.zygotes()]
+        zygotes = [{"engine": z.engine, "pid": z.pid, "ready": z.ready} for z in self._substrate.zygotes()]
         return {
             "zygotes": zygotes,
             "warm_pool": dict(self._worker.primed()),

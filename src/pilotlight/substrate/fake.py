@@ -104,7 +104,10 @@ class FakeSubstrate:
             self._begun.setdefault(preload, (next(self._pids), self._clock.now()))
 
     def zygotes(self) -> Sequence[Zygote]:
-        return [Zygote(each.engine, pid, self.zygote_ready(each)) for each, (pid, _) in self._begun.items()]
+        return [
+            Zygote(each.engine, pid, self.zygote_ready(each), (pid,))
+            for each, (pid, _) in self._begun.items()
+        ]
 
     def keep_zygotes(self, preloads: Collection[Preload]) -> None:
         self._begun = {each: begun for each, begun in self._begun.items() if each in preloads}

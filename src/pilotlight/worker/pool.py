@@ -268,7 +268,7 @@ class Pool:
         task.add_done_callback(self._tasks.discard)
 
     def _pids(self) -> list[int]:
-        pids = [zygote.pid for zygote in self._substrate.zygotes()]
+        pids = [pid for zygote in self._substrate.zygotes() for pid in zygote.pids]
         for process in (*(p.process for p in (*self._waiting, *self._coming)), *self._beside):
             pids += process.pids()
         return pids

@@ -46,7 +46,7 @@ class Zygotes(FakeSubstrate):
         self.warmed += 1
 
     def zygotes(self) -> list[Zygote]:
-        return [Zygote("fake", 7, True)] if self.ready else []
+        return [Zygote("fake", 7, True, (7,))] if self.ready else []
 
     def keep_zygotes(self, preloads: Collection[Preload]) -> None:
         self.kept = list(preloads)

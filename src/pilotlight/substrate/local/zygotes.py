@@ -95,6 +95,11 @@ class _Source(Source):
             await asyncio.sleep(0.005)
 
 
+def _with_its_own(zygote: int) -> tuple[int, ...]:
+    """It and what is below it but for its keepers, each of which belongs to a fork."""
+    return zygote, *proc.descendants(zygote, proc.is_keeper)
+
+
 def _runs(pid: int) -> bool:
     found = proc.stat(pid)
     return found is not None and found.alive
@@ -113,7 +118,7 @@ class Zygotes:
 
     def all(self) -> Sequence[Zygote]:
         return tuple(
-            Zygote(line.engine, line.process.pid, line.ready)
+            Zygote(line.engine, line.process.pid, line.ready, _with_its_own(line.process.pid))
             for line in self._lines.values()
             if line.process is not None
         )
