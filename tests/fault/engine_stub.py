@@ -10,6 +10,7 @@
 
 Files in FOLDER tell it the rest, while it runs:
 
+    wait        it goes no further once it is started; with `fail`, it fails when this is gone
     fail        it says so on its log and exits 1, when it is started
     refuse      /health answers 503
     hang        it accepts connections and never answers
@@ -163,6 +164,8 @@ def main() -> None:
     fill()
     note("born", kind="main", cuda=os.environ.get("CUDA_VISIBLE_DEVICES"), label=os.environ.get("LABEL"))
     print("the stub is born", flush=True)
+    while there("wait"):
+        time.sleep(0.005)
     if there("fail"):
         print("loading the weights of the stub\nError: the stub was told to fail", flush=True)
         sys.exit(1)

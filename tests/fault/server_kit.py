@@ -1,5 +1,6 @@
 """`pilotlight serve` as a real process, engines that misbehave, and plain clients."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -12,7 +13,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -236,8 +237,15 @@ class Server:
 
     def chats(self, count: int, model: str = "m", **body: Any) -> list[Answer]:
         """All at once."""
+        with self.chatting(count, model, **body) as chats:
+            pass
+        return [chat.result() for chat in chats]
+
+    @contextlib.contextmanager
+    def chatting(self, count: int, model: str = "m", **body: Any) -> Iterator[list[Future[Answer]]]:
+        """Those that are under way meanwhile; all are answered at the end."""
         with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(lambda i: self.chat(model, f"{model}{i}", **body), range(count)))
+            yield [pool.submit(self.chat, model, f"{model}{i}", **body) for i in range(count)]
 
     def stream(self, model: str = "m", **body: Any) -> "Stream":
         return Stream(self, model, body)

@@ -68,43 +68,54 @@ def test_guardian_and_keepers_killed_costs_replicas_and_no_request_after(tmp_pat
 
 
 def test_200_at_once_to_a_model_at_zero_are_one_start_and_none_is_lost(tmp_path: Path):
-    stub = Stub(tmp_path, "m", "--after", "0.3")
+    stub = Stub(tmp_path)
+    stub.switch("wait")
     with Server(tmp_path, stub) as server:
-        answers = server.chats(200)
-        assert [a.status for a in answers] == [200] * 200
+        with server.chatting(200) as chats:
+            until(lambda: server.held() == 200, "all of them wait")
+            stub.switch("wait", False)
+        assert [chat.result().status for chat in chats] == [200] * 200
         assert stub.starts() == 1
         assert sorted(stub.requests()) == sorted(f"m{i}" for i in range(200))
         assert server.held() == 0
 
 
 def test_they_are_released_in_the_order_in_which_they_came(tmp_path: Path):
-    stub = Stub(tmp_path, "m", "--after", "1", max_requests=1)
+    stub = Stub(tmp_path, max_requests=1)
+    stub.switch("wait")
     with Server(tmp_path, stub) as server:
         streams = []
         for i in range(20):
             streams.append(server.stream(user=str(i), n=1))
-            until(lambda i=i: server.held() == i + 1 or stub.requests(), "it is held")
+            until(lambda i=i: server.held() == i + 1, "it is held")
+        stub.switch("wait", False)
         assert all(s.rest()[-1] == "[DONE]" for s in streams)
         assert stub.requests() == [str(i) for i in range(20)]
 
 
 def test_one_more_than_may_wait_is_told_when_to_come_again(tmp_path: Path):
-    stub = Stub(tmp_path, "m", "--after", "1", max_pending_requests=3)
+    stub = Stub(tmp_path, max_pending_requests=3)
+    stub.switch("wait")
     with Server(tmp_path, stub) as server:
-        answers = server.chats(10)
+        with server.chatting(10) as chats:
+            until(lambda: sum(chat.done() for chat in chats) == 7, "no more than three wait")
+            stub.switch("wait", False)
+        answers = [chat.result() for chat in chats]
         assert sorted(a.status for a in answers) == [200] * 3 + [429] * 7
         refused = next(a for a in answers if a.status == 429)
         assert (refused.headers["Retry-After"], refused.error["code"]) == ("2", "too_many_pending_requests")
 
 
 def test_a_client_that_leaves_while_held_leaves_the_start_alone(tmp_path: Path):
-    stub = Stub(tmp_path, "m", "--after", "0.5", ttl="1s")
+    stub = Stub(tmp_path, ttl="500ms")
+    stub.switch("wait")
     with Server(tmp_path, stub) as server:
         stream = server.stream()
         until(lambda: server.held() == 1, "it is held")
         stream.leave()
         until(lambda: server.held() == 0, "its place is free")
-        server.until_states("ready")
+        stub.switch("wait", False)
+        until(lambda: "m-1 is ready" in server.log(), "it comes up all the same")
         assert stub.requests() == []
         server.until_states()
         assert "its keep-alive" in server.log()
