@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from integration.kit import Client, Server, StandIn, client_of, comments, eventually
 
 
@@ -29,8 +31,13 @@ async def test_those_who_wait_are_told_how_long(tmp_path: Path) -> None:
         async with client_of(server) as client:
             text, row = await held_stream(server, client, model)
             assert "to go" not in text and row["eta_s"] is None, "nobody has seen it start yet"
+            took = server.get("/traces")["start_wait_s"]
             text, row = await held_stream(server, client, model)
-            assert re.search(r"m is starting: load, 0\.\d s so far, about 1 s to go$", comments(text)[0])
+            said = re.search(
+                r"m is starting: load, (\d\.\d) s so far, about (\d) s to go$", comments(text)[0]
+            )
+            assert said is not None, text
+            assert float(said[1]) + int(said[2]) == pytest.approx(took, abs=1.0)
             assert 0.0 <= row["eta_s"] < 5.0
     assert (server.state / "start_times.json").exists()
     with Server(tmp_path / "server", config) as server:
