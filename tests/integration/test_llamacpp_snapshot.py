@@ -279,10 +279,13 @@ async def test_one_that_is_being_taken_of_a_model_that_is_no_longer_declared_is_
     async with asyncio.timeout(30):
         while not any(maker.children() for maker in makers()):
             await asyncio.sleep(0.001)
-    house.worker.snapshots.keep([])
+    for _ in range(50):  # as many reloads
+        house.worker.snapshots.keep([])
+        await asyncio.sleep(0)
     async with asyncio.timeout(30):
         while makers() or list(house.snapshots.iterdir()):
             await asyncio.sleep(0.01)
+    assert house.worker._pool._beside == [], "nor is it counted"
     house.worker.snapshots.keep(["m"])
     await house.taken()
 

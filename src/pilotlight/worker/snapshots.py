@@ -179,7 +179,7 @@ class Snapshots:
         models = {_name(name, small) for name in names for small in (False, True)}
         for name, task in self._tasks.items():
             if name not in models:
-                task.cancel()
+                _call_off(task)
         making = {f"{name}.new" for name in self._tasks}  # each goes with its task
         for folder in self._settings.snapshot_dir.glob("*"):
             if folder.name not in {_WORK, *self._restoring, *models, *making}:
@@ -188,7 +188,7 @@ class Snapshots:
     async def close(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
-            task.cancel()
+            _call_off(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _lacks(self, name: str) -> bool:
@@ -272,6 +272,12 @@ class Snapshots:
     def _folder(self, name: str) -> Path:
         assert self._settings.snapshot_dir is not None
         return self._settings.snapshot_dir / name
+
+
+def _call_off(task: asyncio.Task[None]) -> None:
+    """Once: a second time would break off its clearing up."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
