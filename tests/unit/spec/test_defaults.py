@@ -201,10 +201,10 @@ def test_the_line_of_a_key_is_found_wherever_it_is_written(tmp_path: Any) -> Non
 
 def test_a_thousand_models_with_defaults_load_soon_and_no_file_hangs() -> None:
     models = "".join(f"  m{i}: {{source: demo://50m}}\n" for i in range(1000))
-    began = time.perf_counter()
+    began = time.process_time()
     found = load(f"defaults: {{ttl: auto, max_replicas: 3, warmer: {{below: 2/m}}}}\nmodels:\n{models}")
     assert {m.max_replicas for m in found.models.values()} == {3}
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     env = ", ".join(f"A{i}: x" for i in range(400))
     (refused,) = problems(f"defaults: {{env: {{{env}}}}}\nmodels:\n{models}")
     assert refused.startswith("1: defaults: holds ") and "more than 100000 in all" in refused

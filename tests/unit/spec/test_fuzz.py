@@ -48,7 +48,7 @@ def test_the_one_that_is_mutated_loads() -> None:
 
 
 def outcome(text: str) -> Config | None:
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         config = parse(text, "/etc/p.yaml", ENV)
     except ConfigError as e:
@@ -57,7 +57,7 @@ def outcome(text: str) -> Config | None:
         assert all(p.line <= len(text.splitlines()) + 1 for p in e.problems)
         str(e).encode("utf-8", "replace")
         config = None
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     return config
 
 

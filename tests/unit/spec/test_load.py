@@ -374,13 +374,13 @@ def test_a_character_no_program_takes() -> None:
 
 def test_a_laugh_bomb_is_refused_at_once() -> None:
     lines = ["a0: &a0 [x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert "holds more than 100000 values once its aliases are expanded" in problem("\n".join(lines))
     merges = ["m0: &m0 {k: v}"] + [
         f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}" for i in range(1, 40)
     ]
     assert "holds more than" in problem("\n".join(merges))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_the_parser_written_in_python_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,7 +429,7 @@ def test_ten_models_load_in_no_time() -> None:
     )
     took: list[float] = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         good(text)
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert min(took) < 0.03
