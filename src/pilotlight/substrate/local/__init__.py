@@ -5,8 +5,9 @@ server ── guardian            one, forks keepers and inherits what a killed 
              │     └── command and whatever it starts
              ├── keeper       of a zygote, which is as any command to it
              │     └── zygote has imported an engine's runtime, and is a guardian to the keepers that it forks
-             │           └── keeper
-             │                 └── a fork of the zygote, and whatever it starts
+             │           ├── keeper
+             │           │     └── a fork of the zygote, and whatever it starts
+             │           └── spare  forked ahead, a keeper once it is ordered
              └── keeper ...
 
     killed                    what follows
@@ -14,6 +15,7 @@ server ── guardian            one, forks keepers and inherits what a killed 
     a keeper                  the kernel kills its command, the guardian what was below; the exit is reported
     the guardian              replicas keep running under their keepers; the next spawn starts a new guardian
     a zygote                  the keepers that it forked go on below its own keeper
+    a spare                   a start that it had just been ordered for is plain; another is forked
     the keeper of a zygote    the kernel kills the zygote, and what it forked goes on below the guardian
     guardian and server       every keeper kills what it holds
     all of them               the kernel kills the commands; what those had started is found by its marks and
