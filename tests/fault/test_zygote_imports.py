@@ -30,8 +30,7 @@ pytestmark = linux_only
 async def failure(local: LocalSubstrate, folder: Path, code: str, **changes: object) -> str:
     toy = preload(folder, code=code, **changes)
     local.warm_zygote(toy, folder / "zygote.log", {})
-    await until_async(local.zygotes, "its process is there")
-    await until_async(lambda: not local.zygotes(), "it has failed")
+    await until_async(lambda: local._zygotes._lines[toy].failures, "it has failed")
     with pytest.raises(ZygoteUnavailable) as caught:
         await local.spawn(fork(folder, toy))
     local.warm_zygote(toy, folder / "zygote.log", {})
