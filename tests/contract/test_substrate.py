@@ -57,6 +57,7 @@ REAL: dict[str, tuple[str, ...]] = {
     "stays": ("sleep", "1000"),
     "says and ends": ("sh", "-c", "echo hello; echo there >&2; exit 3"),
     "ends soon": ("sh", "-c", "sleep 0.05; exit 3"),
+    "ends when told": ("sh", "-c", "while [ ! -e go ]; do sleep 0.02; done; exit 3"),
     "kills itself": ("sh", "-c", "kill -KILL $$"),
     "leaves a mess": ("sh", "-c", "sleep 1000 & exit 3"),
     "deaf": ("sh", "-c", "trap '' TERM" + READY),
@@ -69,6 +70,7 @@ FAKE = {
     "stays": Script(),
     "says and ends": Script(output=b"hello\nthere\n", exit_after=0.0, exit=Exit(code=3)),
     "ends soon": Script(exit_after=0.05, exit=Exit(code=3)),
+    "ends when told": Script(exit_after=0.05, exit=Exit(code=3)),
     "kills itself": Script(exit_after=0.0, exit=Exit(signal=9)),
     "leaves a mess": Script(exit_after=0.0, exit=Exit(code=3), children=1, clearing_takes=0.2),
     "deaf": Script(term_takes=None),
@@ -158,9 +160,10 @@ def scenario(test: Callable[[Bench], Coroutine[Any, Any, None]]) -> Callable[...
 
 @scenario
 async def test_a_process_runs_and_its_end_is_told_to_all_who_wait(bench: Bench) -> None:
-    process = await bench.spawn("ends soon")
+    process = await bench.spawn("ends when told")
     assert process.pid > 0
     assert process.pid in process.pids()
+    (bench.folder / "go").touch()
     assert await asyncio.gather(*(process.wait() for _ in range(3))) == [Exit(code=3)] * 3
     assert await process.wait() == Exit(code=3)
     assert list(process.pids()) == []
