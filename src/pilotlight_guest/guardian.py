@@ -37,7 +37,7 @@ from pilotlight_guest.guardian_spare import Spare, receive, wait
 
 MESSAGE = struct.Struct("!cQ")
 _ANOTHERS = 0  # in the place of the number of a keeper that somebody else had started
-_AHEAD = 0.2  # seconds without an order before a keeper is forked ahead; what was ordered is to go first
+_AHEAD = 0.5  # seconds without an order before a keeper is forked ahead; what was ordered is to go first
 _AHEAD_RETRY = 5.0  # seconds after a fork that failed, or a spare that was killed
 
 

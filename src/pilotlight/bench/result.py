@@ -71,11 +71,17 @@ class Report(msgspec.Struct, frozen=True):
     measured: tuple[Measured, ...]
     machine: str
     date: str
+    owned: bool = False
+    """The machine's host was made to give back its free memory before each run."""
 
     def notes(self) -> list[str]:
         runs = [run for m in self.measured for run in m.runs]
         busy = sum(run.busy for run in runs)
         noise = [f"other programs kept the machine busy in {busy} of {len(runs)} runs"] if busy else []
+        if self.owned:
+            noise.append(
+                "free memory was taken and let go of before each run, for this machine's host takes it back"
+            )
         return [self.about, *noise, *(note for m in self.measured for note in _fallbacks(m))]
 
     def json(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> None:
-    from pilotlight.bench import measuring, plot, result, variants  # noqa: PLC0415
+    from pilotlight.bench import free_memory, measuring, plot, result, variants  # noqa: PLC0415
     from pilotlight.cli import bench_view  # noqa: PLC0415
 
     config, model, folder = _subject(args)
@@ -90,7 +90,9 @@ def run(args: argparse.Namespace) -> None:
     with bench_view.Watch(len(chosen), args.runs) as watch:
         measured = measuring.measure(subject, chosen, args.runs, SERVER, watch.told)
     about = f"{args.model} on {model.engine}, {_where(args)}, a new prompt in every run"
-    report = result.Report(about, tuple(measured), result.machine(), result.today())
+    report = result.Report(
+        about, tuple(measured), result.machine(), result.today(), free_memory.is_taken_back()
+    )
     if args.plot is not None:
         args.plot.write_text(plot.html(report))
     if args.json:
