@@ -22,15 +22,16 @@ _WORTH_IT = 64 << 20
 """Bytes. A zygote of llama.cpp has 20 MiB, forks in 2 ms, and gains nothing."""
 
 
-def collapse() -> None:
-    """Takes 2 ms for each MiB; for a process in which nothing is going on."""
+def collapse() -> bool:
+    """Takes 2 ms for each MiB; for a process in which nothing is going on. Whether it has so much that it pays."""
     with contextlib.suppress(OSError, AttributeError, ValueError):  # another C library, no /proc
         libc = ctypes.CDLL(None)
         found = _own()
         if sum(end - start for start, end in found) < _WORTH_IT:
-            return
+            return False
         for start, end in found:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), _COLLAPSE)
+    return True
 
 
 def _own() -> list[tuple[int, int]]:

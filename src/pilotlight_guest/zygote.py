@@ -48,14 +48,19 @@ _FOR_THE_SERVER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Zygote(Guardian):
-    def __init__(self, control: socket.socket, server: int | None, fork: zygote_fork.Fork) -> None:
+    def __init__(
+        self, control: socket.socket, server: int | None, fork: zygote_fork.Fork, ahead: bool
+    ) -> None:
+        """`ahead`: it has a keeper forked ahead. That saves little where an engine takes long to load, and such ones
+        have much memory to copy the page tables of, while the engine of the last order is loading."""
         self._fork_as = fork
         fork.mark.of_watcher()  # which its keepers are as well
         ignore_signals([*_FOR_THE_SERVER])
         super().__init__(control, server)
         self._kin = frozenset(proc.children(os.getpid()))
         """Of `preload`; not to be taken for what a keeper has left behind."""
-        self._spare_at = time.monotonic()
+        if ahead:
+            self._spare_at = time.monotonic()
 
     def _fork(self) -> int:
         hooks.run_before_snapshot()
@@ -88,10 +93,9 @@ def main() -> None:
     print(f"zygote of {name}: imported in {took:.2f} s{_remarks(ours)}", file=sys.stderr, flush=True)
     gc.collect()
     gc.freeze()
-    huge_pages.collapse()
-    zygote = Zygote(
-        control, server, zygote_fork.Fork(module, ours)
-    )  # which notes what signals do before it does
+    large = huge_pages.collapse()
+    fork = zygote_fork.Fork(module, ours)  # which notes what signals do before the next does
+    zygote = Zygote(control, server, fork, ahead=not large)
     _tell(control, ready=True)
     zygote.run()
 
