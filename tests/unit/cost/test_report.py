@@ -88,7 +88,7 @@ def test_what_people_see_names_the_examples(
     assert out.startswith(
         "$8.00 since 1970-01-01 10:00 UTC: $7.50 for 0.05 replica-hours, $0.50 for providers"
     )
-    assert "always on at its peak $12.00" in out and "2 of 10 requests were cold" in out
+    assert "always on at its peak $12.00" in out and "2 of 10 requests waited longer for a start" in out
     assert f"examples of {EXAMPLES_OF} until you set your own under `prices`: serverless_premium 2.5" in out
 
 
