@@ -191,9 +191,11 @@ def parameters(llama: Any, order: dict[str, Any], early: bool = False) -> Any:
 
 
 def warm_up(server: Any) -> None:
+    """Of one token, by its number: no mark for the beginning before it, which the first request would find there and
+    take as computed, so that it would be computed otherwise than in an engine that has not been warmed up."""
     start = time.monotonic()
     try:
-        server.handle_completions({"prompt": "a", "max_tokens": 1, "cache_prompt": False})
+        server.handle_completions({"prompt": [0], "max_tokens": 1, "cache_prompt": False})
     except Exception as error:  # a model that only embeds
         print(f"no warm-up: {error}", file=sys.stderr)
     tell_stage("warm_up", start)

@@ -154,6 +154,12 @@ async def test_it_answers_and_tells_where_the_time_went(house: House, cache: Wei
     assert pid is not None and not alive(pid)
 
 
+async def test_a_warm_up_leaves_nothing_that_a_first_request_would_take_as_computed(house: House) -> None:
+    replica = await house.ready(llama(warmup=True))
+    answer = await house.post(replica, "/v1/completions", {"prompt": "the of and", "max_tokens": 1})
+    assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+
+
 async def test_each_request_has_the_whole_context(house: House) -> None:
     replica = await house.ready(llama(n_ctx=512))
     with urllib.request.urlopen(house.worker.url(replica) + "/slots", timeout=10) as answer:
