@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fault.guardian_kit import linux_only
-from fault.server_kit import Answer, Load, Server, until
+from fault.server_kit import PILOTLIGHT, Answer, Load, Server, until
 from fault.sleep_kit import SleepyServer, SleepyStub
 
 pytestmark = linux_only
@@ -57,8 +60,16 @@ def test_a_request_wakes_it(tmp_path: Path):
         assert stub.journal("request", asleep=True) == []
 
 
-def test_level_2_is_woken_in_steps(tmp_path: Path):
-    with asleep(tmp_path, sleep_level=2) as (server, stub):
+@pytest.mark.parametrize("said_by", ["the configuration", "the order", "the command line"])
+def test_level_2_is_woken_in_steps(tmp_path: Path, said_by: str):
+    stub = SleepyStub(tmp_path, sleep_level=2 if said_by == "the configuration" else 1)
+    with SleepyServer(tmp_path, stub) as server:
+        assert server.chat().status == 200
+        if said_by == "the command line":
+            subprocess.run([PILOTLIGHT, "sleep", "m", "--level", "2"], env=server.env, check=True)
+        else:
+            assert server.post(f"/models/m/sleep{'?level=2' if said_by == 'the order' else ''}").status == 202
+        server.until_states("asleep")
         assert server.chat().status == 200
         assert stub.told() == [
             "/sleep?level=2",

@@ -94,6 +94,7 @@ tell(handlers={int(n): repr(h) for n, h in plain.items()}, blocked=len(signal.pt
     where.mkdir()
     code = """
 signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
 import resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 """

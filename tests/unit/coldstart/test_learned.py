@@ -149,7 +149,8 @@ def test_techniques_hosts_and_kinds_are_kept_apart():
     found = learned.estimate(CHAT, "local", WAKE, "wake")
     assert found is not None and found.seconds == pytest.approx(0.2) and not found.guess
     assert learned.usual(CHAT, "local", "wake") == pytest.approx(0.2)
-    assert learned.usual(CHAT, "local") == 4.0
+    learned.learn(CHAT, "far", PLAIN, record(PLAIN, 9.0), 2.0)
+    assert (learned.usual(CHAT, "local"), learned.usual(CHAT, "far")) == (4.0, 9.0)
 
 
 def test_usual_is_what_its_latest_kind_of_start_takes():

@@ -127,6 +127,15 @@ def test_tensors_that_are_not_to_be_rearranged_stream_whatever_their_type() -> N
     assert {0, 2, 8, 12, 39} <= launch.streams
 
 
+def test_its_zygote_is_shared_by_models_that_agree_on_their_environment() -> None:
+    one, two, other = (
+        ENGINE.launch(msgspec.structs.replace(model(**args), env=env), 0, (), Path("/")).preload
+        for args, env in (({}, {}), ({"n_ctx": 256}, {}), ({}, {"GGML_X": "1"}))
+    )
+    assert one is not None and other is not None
+    assert one == two != other and ("GGML_X", "1") in other.env, "libraries read it while they load"
+
+
 def test_its_zygote_is_made_anew_when_pip_has_been_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
