@@ -51,7 +51,7 @@ WORDS = (
     *("the", "of", "and", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as", "with"),
     *("they", "at", "be", "this", "have", "from", "or", "one", "by", "but", "not", "what", "all", "were", "we", "when"),
     *("can", "there", "use", "an", "each", "which", "do", "how", "their", "if", "will", "up", "other", "out", "then"),
-)
+)  # fmt: skip
 """Of English, the most frequent ones."""
 
 Told = Callable[[Variant, Run | None], None]
