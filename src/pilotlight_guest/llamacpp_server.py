@@ -20,7 +20,9 @@ monotonic clock, which all processes of a machine share.
                       {"wake": true}                                              once it is asleep
                       {"snapshot": true}                                          once it is ready
                       {"restored": port, "env": {...}}                            by another server, to each that was
-                                                                                  restored; told as begin and ready
+                                                                                  restored; told as begin and ready;
+                                                                                  both also "cuda": path, the program
+                                                                                  that takes it off its GPUs, and back
 
 The runtime is imported while the weights are still on their way. Weights that are arriving have their header and their
 full length, so they are mapped and loaded, and nothing is computed before they are whole: neither a warm-up nor
@@ -104,8 +106,8 @@ def serve_as_told(order: dict[str, Any]) -> NoReturn:
             warm_up(server)
         exit_with_the_channel(False)  # before it is told: from then on a closed channel is an orderly end
         tell(event="ready", port=int(server.listening_address.rsplit(":", 1)[1]))
-        while "snapshot" in wait_for("sleep", "snapshot"):
-            be_dumped()
+        while "snapshot" in (said := wait_for("sleep", "snapshot")):
+            be_dumped(said)
         wait_until_it_runs(server)
         del server  # llama.cpp's own sleep goes by its own clock, and keeps twice as much
         rest()
@@ -213,16 +215,35 @@ def rest() -> None:
     give_back()
 
 
-def be_dumped() -> None:
+def be_dumped(order: dict[str, Any]) -> None:
     """Returns in a process that was restored, whose channel leads to another server."""
     from pilotlight_guest.give_back import drop_zeroes  # noqa: PLC0415  a start does without
 
-    drop_zeroes()
+    drop_zeroes()  # before there is memory of the driver's beside its own
+    if "cuda" in order:
+        toggle_cuda(order["cuda"])
     tell(event="still")
     order = wait_for("restored")
     begin(time.monotonic())
+    if "cuda" in order:
+        toggle_cuda(order["cuda"])
     os.environ.update(order["env"])
     tell(event="ready", port=order["restored"])
+
+
+def toggle_cuda(program: str) -> None:
+    """What this process has on GPUs goes to its own memory, the devices are let go of; or back again. Its threads go on
+    meanwhile, but for those that use CUDA."""
+    import subprocess  # noqa: PLC0415  a start does without
+
+    words = [program, "--toggle", "--pid", str(os.getpid())]
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    except OSError as error:
+        fail(f"{program} cannot be run: {error}")
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip() or "it said nothing"
+        fail(f"{program} --toggle exited with status {done.returncode}: {said}")
 
 
 # -- the channel -------------------------------------------------------------------------------------------------

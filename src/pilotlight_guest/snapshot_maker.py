@@ -4,6 +4,7 @@ Run as `python -I -S snapshot_maker.py`, with a channel as engines have one, on 
 
     {"argv": [...], "env": {...}, "cwd": path}    the engine, which tells of itself as llamacpp_server.py does
     {"order": {...}}                              what the engine is told
+    {"snapshot": {"snapshot": true, ...}}         and once it is ready
     {"criu": path, "folder": path}                where the images go, which is there and empty
 
 all in one line, and answers {"failed": why}, or what a restore has to know:
@@ -68,7 +69,7 @@ def make(order: dict[str, Any]) -> dict[str, int]:
     far.close()
     _tell(near, order["order"])
     port = _until(near, "ready")["port"]
-    _tell(near, {"snapshot": True})
+    _tell(near, order["snapshot"])
     _until(near, "still")
     _dump(order["criu"], pid, names["socket"], order["folder"])
     _remember(order["criu"], order["folder"])

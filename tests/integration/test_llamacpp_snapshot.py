@@ -26,7 +26,7 @@ from pilotlight.fleet.events import Died, Event, Ready, Slept, StartFailed, Stop
 from pilotlight.spec.model import Model
 from pilotlight.substrate.local import LocalSubstrate
 from pilotlight.weights.cache import WeightCache
-from pilotlight.worker import criu
+from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
@@ -55,7 +55,7 @@ class House:
             WeightCache(folder / "cache"),
             ENGINES,
             self.settings,
-            room=lambda: self.room,
+            room=lambda devices: self.room,
         )
         self.worker.snapshots.keep(["m"])
         self._count = 0
@@ -68,12 +68,16 @@ class House:
         return event
 
     async def up(self, model: Model | None = None, techniques: tuple[str, ...] = ("snapshot",)) -> str:
+        replica = self.start(model, techniques)
+        await self.until(Ready)
+        return replica
+
+    def start(self, model: Model | None = None, techniques: tuple[str, ...] = ("snapshot",)) -> str:
         model = model or self.model
         self._count += 1
         replica = f"m/{self._count}"
-        plan = ENGINES["llamacpp"].plan(model)
-        self.worker.start(Start(replica, "m", "local", (), plan, "a test", techniques), model)
-        await self.until(Ready)
+        plan, devices = ENGINES["llamacpp"].plan(model), tuple(range(model.gpus))
+        self.worker.start(Start(replica, "m", "local", devices, plan, "a test", techniques), model)
         return replica
 
     async def down(self, replica: str) -> None:
@@ -301,6 +305,89 @@ async def test_what_is_needed_sooner_ends_the_process_that_is_to_be_dumped(house
         while makers() or list(house.snapshots.glob("*.new")):
             await asyncio.sleep(0.01)
     assert not house.worker.snapshots.taken()
+
+
+# -- on GPUs, of which there are none: the program that takes a process off them is a script --------------------------
+
+SCRIPT = """#!/bin/sh
+[ "$1 $2" = "--toggle --pid" ] && [ "$3" = "$PPID" ] || exit 7
+[ -e "{folder}/broken" ] && echo "the driver is gone" >&2 && exit 1
+echo x >>"{folder}/toggled"
+"""
+
+
+@pytest.fixture
+def on_a_gpu(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which the script notes how often it ran."""
+    script = tmp_path / "cuda-checkpoint"
+    script.write_text(SCRIPT.format(folder=tmp_path))
+    script.chmod(0o755)
+    (tmp_path / "driver").write_text("570.1")
+    monkeypatch.setenv(cuda_checkpoint.VARIABLE, str(script))
+    monkeypatch.setattr(cuda_checkpoint, "DRIVER", tmp_path / "driver")
+    house.model = msgspec.structs.replace(house.model, gpus=1)
+    return tmp_path
+
+
+@needs_criu
+async def test_it_is_taken_off_its_gpu_before_it_is_dumped_and_put_back_when_it_is_restored(
+    house: House, on_a_gpu: Path
+) -> None:
+    first = await house.up()
+    plain = await house.says(first, "Once upon a time")
+    await house.down(first)
+    folder = await house.there()
+    toggled = on_a_gpu / "toggled"
+    assert toggled.read_text() == "x\n"
+    for restored in (1, 2):
+        replica = await house.up()
+        assert house.report(replica).techniques == ("snapshot",), house.report(replica).fell_back
+        assert toggled.read_text() == "x\n" * (1 + restored)
+        assert await house.says(replica, "Once upon a time") == plain
+        await house.down(replica)
+    (on_a_gpu / "driver").write_text("580.2")
+    replica = await house.up()
+    said = "snapshot: cuda-checkpoint or the driver of its GPU changed since it was taken"
+    assert house.report(replica).fell_back == said
+    assert not folder.exists()
+
+
+@needs_criu
+async def test_one_that_cannot_be_put_back_on_its_gpu_is_discarded_and_the_start_is_plain(
+    house: House, on_a_gpu: Path
+) -> None:
+    folder = await house.taken()
+    (on_a_gpu / "broken").touch()
+    replica = await house.up()
+    said = "--toggle exited with status 1: the driver is gone"
+    assert house.report(replica).fell_back.startswith("snapshot: it could not be restored: ")
+    assert house.report(replica).fell_back.endswith(said)
+    assert await house.says(replica, "Once upon a time") and not folder.exists()
+
+
+@needs_criu
+async def test_one_that_cannot_be_taken_off_its_gpu_is_not_dumped(house: House, on_a_gpu: Path) -> None:
+    (on_a_gpu / "broken").touch()
+    await house.down(await house.up())
+    async with asyncio.timeout(30):
+        while "none could be taken" not in (why := house.worker.snapshots.why_not("m", False, gpus=1)):
+            await asyncio.sleep(0.01)
+    assert why.endswith("exited with status 1: the driver is gone")
+    assert not list(house.snapshots.glob("*"))
+
+
+@needs_criu
+async def test_a_start_on_its_gpu_ends_the_process_that_is_to_be_dumped(house: House, on_a_gpu: Path) -> None:
+    await house.down(await house.up())
+    async with asyncio.timeout(30):
+        while not any(maker.children() for maker in makers()):
+            await asyncio.sleep(0.001)
+    house.start(techniques=())
+    async with asyncio.timeout(30):
+        while makers() or list(house.snapshots.glob("*.new")):
+            await asyncio.sleep(0.001)
+    assert not house.worker.snapshots.taken() and not (on_a_gpu / "toggled").exists()
+    await house.until(Ready)
 
 
 # -- the whole server ------------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> None:
     _check_source(model)
     _check_fetch(args, model)
     _check_technique(args, engine.techniques(model))
-    _check_snapshots(args.wanted)
+    _check_snapshots(args.wanted, model)
     offered, every = _offered(engine, model, args), engine.techniques(model)
     # What the engine has and is left out here may be named as well.
     without = [name for name in args.without if name in offered or name not in every]
@@ -186,10 +186,10 @@ def _check_fetch(args: argparse.Namespace, model: Model) -> None:
         )
 
 
-def _check_snapshots(wanted: tuple[str, ...] | None) -> None:
-    from pilotlight.worker import criu  # noqa: PLC0415
+def _check_snapshots(wanted: tuple[str, ...] | None, model: Model) -> None:
+    from pilotlight.worker.cuda_checkpoint import why_no_snapshots  # noqa: PLC0415
 
-    if "snapshot" in (wanted or ()) and (why := criu.why_not()):
+    if "snapshot" in (wanted or ()) and (why := why_no_snapshots(model.gpus)):
         raise PilotlightError(f"snapshots cannot be measured here: {why}")
 
 
@@ -208,9 +208,10 @@ def _on_disk(config: Config, model: Model) -> tuple[Path, ...]:
 def _offered(engine: Engine, model: Model, args: argparse.Namespace) -> list[str]:
     """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched.
     Snapshots where they are possible: they need what may not be there."""
-    from pilotlight.worker import criu  # noqa: PLC0415
+    from pilotlight.worker.cuda_checkpoint import why_no_snapshots  # noqa: PLC0415
 
-    left_out = {"sleep", "snapshot"} if args.fetch else {"stream", *(["snapshot"] if criu.why_not() else [])}
+    without = ["snapshot"] if why_no_snapshots(model.gpus) else []
+    left_out = {"sleep", "snapshot"} if args.fetch else {"stream", *without}
     left_out |= {"sleep"} if args.from_disk else {"read_ahead"}
     return [name for name in engine.techniques(model) if name not in left_out]
 

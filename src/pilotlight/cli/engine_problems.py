@@ -11,7 +11,7 @@ from pilotlight.engines.vllm import VllmEngine
 from pilotlight.errors import EngineError, Problem
 from pilotlight.spec.load import line_of
 from pilotlight.spec.model import Config, Model
-from pilotlight.worker import criu
+from pilotlight.worker import cuda_checkpoint
 
 
 def not_installed(path: Path, config: Config) -> dict[str, Problem]:
@@ -29,9 +29,10 @@ def not_installed(path: Path, config: Config) -> dict[str, Problem]:
 
 def no_snapshots(config: Config) -> str:
     """Why models that have `snapshot` among their techniques start without; empty when none has, or all can."""
-    names = [name for name, model in config.models.items() if SNAPSHOT.name in (model.techniques or ())]
-    why = criu.why_not() if names else ""
-    return why and f"{', '.join(names)}: no snapshots, all else works: {why}"
+    wanted = [(n, m.gpus) for n, m in config.models.items() if SNAPSHOT.name in (m.techniques or ())]
+    found = [(name, why) for name, gpus in wanted if (why := cuda_checkpoint.why_no_snapshots(gpus))]
+    names = ", ".join(name for name, _ in found)
+    return f"{names}: no snapshots, all else works: {found[0][1]}" if found else ""
 
 
 def wrong_args(path: Path, config: Config) -> list[Problem]:

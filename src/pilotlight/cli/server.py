@@ -118,7 +118,7 @@ class Server:
             self.weights,
             self._declaring.engines,
             settings,
-            room=lambda: view.room(self.controller.fleet),
+            room=lambda devices: view.room(self.controller.fleet, devices),
         )
 
     # -- up ----------------------------------------------------------------------------------------------------------

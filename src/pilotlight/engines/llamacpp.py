@@ -89,9 +89,10 @@ class LlamaCppEngine:
         return plans.embedded(warm_up=bool(model.engine_args.get("warmup", False)))
 
     def techniques(self, model: Model) -> tuple[str, ...]:
-        mapped = ("stream", "snapshot") if _maps(model) else ()
+        streamed = ("stream",) if _maps(model) else ()
+        dumped = ("snapshot",) if _maps(model) or _is_on_its_gpus(model) else ()
         cached = () if _is_read_directly(model) else ("read_ahead",)
-        return ("zygote", "warm_pool", *mapped, *cached, "sleep")
+        return ("zygote", "warm_pool", *streamed, *dumped, *cached, "sleep")
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:
         memory = _estimate(model, weights) if model.memory is None else model.memory
@@ -137,6 +138,12 @@ def _maps(model: Model) -> bool:
     """Whether it maps its weights and leaves them in host memory, as it does unless told otherwise."""
     parts = {name.partition(".")[0] for name in model.engine_args}
     return not model.gpus and not model.engine_args.get("n_gpu_layers") and parts.isdisjoint(_READS_EARLY)
+
+
+def _is_on_its_gpus(model: Model) -> bool:
+    """Whether it has GPUs of its own, and nothing has it read its weights otherwise than it does by itself."""
+    parts = {name.partition(".")[0] for name in model.engine_args}
+    return bool(model.gpus) and parts.isdisjoint(_READS_EARLY)
 
 
 def _is_read_directly(model: Model) -> bool:

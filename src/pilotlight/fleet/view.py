@@ -1,5 +1,6 @@
 """What others read off the fleet. Changes nothing."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pilotlight.fleet.fleet import NEVER, Fleet, Replica
@@ -24,9 +25,10 @@ def is_up(fleet: Fleet, deployment: str) -> bool:
     return d is not None and any(r.state in UP for r in d.every)
 
 
-def room(fleet: Fleet) -> int:
-    """Bytes of host memory that nothing is reserved for, where most are."""
-    return max((h.spec.memory - h.memory - h.overhead for h in fleet.hosts.values()), default=0)
+def room(fleet: Fleet, devices: Collection[int] = ()) -> int:
+    """Bytes of host memory that nothing is reserved for, where most are and nothing is on these devices."""
+    hosts = (h for h in fleet.hosts.values() if not any(h.devices.get(device) for device in devices))
+    return max((h.spec.memory - h.memory - h.overhead for h in hosts), default=0)
 
 
 def held(fleet: Fleet) -> dict[str, int]:

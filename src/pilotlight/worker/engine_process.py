@@ -19,7 +19,9 @@ _FORK_WITHIN = 10.0
 
 
 _RESTORE_WITHIN = 30.0
-"""Seconds for a restore; it takes 50 ms, and 1 s for each GB or so that has to be read."""
+"""Seconds for a restore; it takes 50 ms, and for what has to be read as long as the disk does."""
+_RESTORED_A_SECOND = 2**29
+"""Bytes of memory that one may go on for at least [G]."""
 
 _TAKE_WITHIN = 3.0
 """Seconds for one that waits to say that it is there; it takes less than a millisecond."""
@@ -64,9 +66,10 @@ class EngineProcess:
         self.channel = self._coming = None
         raise ZygoteUnavailable("the fork ended before it began")
 
-    async def restore(self, command: Command, order: Mapping[str, object]) -> Span:
-        """By a command that restores what had been ready: until it is so again. Raises ZygoteUnavailable when nothing
-        has come of it."""
+    async def restore(self, command: Command, order: Mapping[str, object], memory: int) -> Span:
+        """By a command that restores what had been ready and takes so many bytes: until it is so again. Raises
+        ZygoteUnavailable when nothing has come of it."""
+        limit = _RESTORE_WITHIN + memory / _RESTORED_A_SECOND
         process = await self._order(command)
         assert process.channel is not None
         self.channel = Channel(process.channel)
@@ -74,11 +77,14 @@ class EngineProcess:
         up = asyncio.create_task(self.channel.port())
         ended = asyncio.create_task(process.ended())
         try:
-            await asyncio.wait((up, ended), timeout=_RESTORE_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((up, ended), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if up.done() and up.exception() is None:
                 self._watch(process)
                 return Span(Stage.RESTORE, self.ordered_at, self._clock.now())
-            why = f"it {ended.result()}" if ended.done() else f"not within {_RESTORE_WITHIN:g} s"
+            if up.done():
+                why = str(up.exception())
+            else:
+                why = f"it {ended.result()}" if ended.done() else f"not within {limit:.0f} s"
         finally:
             await cancel(up, ended)
         await process.stop(0.0)

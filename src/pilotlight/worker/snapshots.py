@@ -12,23 +12,22 @@ import itertools
 import logging
 import shutil
 import socket
-import sys
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-import pilotlight
 from pilotlight.clock import Clock
 from pilotlight.errors import EngineError, ZygoteUnavailable
-from pilotlight.ports import Command, Launch, Process, Substrate
+from pilotlight.ports import Substrate
 from pilotlight.units import format_size
-from pilotlight.worker import criu
+from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.pool import BEHIND, Pool
 from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshot_making import GUEST, Wanted, make
 from pilotlight.worker.snapshot_stamp import kept_env, stamp
-from pilotlight.worker.waiting import sleep, within
+from pilotlight.worker.waiting import sleep
 from pilotlight_guest.snapshot_port import with_port
 
 log = logging.getLogger(__name__)
@@ -36,24 +35,9 @@ log = logging.getLogger(__name__)
 RETRY = 600.0
 """Seconds after a dump or a restore that failed before another is taken [G]."""
 
-_GUEST = Path(pilotlight.__file__).parent.parent / "pilotlight_guest"
 _STAMP = "stamp.json"
 _WORK = "work"
 _numbers = itertools.count(1)
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """An engine as it would be dumped or restored."""
-
-    deployment: str
-    small: bool
-    launch: Launch
-    order: Mapping[str, Any]
-    """What it is told once it has its runtime: weights, name, args."""
-    memory: int
-    """Bytes that it takes."""
-    within: float
-    """Seconds that it may take to come up."""
 
 
 class _Image(msgspec.Struct, frozen=True):
@@ -65,24 +49,20 @@ class _Image(msgspec.Struct, frozen=True):
     port_at: int
 
 
-class _Made(msgspec.Struct, frozen=True):
-    """What the maker answers: see pilotlight_guest/snapshot_maker.py."""
-
-    socket: int = 0
-    pipe: int = 0
-    port_at: int = 0
-    failed: str = ""
-
-
 class _Stale(ZygoteUnavailable):
     """Nothing is wrong with it, but that it is of no use any more."""
 
 
 class Snapshots:
     def __init__(
-        self, substrate: Substrate, clock: Clock, settings: Settings, pool: Pool, room: Callable[[], int]
+        self,
+        substrate: Substrate,
+        clock: Clock,
+        settings: Settings,
+        pool: Pool,
+        room: Callable[[Collection[int]], int],
     ) -> None:
-        """`room`: bytes of host memory that nothing is reserved for."""
+        """`room`: bytes of host memory that nothing is reserved for; none where something is on these devices."""
         self._substrate = substrate
         self._clock = clock
         self._settings = settings
@@ -93,17 +73,19 @@ class Snapshots:
         self._not_before: dict[str, float] = {}
         self._one = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._devices: dict[str, frozenset[int]] = {}
+        """That these would use."""
         self._restoring: set[str] = set()
         self._names: set[str] = set()
 
     # -- for a start ---------------------------------------------------------------------------------------------
 
-    def why_not(self, deployment: str, small: bool) -> str:
+    def why_not(self, deployment: str, small: bool, gpus: int = 0) -> str:
         """Why none can be restored; empty when one may. Cheap, but for the first time."""
         if self._settings.snapshot_dir is None:
             return "there is no folder for it"
-        if criu.why_not():
-            return criu.why_not()
+        if why := cuda_checkpoint.why_no_snapshots(gpus):
+            return why
         name = _name(deployment, small)
         return (
             "" if (self._folder(name) / _STAMP).exists() else self._why.get(name, "none has been taken yet")
@@ -161,9 +143,16 @@ class Snapshots:
     def after_stop(self, wanted: Wanted) -> None:
         """Its last replica may have gone: takes one where there is none, soon."""
         name = _name(wanted.deployment, wanted.small)
-        if name not in self._tasks and self._lacks(name):
+        if name not in self._tasks and self._lacks(name, len(wanted.devices)):
             self._tasks[name] = asyncio.create_task(self._take(name, wanted))
+            self._devices[name] = frozenset(wanted.devices)
             self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+
+    def give_way(self, devices: Collection[int]) -> None:
+        """Somebody is to use these devices: what is being taken there is called off, for no room of it is reserved."""
+        for name, task in self._tasks.items():
+            if not self._devices[name].isdisjoint(devices):
+                _call_off(task)
 
     def taken(self) -> list[str]:
         """Models of which there is one."""
@@ -191,16 +180,18 @@ class Snapshots:
             _call_off(task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _lacks(self, name: str) -> bool:
+    def _lacks(self, name: str, gpus: int) -> bool:
         if self._settings.snapshot_dir is None or (self._folder(name) / _STAMP).exists():
             return False
-        return self._clock.now() >= self._not_before.get(name, 0.0) and not criu.why_not()
+        due = self._clock.now() >= self._not_before.get(name, 0.0)
+        return due and not cuda_checkpoint.why_no_snapshots(gpus)
 
     async def _take(self, name: str, wanted: Wanted) -> None:
         await sleep(self._clock, BEHIND)
         async with self._one:
-            if self._room() < wanted.memory:
-                self._why[name] = f"to take one, {format_size(wanted.memory)} have to be free"
+            if self._room(wanted.devices) < wanted.memory:
+                beside = ", and its devices" if wanted.devices else ""
+                self._why[name] = f"to take one, {format_size(wanted.memory)}{beside} have to be free"
                 return
             new = self._folder(f"{name}.new")
             try:
@@ -219,55 +210,15 @@ class Snapshots:
 
     async def _make(self, name: str, wanted: Wanted, folder: Path) -> _Image:
         before = await asyncio.to_thread(self._stamp, wanted)
-        process = await self._substrate.spawn(self._maker(name))
-        assert process.channel is not None
-        channel = socket.socket(fileno=process.channel)
-        self._pool.counts(process)
-        try:
-            answer = await within(self._clock, wanted.within, self._answer(channel, process, wanted, folder))
-        finally:
-            await asyncio.shield(process.stop(0.0))
-            channel.close()
-            self._pool.counts_no_more(process)
-        if answer.failed:
-            raise EngineError(answer.failed)
+        made = await make(self._substrate, self._clock, self._settings, self._pool, name, wanted, folder)
         if await asyncio.to_thread(self._stamp, wanted) != before:
             raise EngineError("something that it depends on was changed meanwhile")
-        return _Image(before, _files(folder), answer.socket, answer.pipe, answer.port_at)
-
-    async def _answer(self, channel: socket.socket, process: Process, wanted: Wanted, folder: Path) -> _Made:
-        launch, loop = wanted.launch, asyncio.get_running_loop()
-        order = {
-            "argv": launch.argv,
-            "env": kept_env(self._settings.env, launch),
-            "cwd": launch.cwd,
-            "order": wanted.order,
-            "criu": criu.find(),
-            "folder": str(folder),
-        }
-        await loop.sock_sendall(channel, msgspec.json.encode(order) + b"\n")
-        line = b""
-        while not line.endswith(b"\n"):
-            part = await loop.sock_recv(channel, 65536)
-            if not part:
-                raise EngineError(f"what was to take it {await process.ended()}")
-            line += part
-        return msgspec.json.decode(line, type=_Made)
-
-    def _maker(self, name: str) -> Command:
-        return Command(
-            replica=f"snapshot-{name}",
-            argv=(sys.executable, "-I", "-S", str(_GUEST / "snapshot_maker.py")),
-            env=self._settings.env,
-            cwd="/",
-            log=self._settings.log_dir / ".snapshots" / f"{name}.log",
-            log_max_size=self._settings.log_max_size,
-            channel=True,
-        )
+        return _Image(before, _files(folder), made.socket, made.pipe, made.port_at)
 
     def _stamp(self, wanted: Wanted) -> dict[str, str]:
         env = kept_env(self._settings.env, wanted.launch)
-        return stamp(wanted.launch, env, wanted.order, criu.find() or "", _GUEST)
+        found = stamp(wanted.launch, env, wanted.order, criu.find() or "", GUEST)
+        return found | ({cuda_checkpoint.WHAT: cuda_checkpoint.stamp()} if wanted.devices else {})
 
     def _folder(self, name: str) -> Path:
         assert self._settings.snapshot_dir is not None

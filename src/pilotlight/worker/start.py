@@ -13,7 +13,7 @@ from pilotlight.fleet.events import Progressed
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Engine, Launch
 from pilotlight.spec.model import Model
-from pilotlight.worker import probing
+from pilotlight.worker import cuda_checkpoint, probing
 from pilotlight.worker.channel import Channel
 from pilotlight.worker.context import Context
 from pilotlight.worker.engine_process import EngineProcess
@@ -22,7 +22,7 @@ from pilotlight.worker.incoming import Incoming
 from pilotlight.worker.place import InUse, Place
 from pilotlight.worker.plan_runner import cancel, run_plan
 from pilotlight.worker.report import not_done
-from pilotlight.worker.snapshots import Wanted
+from pilotlight.worker.snapshot_making import Wanted
 from pilotlight.worker.ways import Ways
 
 _STAGES = frozenset(stage.value for stage in Stage)
@@ -218,8 +218,10 @@ class Starting:
             order = {
                 "restored": self.place.port,
                 "env": {**command.env, "PILOTLIGHT_REPLICA": command.replica},
+                **cuda_checkpoint.told(self.action.devices),
             }
-            return await self.engine_process.restore(msgspec.structs.replace(command, argv=argv), order)
+            command = msgspec.structs.replace(command, argv=argv)
+            return await self.engine_process.restore(command, order, wanted.memory)
 
     def snapshot(self, memory: int | None) -> Wanted | None:
         """This engine as one that is dumped, `memory` being what it was measured to take; None where that is not
@@ -227,17 +229,19 @@ class Starting:
         launch, engine, here = self.launch, self._engine, self._incoming.here
         if SNAPSHOT.name not in self.action.techniques or launch is None or engine is None or here is None:
             return None
+        need, devices = engine.need(self.model, here.info), self.action.devices
         return Wanted(
             deployment=self.action.deployment,
             small=self.action.small,
             launch=launch,
+            devices=devices,
             order={
                 "weights": str(here.path),
                 "args": {**engine.settings(self.model, here.info), "warmup": True},
                 "name": self.action.deployment,
                 "port": 0,
             },
-            memory=memory or engine.need(self.model, here.info).memory,
+            memory=(memory or need.memory) + len(devices) * (need.gpu_memory or here.info.size),
             within=self.model.startup_timeout,
         )
 

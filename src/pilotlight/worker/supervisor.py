@@ -50,10 +50,10 @@ class Worker:
         ask: health.Ask = health.ask,
         measure: memory.Measure = memory.measure,
         order: health.Order = health.order,
-        room: Callable[[], int] = lambda: sys.maxsize,
+        room: Callable[[Collection[int]], int] = lambda devices: sys.maxsize,
     ) -> None:
-        """`room`: bytes of host memory that nothing is reserved for. Those before it stand in for the file's header,
-        the network and /proc in tests."""
+        """`room`: bytes of host memory that nothing is reserved for; none where something is on these devices. Those
+        before it stand in for the file's header, the network and /proc in tests."""
         fetches = Fetches(weights, describe, describe_arriving)
         self._pool = Pool(substrate, clock, settings, measure, post, self._prime)
         self.snapshots = Snapshots(substrate, clock, settings, self._pool, room)
@@ -81,6 +81,7 @@ class Worker:
     def start(self, action: Start, model: Model) -> None:
         """Begins to carry out the plan; returns at once."""
         assert action.replica not in self._replicas, f"{action.replica} is started twice"
+        self.snapshots.give_way(action.devices)
         self._replicas[action.replica] = Replica(self._context, action, model, self._in_use, self._end)
 
     def stop(self, replica: str, grace: float) -> None:
@@ -110,6 +111,7 @@ class Worker:
         """Brings back one that is asleep: Ready, or Died."""
         found = self._replicas.get(replica)
         if found is not None:
+            self.snapshots.give_way(found.starting.action.devices)
             found.wake()
 
     def prime(self, models: Collection[Model], counts: Mapping[str, int]) -> None:

@@ -46,7 +46,8 @@ class Ways:
         """Whether a zygote can fork now is seen when it is asked to, and why not."""
         offered, streams = self._action.techniques, self._incoming.will_stream(launch)
         if SNAPSHOT.name in offered and not streams:
-            why_not = self._context.snapshots.why_not(self._action.deployment, self._action.small)
+            action = self._action
+            why_not = self._context.snapshots.why_not(action.deployment, action.small, len(action.devices))
             if not why_not:
                 return [SNAPSHOT.name]
             self.do_without(SNAPSHOT.name, why_not)

@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -120,6 +121,22 @@ def test_what_is_left_where_it_is_mapped_may_be_arriving(
     launch = ENGINE.launch(it, 0, (), Path("/"))
     assert bool(launch.streams) is streams
     assert 12 not in launch.streams, "Q4_K is rearranged for the processor"
+
+
+@pytest.mark.parametrize(
+    ("args", "gpus", "dumped"),
+    [
+        ({}, 0, True),
+        ({}, 2, True),
+        ({"n_gpu_layers": 3}, 1, True),
+        ({"n_gpu_layers": 3}, 0, False),
+        ({"load_mode": "none"}, 0, False),
+        ({"mmproj.path": "/x.gguf"}, 1, False),
+    ],
+)
+def test_what_may_be_dumped(args: dict[str, Any], gpus: int, dumped: bool) -> None:
+    it = msgspec.structs.replace(model(**args), gpus=gpus)
+    assert ("snapshot" in ENGINE.techniques(it)) is dumped
 
 
 def test_tensors_that_are_not_to_be_rearranged_stream_whatever_their_type() -> None:

@@ -1,8 +1,9 @@
 """What others read off the fleet."""
 
 from pilotlight.fleet import view
-from pilotlight.fleet.deployment import Deployment, Need
+from pilotlight.fleet.deployment import Deployment, Host, Need
 from pilotlight.fleet.fleet import DeploymentState, Fleet, Held, Replica
+from pilotlight.fleet.host import HostState
 from pilotlight.fleet.plan import Plan
 from pilotlight.fleet.states import State
 
@@ -30,6 +31,12 @@ def test_whether_any_is_up():
     assert (view.is_up(f, "m"), view.is_up(f, "other")) == (True, False)
     f.deployments["m"].replicas["m-1"].state = State.STOPPING
     assert not view.is_up(f, "m")
+
+
+def test_room_where_nothing_is_on_the_devices():
+    f = fleet()
+    f.hosts["local"] = HostState(Host("local", 1000), memory=200, overhead=50, devices={0: 7, 1: 0})
+    assert (view.room(f), view.room(f, [1, 2]), view.room(f, [0, 1])) == (750, 750, 0)
 
 
 def test_who_waits():

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from pilotlight.cli.engine_problems import no_snapshots
 from pilotlight.ports import Launch
-from pilotlight.worker import criu
+from pilotlight.spec.model import Config, Model
+from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.snapshot_stamp import kept_env, stamp
 from pilotlight_guest.guardian_proc import LINUX
 from pilotlight_guest.snapshot_port import find_port, varint, with_port
@@ -50,6 +52,29 @@ def test_why_there_are_no_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     criu.built().write_text("")
     criu.built().chmod(0o755)
     assert criu.find() == str(criu.built())
+
+
+def test_models_on_gpus_need_another_program_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(criu, "why_not", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    monkeypatch.delenv(cuda_checkpoint.VARIABLE, raising=False)
+    monkeypatch.setenv("PATH", "")
+    models = {f"on{n}": Model(source="demo://50m", techniques=("snapshot",), gpus=n) for n in (0, 1)}
+    why = "models on GPUs need cuda-checkpoint, which was not found on PATH; name it in "
+    assert no_snapshots(Config(models=models)).startswith(f"on1: no snapshots, all else works: {why}")
+    monkeypatch.setenv(cuda_checkpoint.VARIABLE, str(tmp_path / "nothing"))
+    assert cuda_checkpoint.why_no_snapshots(1) == f"cuda-checkpoint ({tmp_path / 'nothing'}) cannot be run"
+    found = program(tmp_path, "exit 0")
+    monkeypatch.setenv(cuda_checkpoint.VARIABLE, found)
+    assert no_snapshots(Config(models=models)) == ""
+    assert (cuda_checkpoint.told(()), cuda_checkpoint.told((0,))) == ({}, {"cuda": found})
+    before = cuda_checkpoint.stamp()
+    Path(found).write_text("#!/bin/sh\nexit 1\n")
+    assert cuda_checkpoint.stamp() != before
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert cuda_checkpoint.why_no_snapshots(1) == "cuda-checkpoint is for x86-64"
+    monkeypatch.setattr(criu, "why_not", lambda: "there is no CRIU")
+    assert no_snapshots(Config(models=models)) == "on0, on1: no snapshots, all else works: there is no CRIU"
 
 
 def stamped(weights: Path, args: dict[str, Any], **env: str) -> dict[str, str]:
