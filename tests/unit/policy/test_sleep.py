@@ -94,6 +94,14 @@ def test_it_is_not_put_to_sleep_where_that_has_no_room():
     assert p.wait(60) == ["stop m-1"]
 
 
+def test_what_is_primed_takes_of_the_room_that_it_would_have_there():
+    p = Play(sleepy(memory=2, gpus=1, gpu_memory=20), memory=24, gpus=(24,))
+    p.up(), p.overhead(3)
+    assert p.sleep() == [] and p.notes
+    p.overhead(2)
+    assert p.sleep() == ["sleep m-1"]
+
+
 def test_one_that_could_not_sleep_is_restarted_and_kept_as_long_as_any():
     p = Play(sleepy(memory=8, sleep_after=30, ttl=100), memory=10)
     p.up(), p.wait(30)
