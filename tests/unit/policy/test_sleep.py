@@ -248,6 +248,14 @@ def test_it_is_stopped_where_its_sleep_would_not_free_enough():
     assert p.ask("r1") == ["hold r1", "stop a-1"], "15 % would stay"
 
 
+@pytest.mark.parametrize(("memory", "way"), [(64, "sleep"), (16, "stop")])
+def test_of_a_device_it_goes_to_host_memory_or_where_that_has_no_room_it_is_stopped(memory: int, way: str):
+    gpu = {"memory": 2, "gpus": 1, "gpu_memory": 20}
+    p = Play(sleepy("a", **gpu), model(**gpu), memory=memory, gpus=(24,))
+    p.up("a"), p.wait(5)
+    assert p.ask("r1") == ["hold r1", f"{way} a-1"]
+
+
 def test_what_it_took_asleep_is_known_the_next_time():
     p = Play(sleepy("a", memory=8), model(memory=8), memory=12)
     p.up("a"), p.sleep("a"), p.slept("a-1", 6), p.warm("a"), p.wait(1), p.ready("a-1")
