@@ -20,6 +20,7 @@ import pytest
 
 from integration.kit import CACHE, Server, until
 from pilotlight.clock import SystemClock
+from pilotlight.engines.llamacpp import GPU_OVERHEAD
 from pilotlight.engines.registry import ENGINES
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Died, Event, Ready, Slept, StartFailed, Stopped
@@ -29,6 +30,7 @@ from pilotlight.weights.cache import WeightCache
 from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.report import StartReport
 from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshot_making import Wanted
 from pilotlight.worker.supervisor import Worker
 
 needs_criu = pytest.mark.skipif(bool(criu.why_not()), reason=f"no snapshots here: {criu.why_not()}")
@@ -388,6 +390,18 @@ async def test_a_start_on_its_gpu_ends_the_process_that_is_to_be_dumped(house: H
             await asyncio.sleep(0.001)
     assert not house.worker.snapshots.taken() and not (on_a_gpu / "toggled").exists()
     await house.until(Ready)
+
+
+async def test_what_it_has_on_its_gpu_passes_through_host_memory(
+    house: House, on_a_gpu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[Wanted] = []
+    monkeypatch.setattr(house.worker.snapshots, "after_stop", wanted.append)
+    await house.down(await house.up())
+    await house.down(await house.up(msgspec.structs.replace(house.model, gpus=0)))
+    on_it, off_it = wanted
+    assert (on_it.devices, off_it.devices) == ((0,), ())
+    assert on_it.memory > GPU_OVERHEAD > off_it.memory
 
 
 # -- the whole server ------------------------------------------------------------------------------------------------
