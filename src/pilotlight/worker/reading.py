@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pilotlight.substrate.inventory import free_memory
 from pilotlight.units import format_size
-from pilotlight.weights.read_ahead import can_tell, is_cold, read
+from pilotlight.weights.page_cache import can_tell
+from pilotlight.weights.read_ahead import is_cold, read
 from pilotlight.worker.plan_runner import cancel
 
 log = logging.getLogger(__name__)

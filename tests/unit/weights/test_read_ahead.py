@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pilotlight.weights import read_ahead
-from pilotlight.weights.read_ahead import CHUNK, is_cold, read
+from pilotlight.weights import page_cache, read_ahead
+from pilotlight.weights.page_cache import CHUNK
+from pilotlight.weights.read_ahead import is_cold, read
 
 
 def never() -> bool:
@@ -60,14 +61,11 @@ def test_it_can_be_called_off(weights):
 
 
 def test_a_file_that_is_cut_off_meanwhile_harms_nobody(weights, monkeypatch):
-    chunks = read_ahead._chunks
-
-    def cut(fd: int) -> list[tuple[int, int, int]]:
-        found = chunks(fd)
+    def cut(fd: int, size: int) -> list[page_cache.Chunk]:
         os.truncate(weights[0], 100)
-        return found
+        return page_cache.chunks(fd, size)
 
-    monkeypatch.setattr(read_ahead, "_chunks", cut)
+    monkeypatch.setattr(read_ahead, "chunks", cut)
     read(weights, never)
     assert not is_cold(weights[1:])
 
@@ -82,7 +80,7 @@ def test_of_what_is_not_there_it_says_so(tmp_path):
 
 
 def test_a_kernel_that_cannot_populate_is_told_what_will_be_needed(weights, monkeypatch):
-    monkeypatch.setattr(read_ahead, "_POPULATE_READ", 12345)  # of no kernel
+    monkeypatch.setattr(page_cache, "_POPULATE_READ", 12345)  # of no kernel
     asked: list[int] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda _fd, start, _size, _how: asked.append(start))
     read(weights[:1], never)
@@ -90,10 +88,11 @@ def test_a_kernel_that_cannot_populate_is_told_what_will_be_needed(weights, monk
 
 
 def test_what_is_looked_at_is_spread_over_the_file():
-    assert read_ahead._spread(1) == [0]
-    assert read_ahead._spread(3) == [0, 1, 2]
-    assert read_ahead._spread(6400)[:3] == [50, 150, 250]
-    assert read_ahead._spread(6400)[-1] == 6350
+    assert page_cache.spread(0, 64) == []
+    assert page_cache.spread(1, 64) == [0]
+    assert page_cache.spread(3, 64) == [0, 1, 2]
+    assert page_cache.spread(6400, 64)[:3] == [50, 150, 250]
+    assert page_cache.spread(6400, 64)[-1] == 6350
 
 
 @pytest.mark.timeout(20)

@@ -113,8 +113,8 @@ async def test_it_is_for_those_who_want_it_and_for_weights_that_are_here(reader,
 async def test_a_start_says_that_it_cannot_tell_whether_files_of_others_are_in_memory(monkeypatch, tmp_path):
     bench = Bench(tmp_path)
     bench.weights.fetch("somewhere")
-    monkeypatch.setattr("pilotlight.weights.read_ahead.os.geteuid", lambda: 4_000_000_000)
-    monkeypatch.setattr("pilotlight.weights.read_ahead.os.access", lambda path, mode: False)
+    monkeypatch.setattr("pilotlight.weights.page_cache.os.geteuid", lambda: 4_000_000_000)
+    monkeypatch.setattr("pilotlight.weights.page_cache.os.access", lambda path, mode: False)
     plan = bench.engine.plan(CHAT)
     bench.worker.start(Start("m-1", "m", "local", (), plan, "a test", ("read_ahead",)), CHAT)
     await bench.until(Ready, "m-1")
