@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -32,6 +33,7 @@ from pilotlight.fleet.events import (
 from pilotlight.fleet.plan import Stage
 from pilotlight.spec.model import Model
 from pilotlight.substrate.local import LocalSubstrate
+from pilotlight.weights import huge
 from pilotlight.weights.cache import WeightCache
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.supervisor import Worker
@@ -164,6 +166,27 @@ async def test_each_request_has_the_whole_context(house: House) -> None:
     replica = await house.ready(llama(n_ctx=512))
     with urllib.request.urlopen(house.worker.url(replica) + "/slots", timeout=10) as answer:
         assert [slot["n_ctx"] for slot in json.load(answer)] == [512, 512]
+
+
+async def test_weights_that_were_copied_in_small_pieces_are_laid_in_huge_pages_behind_its_stop(
+    house: House, cache: WeightCache, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "pilotlight.worker.laying")
+    data, copy = cache.fetch("demo://50m").read_bytes(), tmp_path / "copy.gguf"
+    for trial in (True, False):
+        with copy.open("wb", buffering=0) as file:
+            for i in range(0, len(data), 1 << 16):
+                file.write(data[i : i + (1 << 16)])
+        if trial and not huge.lay_anew([copy], lambda: False).huge:
+            pytest.skip("the file system of the folder for temporary files keeps no files in huge pages")
+    house.worker.stop(await house.ready(llama(str(copy))), 1.0)
+    await house.until(Stopped)
+    async with asyncio.timeout(20):
+        while not caplog.messages:
+            await asyncio.sleep(0.05)
+    assert f"of {copy} anew in huge pages" in caplog.text
+    assert not huge.is_small([copy]) and copy.read_bytes() == data
+    await house.ready(llama(str(copy)))
 
 
 async def test_weights_that_are_damaged(house: House, cache: WeightCache, tmp_path: Path) -> None:

@@ -154,6 +154,10 @@ class Snapshots:
             if not self._devices[name].isdisjoint(devices):
                 _call_off(task)
 
+    def is_busy(self) -> bool:
+        """Whether one is taken, or soon will be."""
+        return bool(self._tasks)
+
     def taken(self) -> list[str]:
         """Models of which there is one."""
         if self._settings.snapshot_dir is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pilotlight.clock import Clock
+from pilotlight.coldstart.techniques import READ_AHEAD
 from pilotlight.errors import EngineError
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Event, Stopped
@@ -18,6 +19,7 @@ from pilotlight.worker.describe import describe as describe_gguf
 from pilotlight.worker.describe import describe_arriving as describe_arriving_gguf
 from pilotlight.worker.fetches import Describe, Fetches
 from pilotlight.worker.free_ports import FreePorts
+from pilotlight.worker.laying import Laying
 from pilotlight.worker.pool import Pool
 from pilotlight.worker.replica import Replica
 from pilotlight.worker.report import StartReport
@@ -75,6 +77,7 @@ class Worker:
         """Models, and how many processes are to be kept primed for each engine."""
         self._replicas: dict[str, Replica] = {}
         self._ended: OrderedDict[str, StartReport] = OrderedDict()
+        self._laying = Laying(clock, self._is_busy, self._in_memory)
 
     # -- orders --------------------------------------------------------------------------------------------------
 
@@ -82,6 +85,7 @@ class Worker:
         """Begins to carry out the plan; returns at once."""
         assert action.replica not in self._replicas, f"{action.replica} is started twice"
         self.snapshots.give_way(action.devices)
+        self._laying.give_way()
         self._replicas[action.replica] = Replica(self._context, action, model, self._in_use, self._end)
 
     def stop(self, replica: str, grace: float) -> None:
@@ -112,6 +116,7 @@ class Worker:
         found = self._replicas.get(replica)
         if found is not None:
             self.snapshots.give_way(found.starting.action.devices)
+            self._laying.give_way()
             found.wake()
 
     def prime(self, models: Collection[Model], counts: Mapping[str, int]) -> None:
@@ -145,6 +150,7 @@ class Worker:
         going = list(self._replicas.values())
         for replica in going:
             replica.stop(grace)
+        await self._laying.close()
         await self.snapshots.close()
         await self._pool.close()
         if going:
@@ -189,6 +195,20 @@ class Worker:
         places = [replica.starting.place for replica in self._replicas.values()]
         return {p.port for p in places}, {p.log for p in places if p.log is not None}
 
+    def _is_busy(self) -> bool:
+        coming = any(r.ready_at is None and not r.outcome for r in self._replicas.values())
+        return coming or self.snapshots.is_busy()
+
+    def _in_memory(self) -> set[Path]:
+        return {file for replica in self._replicas.values() for file in self._maps(replica.starting.model)}
+
+    def _maps(self, model: Model) -> tuple[Path, ...]:
+        """Files that its replicas map, or read, in the kernel's page cache."""
+        engine = self._context.engines.get(model.engine)
+        if engine is None or model.source is None or READ_AHEAD.name not in engine.techniques(model):
+            return ()
+        return tuple(self._context.fetches.files(model.source))
+
     def _plain_launch(self, model: Model) -> Launch | None:
         try:
             return self._context.engines[model.engine].launch(model, 0, (), self._context.settings.config_dir)
@@ -201,3 +221,4 @@ class Worker:
         self._ended[replica.id] = replica.report()
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
+        self._laying.after_stop(self._maps(replica.starting.model))
