@@ -3,10 +3,11 @@
     python benchmarks/huge_pages.py                    # demo://1b, 15 rounds in turns: a minute
     python benchmarks/huge_pages.py --model demo://50m --rounds 30
 
-A demo model is copied into one file 64 KiB at a time, as curl does, and into another 2 MiB at a time, as pilotlight
-writes. Both are loaded by turns, each in a fork of one process that has imported llama.cpp, with the settings that
-pilotlight gives it and one slot of 2,048 tokens. How much of each file lies in huge pages stands in the table: none
-where the file system has none, and then the rows are alike. Not while other programs run.
+A demo model is copied into one file 64 KiB at a time, as curl does, into another 2 MiB at a time, as pilotlight writes,
+and into a third as into the first, which is then laid anew, as behind a model's last stop. They are loaded by turns,
+each in a fork of one process that has imported llama.cpp, with the settings that pilotlight gives it and one slot of
+2,048 tokens. In brackets: in parts of the first. How much of each file lies in huge pages stands in the table: none
+where the file system has none, and then the columns are alike. Not while other programs run.
 """
 
 import argparse
@@ -29,9 +30,12 @@ from pilotlight.engines.llamacpp import LlamaCppEngine
 from pilotlight.spec.model import Model
 from pilotlight.weights.blocks import BLOCK
 from pilotlight.weights.cache import WeightCache
+from pilotlight.weights.huge import lay_anew
 from pilotlight_guest import llamacpp_server
 
-PIECES = {"64 KiB at a time": 1 << 16, "2 MiB at a time": BLOCK}
+PIECES = {"64 KiB at a time": 1 << 16, "2 MiB at a time": BLOCK, "64 KiB at a time, laid anew": 1 << 16}
+SMALL, *OTHERS = PIECES
+LAID = OTHERS[-1]
 MODEL = Model(source="demo://1b", max_requests=1, engine_args={"n_ctx": 2048})
 ROWS = ("mapping ms", "load ms", "load and first token ms", "CPU ms")
 
@@ -48,20 +52,25 @@ def main() -> None:
     llamacpp_server.import_runtime()
     weights = WeightCache(CACHE).fetch(args.model)
     with tempfile.TemporaryDirectory(prefix="pilotlight-bench-", dir=CACHE) as folder:
-        files = {name: copied(weights, Path(folder, str(size)), size) for name, size in PIECES.items()}
+        files = {name: copied(weights, Path(folder, name), size) for name, size in PIECES.items()}
+        laid = lay_anew([files[LAID]], lambda: False)
+        print(f"laid {laid.huge >> 20} MiB anew, {laid.in_vain >> 20} in vain", file=sys.stderr)
         found: dict[str, list[list[float]]] = {name: [] for name in files}
         for number in range(args.rounds):
             for name in order_of_round(list(files), number):
                 found[name].append(in_a_fork(lambda path=files[name]: measured(path)))
         huge = {name: huge_share(path) for name, path in files.items()}
-    small, large = (
-        [statistics.median(column) for column in zip(*found[name], strict=True)] for name in PIECES
-    )
+    medians = {name: [statistics.median(c) for c in zip(*rows, strict=True)] for name, rows in found.items()}
     rows = [
-        [what, f"{s:.1f}", f"{h:.1f}", f"{h / s:.2f}"] for what, s, h in zip(ROWS, small, large, strict=True)
+        [
+            what,
+            f"{small:.1f}",
+            *(f"{(value := medians[name][i]):.1f} ({value / small:.2f})" for name in OTHERS),
+        ]
+        for i, (what, small) in enumerate(zip(ROWS, medians[SMALL], strict=True))
     ]
-    rows.append(["in huge pages", *(f"{100 * huge[name]:.0f} %" for name in PIECES), ""])
-    report("huge_pages", {"model": args.model, "found": found}, table(["", *PIECES, "x"], rows), args.json)
+    rows.append(["in huge pages", *(f"{100 * huge[name]:.0f} %" for name in PIECES)])
+    report("huge_pages", {"model": args.model, "found": found}, table(["", *PIECES], rows), args.json)
 
 
 def begun_as_pilotlight_does() -> None:
