@@ -5,6 +5,7 @@ small pages (blocks.py and read_ahead.py tell how the others get into huge ones)
 (MADV_COLLAPSE) takes a kernel built with READ_ONLY_THP_FOR_FS, which many are not.
 """
 
+import mmap
 import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,17 +14,19 @@ import msgspec
 
 from pilotlight.weights.blocks import BLOCK
 from pilotlight.weights.page_cache import (
+    CHUNK,
     Chunk,
     can_tell,
     chunks,
     drop,
-    is_there,
     mapped,
+    missing,
     opened,
     populate,
     read_huge,
     size_of,
     spread,
+    touch,
 )
 
 PROBES = 16
@@ -31,6 +34,10 @@ PROBES = 16
 
 SMALL = 8
 """Files of which one chunk in so many is in small pages are worth it [G]."""
+
+MISSING = 8
+"""What of one in so many pages, or chunks, is not there is not in memory [G]. A few pages are missing here and there
+where the kernel lets go of what nobody uses though memory is free (DAMON)."""
 
 IN_VAIN = 4
 """After so many chunks in a row that stay in small pages no more is tried: the file system has no others, the machine's
@@ -55,13 +62,14 @@ def is_small(files: Sequence[Path]) -> bool:
     with opened(files) as fds:
         found = _chunks(fds)
         looked = [_lies_small(found[i]) for i in spread(len(found), PROBES)]
-    return SMALL * looked.count(None) < len(looked) <= SMALL * looked.count(True)
+    return MISSING * looked.count(None) < len(looked) <= SMALL * looked.count(True)
 
 
 def lay_anew(files: Sequence[Path], is_over: Callable[[], bool]) -> Laid:
-    """Blocks, and lets other threads run. Those chunks that are whole in memory and in small pages, until `is_over` or
-    until it proves to be of no use; at no moment is more than one out of memory. Raises as `is_small` does."""
+    """Blocks, and lets other threads run. Those chunks that are in memory in small pages, until `is_over` or until it
+    proves to be of no use. One is put out of memory and read before the next. Raises as `is_small` does."""
     huge, in_vain, left = 0, 0, IN_VAIN
+    room = memoryview(bytearray(CHUNK))
     with opened(files) as fds:
         for chunk in _chunks(fds):
             if not left or is_over():
@@ -69,11 +77,12 @@ def lay_anew(files: Sequence[Path], is_over: Callable[[], bool]) -> Laid:
             if not _lies_small(chunk):
                 continue
             drop(*chunk)
-            is_back = read_huge(*chunk)
+            fd, start, size = chunk
+            is_back = read_huge(fd, start, size) and touch(fd, start, room[:size])
             if is_back and _lies_small(chunk) is False:
-                huge, left = huge + chunk[2], IN_VAIN
+                huge, left = huge + size, IN_VAIN
             else:
-                in_vain, left = in_vain + chunk[2], left - 1 if is_back else 0
+                in_vain, left = in_vain + size, left - 1 if is_back else 0
     return Laid(huge, in_vain)
 
 
@@ -84,10 +93,10 @@ def _chunks(fds: Sequence[int]) -> list[Chunk]:
 
 def _lies_small(chunk: Chunk) -> bool | None:
     """By the faults that mapping it takes: one for each huge page, 32 for as much in pages of 4 KiB, of which the
-    kernel maps 16 at a time. None where not all of it is in memory, or the kernel does not tell."""
+    kernel maps 16 at a time. None where it is not in memory, or the kernel does not tell."""
     size = chunk[2]
     with mapped(*chunk) as place:
-        if place is None or not is_there(place, size):
+        if place is None or MISSING * missing(place, size) * mmap.PAGESIZE >= size:
             return None
         before = _faults()
         error = populate(place, size)

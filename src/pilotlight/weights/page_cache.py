@@ -78,12 +78,12 @@ def mapped(fd: int, start: int, size: int) -> Generator[int | None]:
         _libc().munmap(place, size)
 
 
-def is_there(place: int, size: int) -> bool:
-    """Whether all of what is mapped there is in memory."""
+def missing(place: int, size: int) -> int:
+    """How many pages of what is mapped there are not in memory."""
     pages = -(-size // mmap.PAGESIZE)
     told = ctypes.create_string_buffer(b"\1" * pages, pages)
     _libc().mincore(place, size, told)
-    return b"\0" not in told.raw
+    return told.raw.count(0)
 
 
 def populate(place: int, size: int) -> int:
@@ -103,6 +103,13 @@ def read_huge(fd: int, start: int, size: int) -> bool:
         if error == errno.EINVAL:
             os.posix_fadvise(fd, start, size, os.POSIX_FADV_WILLNEED)
         return not error
+
+
+def touch(fd: int, start: int, room: memoryview) -> bool:
+    """Reads as much as there is room for, so that a processor has had it. A virtual machine may have to get from its
+    host, a small page at a time, what only the disk has written into its memory: better here than in a start. Whether
+    all is there. Raises OSError."""
+    return os.preadv(fd, [room], start) == len(room)
 
 
 def drop(fd: int, start: int, size: int) -> None:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pilotlight.weights.page_cache import chunks, is_there, mapped, opened, read_huge, size_of, spread
+from pilotlight.weights.page_cache import chunks, mapped, missing, opened, read_huge, size_of, spread
 
 PROBES = 64
 """Pages of each file that are looked for in memory."""
@@ -55,5 +55,5 @@ def _look(file: Path) -> list[bool]:
         pages = size_of(fd) // mmap.PAGESIZE
         with mapped(fd, 0, pages * mmap.PAGESIZE) as place:
             if place is not None:
-                return [is_there(place + i * mmap.PAGESIZE, mmap.PAGESIZE) for i in spread(pages, PROBES)]
+                return [not missing(place + i * mmap.PAGESIZE, 1) for i in spread(pages, PROBES)]
     return []

@@ -18,7 +18,7 @@ from pilotlight.worker.waiting import sleep
 log = logging.getLogger(__name__)
 
 RETRY = 600.0
-"""Seconds after some of them stayed in small pages before the same are looked at again [G]."""
+"""Seconds after most of them stayed in small pages before the same are looked at again [G]."""
 
 Files = tuple[Path, ...]
 
@@ -37,6 +37,8 @@ class Laying:
         self._over = threading.Event()
         """Of what the thread does now."""
         self._task: asyncio.Task[None] | None = None
+        self._quiet_at = 0.0
+        """When the last order is BEHIND seconds ago."""
         self._closed = False
 
     def after_stop(self, files: Files) -> None:
@@ -44,12 +46,14 @@ class Laying:
         if not files or self._closed or self._clock.now() < self._not_before.get(files, 0.0):
             return
         self._wanted[files] = None
+        self._wait()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
     def give_way(self) -> None:
         """A start or a wake is ordered: what is under way ends within one chunk, and goes on once it may."""
         self._over.set()
+        self._wait()
 
     async def close(self) -> None:
         """Does not wait for the chunk that is under way."""
@@ -58,10 +62,13 @@ class Laying:
         if self._task is not None:
             await cancel(self._task)
 
+    def _wait(self) -> None:
+        self._quiet_at = self._clock.now() + BEHIND
+
     async def _run(self) -> None:
         while self._wanted:
             await sleep(self._clock, BEHIND)
-            if self._is_busy():
+            if self._clock.now() < self._quiet_at or self._is_busy():
                 continue
             used = self._in_use()
             self._wanted = {files: None for files in self._wanted if used.isdisjoint(files)}
@@ -75,9 +82,10 @@ class Laying:
         if laid.huge:
             seconds = self._clock.now() - began
             log.info("laid %s of %s anew in huge pages in %.1f s", format_size(laid.huge), files[0], seconds)
-        if laid.in_vain:
+        in_vain = laid.in_vain > laid.huge
+        if in_vain:
             self._not_before[files] = self._clock.now() + RETRY
-        if laid.in_vain or not over.is_set():
+        if in_vain or not over.is_set():
             del self._wanted[files]
 
 

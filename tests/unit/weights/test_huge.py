@@ -127,9 +127,29 @@ def test_it_gives_up_where_the_pages_stay_small(weights, dropped):
     assert lay_anew([weights], never) == Laid(huge=size)
 
 
-def test_nothing_more_is_dropped_when_some_cannot_be_read_again(weights, dropped, monkeypatch):
-    monkeypatch.setattr(huge, "read_huge", lambda *_: False)
+def test_a_few_pages_that_are_missing_here_and_there_are_read_with_the_rest(weights):
+    for start in range(0, 3 * CHUNK, BLOCK):
+        put_out(weights, SMALL, start)
+    assert is_small([weights])
+    assert lay_anew([weights], never) == Laid(huge=3 * CHUNK)
+
+
+@pytest.mark.parametrize("step", ["read_huge", "touch"])
+def test_nothing_more_is_dropped_when_some_cannot_be_read_again(step, weights, dropped, monkeypatch):
+    monkeypatch.setattr(huge, step, lambda *_: False)
     assert lay_anew([weights], never) == Laid(in_vain=CHUNK) and dropped == [0]
+
+
+def test_what_the_disk_has_written_into_memory_is_touched_at_once(weights, monkeypatch):
+    read: list[tuple[int, int]] = []
+
+    def touch(fd: int, start: int, room: memoryview) -> bool:
+        read.append((start, len(room)))
+        return page_cache.touch(fd, start, room) and room == weights.read_bytes()[start : start + CHUNK]
+
+    monkeypatch.setattr(huge, "touch", touch)
+    assert lay_anew([weights], never) == Laid(huge=3 * CHUNK)
+    assert read == [(0, CHUNK), (CHUNK, CHUNK), (2 * CHUNK, CHUNK)]
 
 
 def test_a_file_that_is_cut_off_meanwhile_harms_nobody(weights):

@@ -13,11 +13,11 @@ def never() -> bool:
     return False
 
 
-def put_out(file: Path, size: int | None = None) -> None:
-    """The first `size` bytes of it out of memory, or all."""
+def put_out(file: Path, size: int | None = None, start: int = 0) -> None:
+    """So many bytes of it out of memory, or all."""
     fd = os.open(file, os.O_RDONLY)
     os.fsync(fd)
-    os.posix_fadvise(fd, 0, size or 0, os.POSIX_FADV_DONTNEED)
+    os.posix_fadvise(fd, start, size or 0, os.POSIX_FADV_DONTNEED)
     os.close(fd)
 
 

@@ -119,6 +119,16 @@ async def test_the_last_replica_has_gone_and_its_weights_are_laid(stops, layer, 
     assert len(layer.files) == 1
 
 
+async def test_it_waits_until_the_last_order_is_a_while_ago(stops, layer):
+    await stops.stop(await stops.ready(CHAT))
+    await stops.pass_time(0.6 * BEHIND)
+    await stops.stop(await stops.ready(CHAT))
+    await stops.pass_time(0.6 * BEHIND)
+    assert layer.files == []
+    await stops.pass_time()
+    assert layer.files == [stops.file(CHAT)]
+
+
 async def test_weights_that_another_replica_maps_are_left_alone(stops, layer):
     layer.let_go.set()
     first, second = await stops.ready(CHAT), await stops.ready(CHAT)
@@ -200,7 +210,7 @@ async def test_a_snapshot_that_is_taken_comes_first(stops, layer, monkeypatch):
 
 
 async def test_what_stays_in_small_pages_is_left_alone_for_a_while(stops, layer):
-    layer.answer = Laid(in_vain=1)
+    layer.answer = Laid(huge=1, in_vain=2)
     layer.let_go.set()
     for due in (False, True):
         await stops.stop(await stops.ready(CHAT))
