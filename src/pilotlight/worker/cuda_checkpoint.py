@@ -22,7 +22,8 @@ DRIVER = Path("/sys/module/nvidia/version")
 
 
 def find() -> str | None:
-    return os.environ.get(VARIABLE) or shutil.which("cuda-checkpoint")
+    named = os.environ.get(VARIABLE)
+    return (shutil.which(named) or named) if named else shutil.which("cuda-checkpoint")
 
 
 def why_not() -> str:
@@ -32,7 +33,7 @@ def why_not() -> str:
     program = find()
     if program is None:
         return f"models on GPUs need cuda-checkpoint, which was not found on PATH; name it in {VARIABLE}"
-    return "" if os.access(program, os.X_OK) else f"cuda-checkpoint ({program}) cannot be run"
+    return "" if shutil.which(program) else f"cuda-checkpoint ({program}) cannot be run"
 
 
 def why_no_snapshots(gpus: int) -> str:

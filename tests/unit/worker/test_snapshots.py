@@ -64,7 +64,12 @@ def test_models_on_gpus_need_another_program_too(tmp_path: Path, monkeypatch: py
     assert no_snapshots(Config(models=models)).startswith(f"on1: no snapshots, all else works: {why}")
     monkeypatch.setenv(cuda_checkpoint.VARIABLE, str(tmp_path / "nothing"))
     assert cuda_checkpoint.why_no_snapshots(1) == f"cuda-checkpoint ({tmp_path / 'nothing'}) cannot be run"
+    monkeypatch.setenv(cuda_checkpoint.VARIABLE, str(tmp_path))
+    assert cuda_checkpoint.why_no_snapshots(1) == f"cuda-checkpoint ({tmp_path}) cannot be run", "a folder"
     found = program(tmp_path, "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv(cuda_checkpoint.VARIABLE, "criu")
+    assert cuda_checkpoint.find() == found, "looked for on PATH"
     monkeypatch.setenv(cuda_checkpoint.VARIABLE, found)
     assert no_snapshots(Config(models=models)) == ""
     assert (cuda_checkpoint.told(()), cuda_checkpoint.told((0,))) == ({}, {"cuda": found})
