@@ -75,11 +75,12 @@ class EngineProcess:
         self.channel = Channel(process.channel)
         await self.channel.send(order)
         up = asyncio.create_task(self.channel.port())
-        ended = asyncio.create_task(process.ended())
+        ended = asyncio.create_task(_unseen(process))
         try:
             await asyncio.wait((up, ended), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if up.done() and up.exception() is None:
-                self._watch(process)
+                self._exit = asyncio.create_task(_unseen(process))
+                self._is_there.set()
                 return Span(Stage.RESTORE, self.ordered_at, self._clock.now())
             if up.done():
                 why = str(up.exception())
@@ -151,3 +152,9 @@ class EngineProcess:
         """Its end is the end of the start from here on."""
         self._exit = asyncio.create_task(process.ended())
         self._is_there.set()
+
+
+async def _unseen(process: Process) -> Exit:
+    """How one ended that CRIU has restored and waits for: it exits with status 0 whatever has killed the engine."""
+    exit = await process.ended()
+    return Exit() if exit.code == 0 else exit
