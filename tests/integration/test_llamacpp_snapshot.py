@@ -59,8 +59,11 @@ class House:
             self.settings,
             room=lambda devices: self.room,
         )
-        self.worker.snapshots.keep(["m"])
+        self.declare(self.model)
         self._count = 0
+
+    def declare(self, model: Model) -> None:
+        self.worker.snapshots.keep({"m": model})
 
     async def until(self, *kinds: type[Any]) -> Any:
         async with asyncio.timeout(60):
@@ -241,6 +244,7 @@ async def test_what_it_depends_on_has_changed(
     if what == "its weights":
         house.model = Model(**{**_fields(house.model), "source": str(tmp_path / "copy.gguf")})
         shutil.copyfile(weights, tmp_path / "copy.gguf")
+        house.declare(house.model)
     folder = await house.taken()
     model = house.model
     if what == "its weights":
@@ -254,6 +258,7 @@ async def test_what_it_depends_on_has_changed(
         assert launch.preload is not None
         other = msgspec.structs.replace(launch.preload, stamp="pip has been here")
         monkeypatch.setattr("pilotlight.engines.llamacpp._preload", lambda env: other)
+    house.declare(model)
     replica = await house.up(model)
     assert house.report(replica).fell_back == f"snapshot: {what} changed since it was taken"
     assert not folder.exists()
@@ -273,7 +278,7 @@ async def test_none_is_taken_without_room_nor_kept_for_models_that_are_not_decla
             await house.down(replica)
     house.room = 2**40
     await house.taken()
-    house.worker.snapshots.keep([])
+    house.worker.snapshots.keep({})
     assert not {path.name for path in house.snapshots.iterdir()} - {"work"}
 
 
@@ -286,14 +291,29 @@ async def test_one_that_is_being_taken_of_a_model_that_is_no_longer_declared_is_
         while not any(maker.children() for maker in makers()):
             await asyncio.sleep(0.001)
     for _ in range(50):  # as many reloads
-        house.worker.snapshots.keep([])
+        house.worker.snapshots.keep({})
         await asyncio.sleep(0)
     async with asyncio.timeout(30):
         while makers() or list(house.snapshots.iterdir()):
             await asyncio.sleep(0.01)
     assert house.worker._pool._beside == [], "nor is it counted"
-    house.worker.snapshots.keep(["m"])
+    house.declare(house.model)
     await house.taken()
+
+
+@needs_criu
+async def test_none_is_taken_of_a_model_that_is_declared_otherwise_when_its_replica_stops(
+    house: House,
+) -> None:
+    replica, other = await house.up(), Model(**{**_fields(house.model), "engine_args": {"n_ctx": 256}})
+    for declared in ({}, {"m": other}):
+        house.worker.snapshots.keep(declared)
+        await house.down(replica)
+        assert house.worker.snapshots._tasks == {}
+        replica = await house.up()
+    house.declare(Model(**{**_fields(house.model), "ttl": 1.0}))
+    await house.down(replica)
+    await house.there()
 
 
 @needs_criu
@@ -328,6 +348,7 @@ def on_a_gpu(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setenv(cuda_checkpoint.VARIABLE, str(script))
     monkeypatch.setattr(cuda_checkpoint, "DRIVER", tmp_path / "driver")
     house.model = msgspec.structs.replace(house.model, gpus=1)
+    house.declare(house.model)
     return tmp_path
 
 

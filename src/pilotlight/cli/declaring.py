@@ -51,7 +51,11 @@ class Declaring:
     def prepare(self, config: Config, worker: Worker) -> None:
         """What the worker is to keep ready, so that starts are shorter."""
         worker.snapshots.keep(
-            [name for name, model in config.models.items() if SNAPSHOT.name in (model.techniques or ())]
+            {
+                name: model
+                for name, model in config.models.items()
+                if SNAPSHOT.name in (model.techniques or ())
+            }
         )
         pools = {engine: settings.warm_pool for engine, settings in config.engines.items()}
         models = config.models.values()

@@ -27,6 +27,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     deployment: str
     small: bool
+    fingerprint: str
+    """Of the model that it was started as."""
     launch: Launch
     order: Mapping[str, Any]
     """What it is told once it has its runtime: weights, name, args."""

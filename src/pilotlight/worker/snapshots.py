@@ -21,6 +21,8 @@ import msgspec
 from pilotlight.clock import Clock
 from pilotlight.errors import EngineError, ZygoteUnavailable
 from pilotlight.ports import Substrate
+from pilotlight.spec.diff import fingerprint
+from pilotlight.spec.model import Model
 from pilotlight.units import format_size
 from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.pool import BEHIND, Pool
@@ -73,10 +75,12 @@ class Snapshots:
         self._not_before: dict[str, float] = {}
         self._one = asyncio.Lock()
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._devices: dict[str, frozenset[int]] = {}
-        """That these would use."""
+        self._taking: dict[str, Wanted] = {}
+        """By these."""
         self._restoring: set[str] = set()
         self._names: set[str] = set()
+        self._declared: dict[str, str] = {}
+        """The fingerprint of what is declared, by folder's name."""
 
     # -- for a start ---------------------------------------------------------------------------------------------
 
@@ -141,17 +145,20 @@ class Snapshots:
     # -- taken ---------------------------------------------------------------------------------------------------
 
     def after_stop(self, wanted: Wanted) -> None:
-        """Its last replica may have gone: takes one where there is none, soon."""
+        """Its last replica may have gone: takes one where there is none, soon. None of what was declared once: no start
+        would restore it."""
         name = _name(wanted.deployment, wanted.small)
-        if name not in self._tasks and self._lacks(name, len(wanted.devices)):
+        if self._declared.get(name) != wanted.fingerprint or name in self._tasks:
+            return
+        if self._lacks(name, len(wanted.devices)):
+            self._taking[name] = wanted
             self._tasks[name] = asyncio.create_task(self._take(name, wanted))
-            self._devices[name] = frozenset(wanted.devices)
             self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
 
     def give_way(self, devices: Collection[int]) -> None:
         """Somebody is to use these devices: what is being taken there is called off, for no room of it is reserved."""
         for name, task in self._tasks.items():
-            if not self._devices[name].isdisjoint(devices):
+            if not set(self._taking[name].devices).isdisjoint(devices):
                 _call_off(task)
 
     def is_busy(self) -> bool:
@@ -164,18 +171,20 @@ class Snapshots:
             return []
         return sorted(n for n in self._names if (self._folder(_name(n, False)) / _STAMP).exists())
 
-    def keep(self, names: Collection[str]) -> None:
-        """Of these models only; what an earlier server left half made goes as well."""
-        self._names = set(names)
+    def keep(self, models: Mapping[str, Model]) -> None:
+        """Of these models only, by name; what an earlier server left half made goes as well."""
+        self._names = set(models)
+        whole = {_name(name, False): fingerprint(model) for name, model in models.items()}
+        small = {_name(name, True): fingerprint(model.small()) for name, model in models.items()}
+        self._declared = whole | small
         if self._settings.snapshot_dir is None:
             return
-        models = {_name(name, small) for name in names for small in (False, True)}
         for name, task in self._tasks.items():
-            if name not in models:
+            if self._declared.get(name) != self._taking[name].fingerprint:
                 _call_off(task)
         making = {f"{name}.new" for name in self._tasks}  # each goes with its task
         for folder in self._settings.snapshot_dir.glob("*"):
-            if folder.name not in {_WORK, *self._restoring, *models, *making}:
+            if folder.name not in {_WORK, *self._restoring, *self._declared, *making}:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Progressed
 from pilotlight.fleet.plan import Span, Stage
 from pilotlight.ports import Command, Engine, Launch
+from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.model import Model
 from pilotlight.worker import cuda_checkpoint, probing
 from pilotlight.worker.channel import Channel
@@ -233,6 +234,7 @@ class Starting:
         return Wanted(
             deployment=self.action.deployment,
             small=self.action.small,
+            fingerprint=fingerprint(self.model),
             launch=launch,
             devices=devices,
             order={
