@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_ENDED = "the engine ended before it was dumped"
+
+
 class NotMade(Exception):
     """Why, in one sentence without its full stop."""
 
@@ -67,27 +70,40 @@ def make(order: dict[str, Any]) -> dict[str, int]:
     pid = launch(argv, env, os.fsencode(order["cwd"]), sink, far.fileno())
     os.close(sink)
     far.close()
-    _tell(near, order["order"])
+    tell(near, order["order"])
     port = _until(near, "ready")["port"]
-    _tell(near, order["snapshot"])
+    tell(near, order["snapshot"])
     _until(near, "still")
-    _dump(order["criu"], pid, names["socket"], order["folder"])
+    dump(order["criu"], pid, names["socket"], order["folder"])
     _remember(order["criu"], order["folder"])
     return {**names, "port_at": find_port(os.path.join(order["folder"], "files.img"), port)}
 
 
-def _dump(criu: str, pid: int, channel: int, folder: str) -> None:
+def dump(criu: str, pid: int, channel: int, folder: str) -> None:
+    """The process and what is below it, whose channel that is, by its inode. Raises NotMade, OSError."""
     log = os.path.join(folder, "dump.log")
     words = [criu, "dump", "--tree", str(pid), "--images-dir", folder, "--log-file", log]
     done = subprocess.run([*words, "--external", f"unix[{channel}]"], capture_output=True, check=False)
     if done.returncode != 0:
-        with open(log, errors="replace") as file:
-            said = [line.strip() for line in file if "Error" in line and "rlimit" not in line]
-        raise NotMade(f"criu dump exited with status {done.returncode}: {' / '.join(said[:2])}")
+        raise NotMade(f"criu dump {_how(done.returncode)}{_first_errors(log)}")
     os.waitpid(pid, 0)
     # Times of a process that has a clock of its own would mean nothing to its server.
     for path in (log, *glob.glob(os.path.join(folder, "timens-*.img"))):
         os.unlink(path)
+
+
+def _how(status: int) -> str:
+    return f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
+
+
+def _first_errors(log: str) -> str:
+    """With a colon before them; empty where it has not said any."""
+    try:
+        with open(log, errors="replace") as file:
+            said = [line.strip() for line in file if "Error" in line and "rlimit" not in line]
+    except OSError:
+        return ""
+    return ": " + " / ".join(said[:2]) if said else ""
 
 
 def _remember(criu: str, folder: str) -> None:
@@ -103,7 +119,7 @@ def _remember(criu: str, folder: str) -> None:
 
 def _until(channel: socket.socket, event: str) -> dict[str, Any]:
     while True:
-        said = _read(channel, {"event": "error", "message": "the engine ended before it was dumped"})
+        said = _read(channel, {"event": "error", "message": _ENDED})
         if said["event"] == "error":
             raise NotMade(said["message"])
         if said["event"] == event:
@@ -120,8 +136,12 @@ def _read(channel: socket.socket, at_end: dict[str, Any]) -> dict[str, Any]:
     return json.loads(line)
 
 
-def _tell(channel: socket.socket, order: dict[str, Any]) -> None:
-    channel.sendall(json.dumps(order).encode() + b"\n")
+def tell(channel: socket.socket, order: dict[str, Any]) -> None:
+    """Raises NotMade when nobody is there any more."""
+    try:
+        channel.sendall(json.dumps(order).encode() + b"\n")
+    except OSError:
+        raise NotMade(_ENDED) from None
 
 
 def _copy(output: int) -> None:

@@ -1,6 +1,7 @@
 """What can be said of snapshots without CRIU: whether it is there, what a stamp is of, the port in an image."""
 
 import platform
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pilotlight.spec.model import Config, Model
 from pilotlight.worker import criu, cuda_checkpoint
 from pilotlight.worker.snapshot_stamp import kept_env, stamp
 from pilotlight_guest.guardian_proc import LINUX
+from pilotlight_guest.snapshot_maker import NotMade, dump, tell
 from pilotlight_guest.snapshot_port import find_port, varint, with_port
 
 LAUNCH = Launch(("python", "guest.py"), {"OMP_WAIT_POLICY": "passive"}, "/", "http://127.0.0.1:0", "/health")
@@ -80,6 +82,31 @@ def test_models_on_gpus_need_another_program_too(tmp_path: Path, monkeypatch: py
     assert cuda_checkpoint.why_no_snapshots(1) == "cuda-checkpoint is for x86-64"
     monkeypatch.setattr(criu, "why_not", lambda: "there is no CRIU")
     assert no_snapshots(Config(models=models)) == "on0, on1: no snapshots, all else works: there is no CRIU"
+
+
+@pytest.mark.skipif(not LINUX, reason="CRIU is for Linux")
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("kill -9 $$", "criu dump was killed by signal 9"),
+        ("exit 3", "criu dump exited with status 3"),
+        (
+            'shift 6; echo "Error (a.c:1): no" >"$1"; exit 1',
+            "criu dump exited with status 1: Error (a.c:1): no",
+        ),
+    ],
+)
+def test_why_nothing_was_dumped_also_where_criu_wrote_no_log(tmp_path: Path, script: str, why: str) -> None:
+    with pytest.raises(NotMade) as failed:
+        dump(program(tmp_path, script), 1, 2, str(tmp_path))
+    assert str(failed.value) == why
+
+
+def test_an_engine_that_has_ended_before_it_is_told_is_said_to_have() -> None:
+    near, far = socket.socketpair()
+    far.close()
+    with near, pytest.raises(NotMade, match="the engine ended before it was dumped"):
+        tell(near, {})
 
 
 def stamped(weights: Path, args: dict[str, Any], **env: str) -> dict[str, str]:
