@@ -209,7 +209,7 @@ async def test_what_was_restored_sleeps_and_wakes_and_is_measured(house: House) 
 @needs_criu
 @pytest.mark.parametrize("wrong", ["of no sense", "changed", "truncated", "gone", "stamp"])
 async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
-    house: House, wrong: str
+    house: House, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = await house.taken()
     (pages,) = folder.glob("pages-*.img")
@@ -229,6 +229,9 @@ async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
     replica = await house.up()
     report = house.report(replica)
     assert report.fell_back.startswith("snapshot: it could not be restored: "), report.fell_back
+    assert caplog.messages == [
+        f"the snapshot of m is discarded: {report.fell_back.removeprefix('snapshot: ')}"
+    ]
     assert report.techniques == () and {"spawn", "import", "load"} <= {span.stage for span in report.spans}
     assert not folder.exists()
     assert await house.says(replica, "Once upon a time")

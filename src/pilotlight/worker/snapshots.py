@@ -114,7 +114,9 @@ class Snapshots:
                 self._discard(name, str(error))
                 raise
             except (ZygoteUnavailable, OSError, msgspec.MsgspecError) as error:
-                self._failed(name, f"it could not be restored: {criu.first_error(log_file) or error}")
+                why = f"it could not be restored: {criu.first_error(log_file) or error}"
+                log.warning("the snapshot of %s is discarded: %s", wanted.deployment, why)
+                self._failed(name, why)
                 raise ZygoteUnavailable(self._why[name]) from error
 
     def _lay_out(self, name: str, wanted: Wanted, images: Path, port: int) -> _Image:
