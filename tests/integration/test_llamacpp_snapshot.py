@@ -207,7 +207,9 @@ async def test_what_was_restored_sleeps_and_wakes_and_is_measured(house: House) 
 
 
 @needs_criu
-@pytest.mark.parametrize("wrong", ["of no sense", "changed", "truncated", "gone", "stamp"])
+@pytest.mark.parametrize(
+    "wrong", ["of no sense", "changed", "truncated", "gone", "stamp", "no room for logs"]
+)
 async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
     house: House, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -224,6 +226,8 @@ async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
         os.truncate(pages, pages.stat().st_size // 2)
     elif wrong == "gone":
         pages.unlink()
+    elif wrong == "no room for logs":
+        (house.snapshots / "work").write_text("")
     else:
         (folder / "stamp.json").write_bytes(b'{"stamp"')
     replica = await house.up()

@@ -105,7 +105,7 @@ class Snapshots:
         log_file = self._folder(_WORK) / f"{images.name}.log"
         with _held(port), contextlib.ExitStack() as stack:
             stack.callback(self._restoring.discard, images.name)
-            stack.callback(log_file.unlink, missing_ok=True)
+            stack.callback(_remove, log_file)
             stack.callback(shutil.rmtree, images, ignore_errors=True)
             try:
                 image = await asyncio.to_thread(self._lay_out, name, wanted, images, port)
@@ -244,6 +244,11 @@ def _call_off(task: asyncio.Task[None]) -> None:
     """Once: a second time would break off its clearing up."""
     if not task.cancelling():
         task.cancel()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
