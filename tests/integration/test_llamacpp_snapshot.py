@@ -6,6 +6,7 @@ They need CRIU 4.2 or newer and root: `make criu`.
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -213,6 +214,7 @@ async def test_what_was_restored_sleeps_and_wakes_and_is_measured(house: House) 
 async def test_one_that_cannot_be_restored_is_discarded_and_the_start_is_plain(
     house: House, wrong: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     folder = await house.taken()
     (pages,) = folder.glob("pages-*.img")
     if wrong == "of no sense":  # and yet as large and as old as it was
