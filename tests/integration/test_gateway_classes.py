@@ -24,7 +24,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StandIn]:
     special: dict[str, dict[str, Any]] = {
         "busy": {"max_requests": 1, "target_requests": 1},
         "full": {"gated": True, "max_pending_requests": 2},
-        "cold": {},
+        "cold": {"gated": True},
         "due": {"batch_deadline": 0.3},
     }
     return {name: StandIn(folder, name, **special[name]) for name in MODELS}
@@ -133,10 +133,16 @@ async def test_in_a_full_queue_batch_makes_way(server: Server, client: Client, m
     assert [(await task)[0] for task in (critical, batch[0])] == [200, 200]
 
 
-async def test_a_batch_request_waits_for_others_and_is_never_cold(server: Server, client: Client):
+async def test_a_batch_request_waits_for_others_and_is_never_cold(
+    server: Server, client: Client, models: dict[str, StandIn]
+):
     waits = asyncio.create_task(client.answer("cold", headers=bearer("BATCH_KEY")))
     await held(server, "cold", 1)
-    status, headers, _ = await client.answer("cold", headers=bearer("ANY_KEY"))
+    other = asyncio.create_task(client.answer("cold", headers=bearer("ANY_KEY")))
+    await held(server, "cold", 2)
+    await asyncio.sleep(0.1)  # more than the objective, so that it counts as cold however fast a start is
+    models["cold"].open()
+    status, headers, _ = await other
     assert (status, headers["x-pilotlight-start"]) == (200, "cold")
     status, headers, _ = await waits
     assert (status, headers["x-pilotlight-start"]) == (200, "warm")
