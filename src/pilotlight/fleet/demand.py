@@ -162,8 +162,8 @@ class Windows:
     """Nothing is paid, for too many were lost."""
     grown: float = 1.0
     """What the price would be multiplied by otherwise, if that had no bound."""
-    stretch: float = 1.0
-    """What it is multiplied by."""
+    affordable: float = inf
+    """What it may be multiplied by at most, by what that would cost; see policy/surcharge.py."""
 
 
 @dataclass(eq=False, slots=True)

@@ -8,6 +8,7 @@ from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import cold_price, effects, gaps, guard, value
 from pilotlight.policy import demand as traffic
 from pilotlight.policy.ask import Ask
+from pilotlight.policy.working import pass_time
 
 UNSEEN = 150.0
 """Seconds without traffic that every level is taken to have had before it was first seen [G]: a burst is no base."""
@@ -37,7 +38,7 @@ def wanted(fleet: Fleet, d: DeploymentState, now: float) -> tuple[int, float]:
     rent, costs = goal.dedicated / MARGIN, []
     n, saved, most = 0, 0.0, 0.0
     for k, level in enumerate(demand.levels):
-        traffic.pass_time(level, now)
+        pass_time(level, now)
         cost = on_demand(fleet, d, level, cold_price.frontier(fleet, d, k)) * goal.on_demand
         if k < demand.base:
             costs.append(cost)

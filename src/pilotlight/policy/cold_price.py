@@ -9,7 +9,7 @@ from math import inf
 from pilotlight.fleet.demand import EDGES, Frontier, Level
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
-from pilotlight.policy import cold_rate, gaps, guard, value
+from pilotlight.policy import cold_rate, gaps, guard, value, windows
 
 SHORT, LONG = 2 * 3600.0, 7 * 86400.0
 """Seconds over which the share of the time that a level is busy is taken, at least and at most [G]."""
@@ -40,9 +40,9 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     demand = d.demand
     if demand is None:
         return
-    plain = _plain(fleet, value.start_seconds(d), second(fleet, d))
+    usual = plain(fleet, d)
     if not demand.busy:
-        cold_rate.was_cold(fleet, inf, plain)
+        cold_rate.was_cold(fleet, inf, usual)
         return
     k = top = 0
     if demand.busy > 1:
@@ -57,7 +57,7 @@ def was_cold(fleet: Fleet, d: DeploymentState, since: float) -> None:
     level.waited += 1
     gap = level.busy_since - level.idle_since
     price = prices_of(fleet, d, level, top, [gap])[0] if 0.0 < gap < inf else inf
-    cold_rate.was_cold(fleet, price, plain, told=level.waited <= MANY)
+    cold_rate.was_cold(fleet, price, usual, told=level.waited <= MANY)
 
 
 def colds(d: DeploymentState, level: Level) -> float:
@@ -106,8 +106,13 @@ def _usd(fleet: Fleet, d: DeploymentState, start: float, each: float) -> float:
     """`start`: seconds that one takes; `each`: USD of one of them."""
     price = _plain(fleet, start, each)
     if fleet.goal.cold_usd is None:
-        price *= fleet.prices.windows.stretch
+        price *= windows.stretch(fleet.prices.windows)
     return price if d.demand is None else price * d.demand.boost
+
+
+def plain(fleet: Fleet, d: DeploymentState) -> float:
+    """USD that a cold request of it counts for before it is stretched or boosted."""
+    return _plain(fleet, value.start_seconds(d), second(fleet, d))
 
 
 def _plain(fleet: Fleet, start: float, each: float) -> float:

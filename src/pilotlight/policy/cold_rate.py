@@ -43,6 +43,10 @@ PULL = 0.3
 MOST = 12.0
 """The trim stays between this and its inverse."""
 
+RETURN = 0.03
+"""By which share it returns to 1, on a logarithmic scale, for every 1,000 requests with the cold rate inside the band
+[G]: what was off long ago says little of the traffic of today."""
+
 
 def spared(p: Prices, usd: float, colds: float) -> None:
     """A spell that was met warm, and would have been at this price or a higher one, and the requests that it would
@@ -68,17 +72,17 @@ def bin_of(usd: float) -> int:
     return min(PRICE_BINS - 2, int(PER_OCTAVE * log2(usd / LOWEST)) + 1)
 
 
-def came(fleet: Fleet, d: Demand, requests: int, now: float) -> None:
-    """So many more requests of a deployment have come."""
+def came(fleet: Fleet, d: Demand, requests: int, now: float) -> bool:
+    """So many more requests of a deployment have come. Whether a window of all requests is over with them."""
     p = fleet.prices
     p.since += requests
     if p.past.as_of == inf:
         p.past.as_of = now
-    if fleet.goal.cold_usd is None:
-        windows.came(p.windows, fleet.goal, requests)
+    is_over = fleet.goal.cold_usd is None and windows.came(p.windows, fleet.goal, requests)
     guard.came(fleet.goal, d, requests)
     if p.since >= EVERY:
         think(fleet, now)
+    return is_over
 
 
 def think(fleet: Fleet, now: float) -> None:
@@ -91,7 +95,11 @@ def think(fleet: Fleet, now: float) -> None:
         return
     aim = goal.low + AIM * (goal.high - goal.low)
     share = (p.past.cold + 0.5 * aim * WINDOW) / (p.past.requests + 0.5 * WINDOW)
-    p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * is_off(share, goal))))
+    off = is_off(share, goal)
+    if off:
+        p.trim = min(MOST, max(1 / MOST, p.trim * exp(PULL * since / WINDOW * off)))
+    else:
+        p.trim **= max(0.0, 1.0 - RETURN * since / WINDOW)
     p.most = dearest(fleet)
     p.usd = min(p.most, lowest(p.past, aim) * p.trim)
 
@@ -99,7 +107,7 @@ def think(fleet: Fleet, now: float) -> None:
 def usd(fleet: Fleet) -> float:
     """What a cold request counts for now, in USD, where neither its start nor its deployment has it count for more."""
     said, p = fleet.goal.cold_usd, fleet.prices
-    return p.usd * p.windows.stretch if said is None else said
+    return p.usd * windows.stretch(p.windows) if said is None else said
 
 
 def is_off(share: float, goal: Goal) -> float:

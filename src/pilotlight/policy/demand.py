@@ -3,12 +3,12 @@
 It runs with every request, so it does the least that can be done then; what was seen is worked up now and again.
 """
 
-from math import exp, inf, log2
+from math import inf, log2
 
 from pilotlight.fleet.demand import BINS, PER_OCTAVE, SHORTEST, Demand, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
-from pilotlight.policy import cold_rate, gaps
+from pilotlight.policy import cold_rate, gaps, surcharge
 from pilotlight.policy.load import load
 
 EVERY = 20
@@ -156,24 +156,6 @@ def _gap(fleet: Fleet, level: Level, first: bool, gap: float) -> None:
         gaps.learn(fleet.prices.young, gap)
 
 
-def pass_time(level: Level, now: float) -> None:
-    """Works up what was seen since; exponentially weighted over the level's horizon."""
-    busy = level.new_busy
-    if level.busy and not level.guessed:
-        since = max(level.busy_since, level.as_of)
-        busy += now - since
-    passed = now - level.as_of
-    if passed <= 0.0:
-        return
-    keep = exp(-passed / level.horizon)
-    new = level.horizon * (1.0 - keep)
-    level.over = level.over * keep + new
-    level.busy_seconds = level.busy_seconds * keep + min(1.0, busy / passed) * new
-    level.spells = level.spells * keep + level.new_spells / passed * new
-    level.new_busy, level.new_spells = 0.0, 0
-    level.as_of = now
-
-
 def sample(fleet: Fleet, demand: Demand, request: str, now: float) -> None:
     """With this request, which runs from now on, the requests so far are worked up; it is timed if none is."""
     count(fleet, demand, now)
@@ -185,7 +167,8 @@ def sample(fleet: Fleet, demand: Demand, request: str, now: float) -> None:
 
 def count(fleet: Fleet, demand: Demand, now: float) -> None:
     """Its requests so far count in the cold rate."""
-    cold_rate.came(fleet, demand, demand.requests, now)
+    if cold_rate.came(fleet, demand, demand.requests, now):
+        surcharge.limit(fleet, now)
     demand.requests = 0
 
 

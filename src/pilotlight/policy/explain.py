@@ -7,7 +7,7 @@ import msgspec
 
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import base, cold_price, cold_rate, gaps, guard, keep_alive, providers, scaling, warmer
-from pilotlight.policy import demand as traffic
+from pilotlight.policy.working import pass_time
 
 MOST_LEVELS = 20
 """Replicas whose keep-alive is told."""
@@ -131,7 +131,7 @@ def _rents(fleet: Fleet, d: DeploymentState, now: float) -> list[Rent]:
     gpus, goal = max(1, d.spec.need.gpus), fleet.goal
     for k, known in enumerate(d.demand.levels[:MOST_LEVELS]):
         level = copy(known)
-        traffic.pass_time(level, now)
+        pass_time(level, now)
         f = level.frontier or gaps.frontier(level.gaps, fleet.prices.young)
         usd = base.on_demand(fleet, d, level, f) * goal.on_demand * gpus * HOUR
         found.append(Rent(k + 1, usd, goal.dedicated * gpus * HOUR, rented=k < d.demand.base))

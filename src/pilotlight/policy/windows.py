@@ -6,8 +6,9 @@ with each inside: but for lost windows it comes to rest where AIM of them are ab
 of adaptive conformal inference: Gibbs and Candès, Adaptive conformal inference under distribution shift, 2021). That is
 less than the 5 % that may be above, for lost windows are as well, and those before the stretch has grown.
 
-A window that not even the greatest stretch would have kept inside is lost. While more than LOST of them are, those 5 %
-are out of reach, and nothing is paid for the windows that are within reach.
+It has two limits. A window that not even a price HELPS times as high would have kept inside is lost: while more than
+LOST of them are, those 5 % are out of reach, and nothing is paid for the windows that are within reach. And it goes no
+further than is affordable (surcharge.py).
 """
 
 from math import exp
@@ -18,17 +19,21 @@ from pilotlight.fleet.deployment import Goal
 WINDOW = 1000
 """Requests at least: they are counted by the dozen, and those of a flood at once."""
 
-AIM = 0.02
+AIM = 0.01
 """Share that is aimed at of those that are not lost [G]."""
+
+HELPS = 16.0
+"""Times the price, up to which it is taken to help [G]."""
 
 LOST = 0.035
 """Share of lost windows up to which 5 % are taken to be within reach, with those that the stretch takes to grow [G]."""
 
-STEP = 2.5
-"""A window above multiplies the stretch by e to the power of nearly this, 11.6 [G]: after two it is at its utmost."""
-
-UTMOST = 16.0
+UTMOST = 64.0
 """The stretch at most [G]."""
+
+STEP = 4.2
+"""A window above multiplies the stretch by e to the power of nearly this, 64 [G]: it is at its utmost, or at what is
+affordable, at once."""
 
 OWED = 1000.0
 """To which it grows unseen [G]: windows above while it is at its utmost have to be made up for as well."""
@@ -42,18 +47,25 @@ MEMORY = 500.0
 
 def was_cold(w: Windows, usd: float, now: float) -> None:
     """A request that would have been warm at the price `usd`; without a stretch the price would be `now`."""
-    if usd > UTMOST * now:
+    if usd > HELPS * now:
         w.hopeless += 1
     else:
         w.dear += 1
 
 
-def came(w: Windows, goal: Goal, requests: int) -> None:
-    """So many more requests have come."""
+def came(w: Windows, goal: Goal, requests: int) -> bool:
+    """So many more requests have come. Whether a window is over with them."""
     w.requests += requests
-    if w.requests >= WINDOW:
-        _judge(w, goal.high * w.requests)
-        w.requests = w.dear = w.hopeless = 0
+    if w.requests < WINDOW:
+        return False
+    _judge(w, goal.high * w.requests)
+    w.requests = w.dear = w.hopeless = 0
+    return True
+
+
+def stretch(w: Windows) -> float:
+    """What the price is multiplied by, 1 to UTMOST."""
+    return 1.0 if w.in_vain else min(w.grown, w.affordable, UTMOST)
 
 
 def because(w: Windows) -> str:
@@ -61,8 +73,9 @@ def because(w: Windows) -> str:
     row = f"{WINDOW:,} requests in a row"
     if w.in_vain:
         return f"; too often of late no price would have kept {row} inside it"
-    if w.stretch > 1.0:
-        return f"; {row} were above the band of late: it counts {w.stretch:.3g} times as much"
+    if (times := stretch(w)) > 1.0:
+        limit = ", no more for the money that it costs" if w.affordable < min(w.grown, UTMOST) else ""
+        return f"; {row} were above the band of late: it counts {times:.3g} times as much{limit}"
     return ""
 
 
@@ -79,4 +92,3 @@ def _judge(w: Windows, allowed: float) -> None:
         above = w.dear + w.hopeless > allowed
         w.grown = min(OWED, max(1.0, w.grown * exp(STEP * (above - AIM))))
     w.in_vain = w.lost > 0.5 + LOST * w.judged
-    w.stretch = 1.0 if w.in_vain else min(UTMOST, w.grown)

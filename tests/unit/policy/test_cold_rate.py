@@ -1,6 +1,6 @@
 """What a cold request must cost for the band to hold."""
 
-from math import inf, isfinite
+from math import inf, isfinite, log
 
 import pytest
 from hypothesis import given
@@ -99,6 +99,24 @@ def test_with_too_many_cold_ones_it_rises_and_stays_within_its_bounds():
     assert seen == sorted(seen)
     assert of.prices.trim == cold_rate.MOST
     assert seen[-1] <= edge(cold_rate.bin_of(0.01)) * cold_rate.MOST
+
+
+def test_inside_the_band_the_trim_returns_to_one():
+    """It takes 3 % of the way for each 1,000 requests, from either side, and does not go past it."""
+    for trim in (cold_rate.MOST, 1 / cold_rate.MOST):
+        of = fleet()
+        spend(of, 50_000, 0.04, 0.01)
+        of.prices.trim, seen = trim, []
+        for _ in range(100):
+            spend(of, 1000, 0.04, 0.01)
+            seen.append(abs(log(of.prices.trim)))
+        assert seen[0] == pytest.approx(0.97 * log(cold_rate.MOST), rel=1e-3)
+        assert seen == sorted(seen, reverse=True)
+        assert of.prices.trim == pytest.approx(trim ** (0.97**100), rel=1e-2)
+    for _ in range(100):
+        cold_rate.was_cold(of, 0.01, 0.01)
+    cold_rate.came(of, Demand(), 40_000, 0.0)
+    assert of.prices.trim == 1.0
 
 
 def test_with_no_cold_ones_it_falls_to_nothing():
@@ -202,7 +220,7 @@ def test_the_reason_tells_of_windows_above_the_band():
     of = fleet()
     spend(of, 5000, 0.03, 0.01)
     assert "in a row" not in cold_rate.because(of)
-    of.prices.windows.stretch = 4.2
+    of.prices.windows.grown = 4.2
     said = "1,000 requests in a row were above the band of late: it counts 4.2 times as much"
     assert cold_rate.because(of).endswith(said)
     of.prices.windows.in_vain = True
@@ -212,7 +230,7 @@ def test_the_reason_tells_of_windows_above_the_band():
 def test_a_price_that_is_declared_is_not_stretched():
     of = fleet(cold_usd=0.25)
     spend(of, 100_000, 0.5, 1.0)
-    of.prices.windows.stretch = 4.2
+    of.prices.windows.grown = 4.2
     p = Play(model(ttl_is_auto=True))
     p.fleet.goal, p.fleet.prices = of.goal, of.prices
     assert of.prices.windows.seen == 0
@@ -222,20 +240,20 @@ def test_a_price_that_is_declared_is_not_stretched():
 
 def test_what_was_cold_at_a_declared_price_does_not_count_once_there_is_none():
     of = fleet()
-    of.prices.windows.stretch = 30.0
+    of.prices.windows.grown = 30.0
     of.goal = Goal(low=0.02, high=0.05, cold_usd=0.25)
     spend(of, 100_000, 0.5, 1.0)
     of.goal = Goal(low=0.02, high=0.05)
     spend(of, 20_000, 0.0, 1.0)
     w = of.prices.windows
-    assert (w.stretch, w.in_vain, w.seen) == (1.0, False, 20)
+    assert (w.grown, w.in_vain, w.seen) == (1.0, False, 20)
 
 
 def test_the_price_of_every_deployment_is_stretched_alike():
     p = Play(model(ttl_is_auto=True, start_seconds=10.0))
     p.fleet.prices.usd = 1.0
     assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 1.0
-    p.fleet.prices.windows.stretch = 4.2
+    p.fleet.prices.windows.grown = 4.2
     assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
 
 

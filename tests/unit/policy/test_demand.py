@@ -10,6 +10,7 @@ from pilotlight.fleet.demand import Demand
 from pilotlight.fleet.fleet import DeploymentState
 from pilotlight.policy import cold_price
 from pilotlight.policy import demand as traffic
+from pilotlight.policy.working import pass_time
 from unit.policy.play import Play, model
 
 LASTS = 0.3
@@ -218,10 +219,10 @@ def test_a_higher_level_counts_only_what_lasts():
 def test_what_was_busy_long_ago_counts_for_less():
     p = warm()
     level, now = demand(p).levels[0], p.now
-    traffic.pass_time(level, now)
+    pass_time(level, now)
     begin = level.busy_seconds
     assert 0.0 < begin <= 1.0
-    traffic.pass_time(level, now + level.horizon)
+    pass_time(level, now + level.horizon)
     assert level.busy_seconds == pytest.approx(begin / 2.718281828)
     assert level.over <= level.horizon
 
@@ -259,7 +260,7 @@ def check(p: Play, target: int) -> None:
     assert [level.busy for level in found.levels] == [k < found.busy for k in range(len(found.levels))]
     assert 0 <= traffic.wanted(p.fleet, d, p.now) <= found.busy
     for k, level in enumerate(found.levels):
-        traffic.pass_time(level, p.now)
+        pass_time(level, p.now)
         figures = [level.busy_seconds, level.spells, level.over, level.new_busy, level.missed, level.cold]
         figures += [cold_price.worth(p.fleet, d, level), cold_price.colds(d, level), *level.gaps.counts]
         assert all(isfinite(x) and x >= 0.0 for x in figures)

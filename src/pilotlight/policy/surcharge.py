@@ -1,0 +1,70 @@
+"""By how much the price of a cold request may be stretched for the sake of single windows (windows.py): no further than
+adds SHARE to what the replicas cost.
+
+What a stretch adds is known beforehand: from its gaps follows, for each level, the keep-alive that a price makes best,
+and what that keep-alive costs in idle seconds and starts.
+"""
+
+from math import inf
+
+from pilotlight.fleet.demand import Frontier
+from pilotlight.fleet.fleet import DeploymentState, Fleet
+from pilotlight.policy import cold_price, gaps, value
+from pilotlight.policy.windows import UTMOST
+from pilotlight.policy.working import pass_time
+
+SHARE = 0.3
+"""Of what the replicas cost without any stretch [G]: where no more keeps the windows inside the band, it takes little
+more, and where that does not, it would take a multiple."""
+
+STRETCHES = (1.0, 4.0, 16.0, UTMOST)
+"""For which it is reckoned; between two of them what it adds is taken to grow with the logarithm."""
+
+
+def limit(fleet: Fleet, now: float) -> None:
+    """After each window: how far it may be stretched from now on."""
+    w = fleet.prices.windows
+    w.affordable = affordable(fleet, now) if w.grown > 1.0 and not w.in_vain else inf
+
+
+def affordable(fleet: Fleet, now: float) -> float:
+    """The greatest stretch that adds no more than SHARE, 1 to UTMOST."""
+    usd = [0.0] * len(STRETCHES)
+    for d in fleet.deployments.values():
+        if d.demand is not None:
+            _add(usd, fleet, d, now)
+    most = (1.0 + SHARE) * usd[0]
+    for i in range(1, len(usd)):
+        if usd[i] > most:
+            part = (most - usd[i - 1]) / (usd[i] - usd[i - 1])
+            return STRETCHES[i - 1] * (STRETCHES[i] / STRETCHES[i - 1]) ** part
+    return UTMOST
+
+
+def _add(usd: list[float], fleet: Fleet, d: DeploymentState, now: float) -> None:
+    """What the deployment's replicas cost, in USD a second, at each of the stretches."""
+    demand = d.demand
+    assert demand is not None
+    start, each, rented = value.start_seconds(d), cold_price.second(fleet, d), d.rented
+    usual = cold_price.plain(fleet, d) * demand.boost / each
+    fixed = rented * fleet.goal.dedicated * (d.spec.need.gpus or 1)
+    for k in range(rented, len(demand.levels)):
+        level = demand.levels[k]
+        pass_time(level, now)
+        if level.over <= 0.0:
+            continue
+        fixed += level.busy_seconds / level.over * each
+        if not d.spec.ttl_is_auto:
+            continue
+        f, waits = cold_price.frontier(fleet, d, k), cold_price.colds(d, level) * usual
+        spells = level.spells / level.over * each
+        for i, stretch in enumerate(STRETCHES):
+            usd[i] += spells * _paid(f, start, start + waits * stretch)
+    for i in range(len(usd)):
+        usd[i] += fixed
+
+
+def _paid(f: Frontier, start: float, worth: float) -> float:
+    """Seconds that a gap costs in money: idle ones, and those of the next start."""
+    i = gaps.best(f, worth)
+    return f.idle[i] + f.missed[i] * start

@@ -1,0 +1,115 @@
+"""How far the price of a cold request may be stretched, by what that costs."""
+
+from math import inf
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotlight.fleet.demand import Demand, Frontier, Level, empty_gaps
+from pilotlight.fleet.deployment import Goal
+from pilotlight.policy import demand as traffic
+from pilotlight.policy import surcharge, windows
+from unit.policy.play import Play, model
+
+FRONTIER = Frontier(
+    stays=(0.0, 10.0, 100.0), worth=(20.0, 200.0), idle=(0.0, 8.0, 40.0), missed=(1.0, 0.5, 0.1)
+)
+"""With starts of 10 s a gap costs 10, 13 and 41 s, from 0, 20 and 200 s on that a cold spell is worth."""
+
+
+def level(busy: float, spells: float = 10.0, over: float = 1000.0) -> Level:
+    of = Level(empty_gaps(), 0.0, busy_seconds=busy, spells=spells, over=over, as_of=100.0)
+    of.frontier, of.redraw_at = FRONTIER, inf
+    return of
+
+
+def played(*levels: Level, **fields: object) -> Play:
+    """A cold request counts for one start, 10 s, before any stretch: a cold spell is worth 10 s and 10 s times that."""
+    fields = {"ttl_is_auto": True, "start_seconds": 10.0} | fields
+    p = Play()
+    p.goal = Goal(low=0.02, high=0.05, dedicated=0.001, on_demand=0.0025)
+    p.configure(model(**fields), memory=64, gpus=(80,) * 8)
+    p.fleet.prices.usd = 0.0
+    d = p.fleet.deployments["m"]
+    d.demand = Demand(list(levels))
+    return p
+
+
+def affordable(p: Play) -> float:
+    return surcharge.affordable(p.fleet, p.now)
+
+
+def test_by_hand_it_stops_where_a_long_keep_alive_would_add_too_much():
+    """Busy 0.1 s a second, and 13 s for a gap every 100: 0.23. At a stretch of 64 a gap costs
+    41 s: 0.51, which is more than 0.3 more; 16 adds nothing."""
+    between = (1.3 * 0.23 - 0.23) / (0.51 - 0.23)
+    assert affordable(played(level(100.0))) == pytest.approx(16.0 * 4**between)
+
+
+@pytest.mark.parametrize(("busy", "most"), [(900.0, windows.UTMOST), (600.0, 47.3), (0.0, 19.4)])
+def test_the_more_there_is_to_pay_anyway_the_further_it_may_go(busy: float, most: float):
+    assert affordable(played(level(busy))) == pytest.approx(most, abs=0.2)
+
+
+def test_all_levels_of_all_deployments_count_together():
+    assert affordable(played(level(100.0), level(100.0))) == pytest.approx(affordable(played(level(100.0))))
+    assert affordable(played(level(0.0), level(1000.0, spells=0.0))) == windows.UTMOST
+
+
+def test_what_is_rented_costs_its_rent_whatever_the_price():
+    """Only the gaps of the second level are idled through on demand, 0.13 s a second and 0.41; the rent of the first is
+    as much as 0.4."""
+    p = played(level(100.0), level(0.0), base=None)
+    p.fleet.deployments["m"].demand.base = 1  # type: ignore[union-attr]
+    between = (1.3 * 0.53 - 0.53) / (0.81 - 0.53)
+    assert affordable(p) == pytest.approx(16.0 * 4**between)
+
+
+def test_a_declared_keep_alive_is_not_lengthened():
+    assert affordable(played(level(100.0), ttl_is_auto=False, base=None)) == windows.UTMOST
+
+
+def test_without_traffic_there_is_nothing_to_pay():
+    assert affordable(Play()) == windows.UTMOST
+    assert affordable(played()) == windows.UTMOST
+    assert affordable(played(level(0.0, spells=0.0, over=0.0))) == windows.UTMOST
+
+
+def test_it_is_reckoned_after_each_window_and_only_while_there_is_a_stretch_to_limit():
+    p = played(level(100.0))
+    d, w = p.fleet.deployments["m"], p.fleet.prices.windows
+    assert d.demand is not None
+    for grown, in_vain, limited in [(1.0, False, False), (30.0, True, False), (30.0, False, True)]:
+        w.grown, w.in_vain, w.affordable, w.lost = grown, in_vain, 1.5, 100.0 if in_vain else 0.0
+        d.demand.requests = windows.WINDOW - 1
+        traffic.count(p.fleet, d.demand, p.now)
+        assert w.affordable == 1.5, "the window is not over"
+        d.demand.requests = 1
+        traffic.count(p.fleet, d.demand, p.now)
+        assert (w.affordable < inf) == limited
+    assert 1.0 < windows.stretch(w) < 30.0
+
+
+costs = st.floats(0.0, 1000.0)
+some_levels = st.lists(st.tuples(costs, st.floats(0.0, 100.0)), max_size=4)
+
+
+@given(some_levels, st.floats(0.0, 1.0))
+def test_it_stays_within_its_bounds_and_what_is_paid_within_the_share(
+    of: list[tuple[float, float]], usd: float
+):
+    p = played(*(level(busy, spells) for busy, spells in of))
+    p.fleet.prices.usd = usd
+    most = affordable(p)
+    assert 1.0 <= most <= windows.UTMOST
+    if most < windows.UTMOST:
+        below = max(s for s in surcharge.STRETCHES if s <= most)
+        assert _paid(of, below, usd) <= (1.0 + surcharge.SHARE) * _paid(of, 1.0, usd) * (1 + 1e-9)
+
+
+def _paid(of: list[tuple[float, float]], stretch: float, usd: float) -> float:
+    """Seconds on demand in 1,000 seconds."""
+    worth = 10.0 + stretch * max(10.0, usd / 0.0025)
+    gap = 10.0 if worth < 20.0 else 13.0 if worth < 200.0 else 41.0
+    return sum(busy + spells * gap for busy, spells in of)
