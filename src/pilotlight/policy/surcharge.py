@@ -2,18 +2,17 @@
 adds SHARE to what the replicas cost.
 
 What a stretch adds is known beforehand: from its gaps follows, for each level, the keep-alive that a price makes best,
-and what that keep-alive costs in idle seconds and starts.
+what that costs in idle seconds and starts, and whether it comes to be rented for long (base.py).
 """
 
 from math import inf
 
-from pilotlight.fleet.demand import Frontier
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.policy import cold_price, gaps, value
 from pilotlight.policy.windows import UTMOST
 from pilotlight.policy.working import pass_time
 
-SHARE = 0.3
+SHARE = 0.4
 """Of what the replicas cost without any stretch [G]: where no more keeps the windows inside the band, it takes little
 more, and where that does not, it would take a multiple."""
 
@@ -45,26 +44,26 @@ def _add(usd: list[float], fleet: Fleet, d: DeploymentState, now: float) -> None
     """What the deployment's replicas cost, in USD a second, at each of the stretches."""
     demand = d.demand
     assert demand is not None
-    start, each, rented = value.start_seconds(d), cold_price.second(fleet, d), d.rented
+    start, each = value.start_seconds(d), cold_price.second(fleet, d)
+    rent = fleet.goal.dedicated * (d.spec.need.gpus or 1)
+    most = rent if d.spec.base is None else inf
     usual = cold_price.plain(fleet, d) * demand.boost / each
-    fixed = rented * fleet.goal.dedicated * (d.spec.need.gpus or 1)
-    for k in range(rented, len(demand.levels)):
+    always = max(d.spec.min_replicas, d.spec.base or 0)
+    fixed = always * rent
+    for k in range(always, len(demand.levels)):
         level = demand.levels[k]
         pass_time(level, now)
         if level.over <= 0.0:
             continue
-        fixed += level.busy_seconds / level.over * each
+        busy, spells = level.busy_seconds / level.over * each, level.spells / level.over * each
         if not d.spec.ttl_is_auto:
+            fixed += busy
             continue
         f, waits = cold_price.frontier(fleet, d, k), cold_price.colds(d, level) * usual
-        spells = level.spells / level.over * each
         for i, stretch in enumerate(STRETCHES):
-            usd[i] += spells * _paid(f, start, start + waits * stretch)
+            worth = start + waits * stretch
+            n = gaps.best(f, worth)
+            is_rented = busy + spells * (f.idle[n] + f.missed[n] * worth) > most
+            usd[i] += rent if is_rented else busy + spells * (f.idle[n] + f.missed[n] * start)
     for i in range(len(usd)):
         usd[i] += fixed
-
-
-def _paid(f: Frontier, start: float, worth: float) -> float:
-    """Seconds that a gap costs in money: idle ones, and those of the next start."""
-    i = gaps.best(f, worth)
-    return f.idle[i] + f.missed[i] * start

@@ -25,8 +25,11 @@ AIM = 0.01
 HELPS = 16.0
 """Times the price, up to which it is taken to help [G]."""
 
-LOST = 0.035
+LOST = 0.03
 """Share of lost windows up to which 5 % are taken to be within reach, with those that the stretch takes to grow [G]."""
+
+CHANCE = 1.0
+"""Lost windows that are no reason yet [G]."""
 
 UTMOST = 64.0
 """The stretch at most [G]."""
@@ -91,4 +94,4 @@ def _judge(w: Windows, allowed: float) -> None:
     else:
         above = w.dear + w.hopeless > allowed
         w.grown = min(OWED, max(1.0, w.grown * exp(STEP * (above - AIM))))
-    w.in_vain = w.lost > 0.5 + LOST * w.judged
+    w.in_vain = w.lost > CHANCE + LOST * w.judged

@@ -42,12 +42,12 @@ def affordable(p: Play) -> float:
 
 def test_by_hand_it_stops_where_a_long_keep_alive_would_add_too_much():
     """Busy 0.1 s a second, and 13 s for a gap every 100: 0.23. At a stretch of 64 a gap costs
-    41 s: 0.51, which is more than 0.3 more; 16 adds nothing."""
-    between = (1.3 * 0.23 - 0.23) / (0.51 - 0.23)
+    41 s: 0.51, which is more than 0.4 more; 16 adds nothing."""
+    between = (1.4 * 0.23 - 0.23) / (0.51 - 0.23)
     assert affordable(played(level(100.0))) == pytest.approx(16.0 * 4**between)
 
 
-@pytest.mark.parametrize(("busy", "most"), [(900.0, windows.UTMOST), (600.0, 47.3), (0.0, 19.4)])
+@pytest.mark.parametrize(("busy", "most"), [(900.0, windows.UTMOST), (500.0, 55.8), (0.0, 20.7)])
 def test_the_more_there_is_to_pay_anyway_the_further_it_may_go(busy: float, most: float):
     assert affordable(played(level(busy))) == pytest.approx(most, abs=0.2)
 
@@ -57,13 +57,19 @@ def test_all_levels_of_all_deployments_count_together():
     assert affordable(played(level(0.0), level(1000.0, spells=0.0))) == windows.UTMOST
 
 
-def test_what_is_rented_costs_its_rent_whatever_the_price():
-    """Only the gaps of the second level are idled through on demand, 0.13 s a second and 0.41; the rent of the first is
-    as much as 0.4."""
-    p = played(level(100.0), level(0.0), base=None)
-    p.fleet.deployments["m"].demand.base = 1  # type: ignore[union-attr]
-    between = (1.3 * 0.53 - 0.53) / (0.81 - 0.53)
-    assert affordable(p) == pytest.approx(16.0 * 4**between)
+def test_what_a_stretch_has_rented_for_long_costs_its_rent():
+    """At 4 a spell met cold is worth 50 s: with 0.1 s busy and 0.33 s idle, or waited for, a second it is rented, which
+    costs as much as 0.4."""
+    between = (1.4 * 0.23 - 0.23) / (0.4 - 0.23)
+    assert affordable(played(level(100.0), base=None)) == pytest.approx(4**between)
+    assert affordable(played(level(200.0), base=None)) == windows.UTMOST, "0.33, and 0.4 at most"
+
+
+@pytest.mark.parametrize("fields", [{"min_replicas": 1}, {"base": 1}])
+def test_what_is_up_in_any_case_costs_its_rent(fields: dict[str, int]):
+    """0.4 for the first, and 0.13 for the gaps of the second, or 0.41."""
+    between = (1.4 * 0.53 - 0.53) / (0.81 - 0.53)
+    assert affordable(played(level(900.0), level(0.0), **fields)) == pytest.approx(16.0 * 4**between)
 
 
 def test_a_declared_keep_alive_is_not_lengthened():
