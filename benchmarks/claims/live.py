@@ -53,7 +53,7 @@ def snapshot(rows: Mapping[str, Mapping[str, Any]]) -> Claim:
         "vendor",
         f"A zygote: process and imports {1000 * plain:.0f} ms, a fork {1000 * fork:.0f} ms: {100 * off:.0f} % off "
         f"these, {100 * whole:.0f} % off the first token of a 1B, most of which is load. vLLM on a CPU, 10M, the "
-        "whole start: 7.7 -> 0.55 s, 93 % ([performance](performance.md), 2026-11-22). It is no SnapStart: no image "
+        "whole start: 6.3 -> 0.51 s, 92 % ([performance](performance.md), 2026-11-22). It is no SnapStart: no image "
         "on a disk but a live process, on this host alone, which costs its memory and has no model; hooks "
         "(`before_snapshot`, `after_restore`) it has too.",
         REFINED if off > 0 else REFUTED,

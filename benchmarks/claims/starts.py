@@ -94,7 +94,7 @@ def runtime(mapped: Found) -> Claim:
         "imports, CUDA context, framework: 1-2 s for small, 5-15 s with a GPU",
         "article",
         f"llama.cpp, process and imports: {mapped.runtime:.2f} s of {mapped.cold:.2f}. vLLM on a CPU, a whole "
-        "plain start: 7.7 s ([performance](performance.md), 2026-11-22). A GPU's context and kernels: not tested.",
+        "plain start: 6.3 s ([performance](performance.md), 2026-11-22). A GPU's context and kernels: not tested.",
         REFINED,
         HOW,
     )
