@@ -105,6 +105,8 @@ class Demand:
     timed: str | None = None
     """The request that is timed at present, and since when."""
     timed_at: float = 0.0
+    timings: int = 0
+    """Requests that have been timed."""
     base: int = 0
     """Replicas rented for long, because on demand they would cost more."""
     rented_at: float = 0.0

@@ -7,7 +7,6 @@ from pilotlight.fleet.states import COMING, READY, RESTING, SERVING, State
 from pilotlight.policy import (
     burst,
     classes,
-    cold_price,
     effects,
     eviction,
     local_promise,
@@ -19,6 +18,7 @@ from pilotlight.policy import (
     warming,
     wishes,
 )
+from pilotlight.policy import demand as traffic
 from pilotlight.policy.outlook import Outlook
 from pilotlight.policy.placement import Wish
 from pilotlight.units import format_size
@@ -92,7 +92,7 @@ def dispatch(fleet: Fleet, d: DeploymentState, now: float, out: list[Action]) ->
         del fleet.holding[request]
         rank = h.rank
         if now - h.at > fleet.goal.wait and rank != BATCH:
-            cold_price.was_cold(fleet, d, h.at)
+            traffic.was_cold(fleet, d, h.at, now)
         effects.assign(fleet, d, r, request, h.keep_alive, out, "was held until a replica had room")
         if rank != STANDARD:
             classes.assigned(fleet, d, h)

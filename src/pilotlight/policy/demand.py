@@ -8,10 +8,10 @@ from math import inf, log2
 from pilotlight.fleet.demand import BINS, PER_OCTAVE, SHORTEST, Demand, Level, empty_gaps
 from pilotlight.fleet.fleet import DeploymentState, Fleet
 from pilotlight.fleet.states import READY
-from pilotlight.policy import cold_rate, gaps, surcharge
+from pilotlight.policy import cold_price, cold_rate, gaps, surcharge
 from pilotlight.policy.load import load
 
-EVERY = 20
+EVERY = 5
 """Requests after which they are worked up, and one of them is timed."""
 
 AT_LEAST_EVERY = 100
@@ -27,7 +27,7 @@ LASTS = 0.15
 """Of the wait from which a request is cold: work for one more replica that is over sooner waits its turn [G]."""
 
 SERVICE_WEIGHT = 0.1
-"""Of the latest request in how long one is taken to run."""
+"""Of the latest request in how long one is taken to run, once ten have been timed; before, all count alike."""
 
 
 def follow(fleet: Fleet, d: DeploymentState, now: float) -> None:
@@ -172,15 +172,24 @@ def count(fleet: Fleet, demand: Demand, now: float) -> None:
     demand.requests = 0
 
 
+def was_cold(fleet: Fleet, d: DeploymentState, since: float, now: float) -> None:
+    """A request has waited too long, since then. It counts at once, and so do those that came before: else models that
+    are seldom asked for would seem to have far more cold ones than they have."""
+    if d.demand is not None and d.demand.requests:
+        count(fleet, d.demand, now)
+    cold_price.was_cold(fleet, d, since)
+
+
 def ended(demand: Demand, now: float) -> None:
     """The request that is timed has ended."""
     took = now - demand.timed_at
     demand.timed = None
+    demand.timings += 1
     if demand.service is None:
         _count_from_now(demand, now)
         demand.service = took
     else:
-        demand.service += SERVICE_WEIGHT * (took - demand.service)
+        demand.service += max(SERVICE_WEIGHT, 1.0 / demand.timings) * (took - demand.service)
 
 
 def _count_from_now(demand: Demand, now: float) -> None:

@@ -15,7 +15,6 @@ from pilotlight.policy import (
     budget,
     burst,
     classes,
-    cold_price,
     first_token,
     pings,
     rental,
@@ -67,7 +66,7 @@ def _has_it(fleet: Fleet, s: Sent, h: Held, d: DeploymentState, e: Answered, out
         if d.spec.id in fleet.waiting:
             balance(fleet, d, e.at, out)
     if not e.whole and not counted and e.at - h.at > fleet.goal.wait and h.rank != BATCH:
-        cold_price.was_cold(fleet, d, h.at)
+        traffic.was_cold(fleet, d, h.at, e.at)
 
 
 def declined(fleet: Fleet, e: Declined, out: list[Action]) -> None:

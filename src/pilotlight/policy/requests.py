@@ -14,7 +14,6 @@ from pilotlight.policy import (
     base,
     burst,
     classes,
-    cold_price,
     effects,
     local_promise,
     predictive,
@@ -210,7 +209,7 @@ def _left(fleet: Fleet, e: Finished, out: list[Action]) -> None:
         return
     h = d.held.pop(e.request)
     if e.at - h.at > fleet.goal.wait and h.rank != BATCH:
-        cold_price.was_cold(fleet, d, h.at)
+        traffic.was_cold(fleet, d, h.at, e.at)
     d.urgent.pop(e.request, None)
     if d.demand is not None and d.in_flight + len(d.held) <= d.demand.until:
         traffic.follow(fleet, d, e.at)

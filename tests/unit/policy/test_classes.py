@@ -297,7 +297,7 @@ def test_batch_requests_are_never_cold_and_standard_ones_are():
     p.ready("m-1")
     found = p.fleet.deployments["m"].demand
     assert found is not None
-    assert (found.requests, found.cold) == (1, 1)
+    assert (found.requests, found.asked, found.cold) == (0, 1, 1)
 
 
 # -- beside other policies -------------------------------------------------------------------------------------------

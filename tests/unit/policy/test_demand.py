@@ -216,6 +216,34 @@ def test_a_higher_level_counts_only_what_lasts():
     assert level.new_busy == pytest.approx(0.1 + 5 + 0.2 + 5), "work is work, also where it is short"
 
 
+def test_a_cold_request_counts_together_with_all_that_came_before():
+    """Ten models are each asked for four times, and the last time in vain for a while: a quarter is cold, though hardly
+    any of the requests has been worked up."""
+    p = Play()
+    names = [f"m{i}" for i in range(10)]
+    p.configure(*(model(n, ttl_is_auto=True, base=None, start_seconds=10.0) for n in names), memory=64)
+    for n in names:
+        p.fleet.deployments[n].demand.work_up = 1000  # type: ignore[union-attr]
+        p.ask(f"{n}-1", n), p.ready(f"{n}-1")
+        p.ask(f"{n}-2", n), p.ask(f"{n}-3", n), p.done(f"{n}-1"), p.done(f"{n}-2"), p.done(f"{n}-3")
+        p.crash(f"{n}-1"), p.die(f"{n}-1")
+        p.ask(f"{n}-4", n), p.wait(10), p.ready(f"{n}-2")
+    prices = p.fleet.prices
+    assert prices.past.cold == 10.0
+    assert prices.past.requests + prices.since == 40.0
+
+
+def test_of_the_first_ten_that_are_timed_all_count_alike_and_then_the_latest_for_a_tenth():
+    p = learning(target_requests=100, max_replicas=1)
+    p.up(serve=False)
+    service, took = 0.0, [0.1, *range(1, 10), 30.0]
+    for i, seconds in enumerate(took):
+        demand(p).work_up = 1
+        p.ask(f"r{i}"), p.wait(seconds), p.done(f"r{i}")
+        service = sum(took[: i + 1]) / (i + 1) if i < 10 else service + 0.1 * (seconds - service)
+        assert demand(p).service == pytest.approx(service)
+
+
 def test_what_was_busy_long_ago_counts_for_less():
     p = warm()
     level, now = demand(p).levels[0], p.now

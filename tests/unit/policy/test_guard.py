@@ -79,13 +79,15 @@ def test_who_waits_though_a_replica_was_kept_is_not_spared_by_keeping_it():
     p.goal = LIMIT
     spec = {"ttl_is_auto": True, "base": 0, "start_seconds": 10.0, "techniques": ("sleep",)}
     p.configure(model(**spec, slots=1, target_requests=2, max_replicas=1), memory=64)
+    back = guard.AIM * 0.2
     p.ask("r1"), p.wait(10), p.ready("m-1")
-    assert owed(p) == 1.0
-    p.ask("r2"), p.wait(20), p.done("r1")
-    assert owed(p) == 1.0, "its slot was taken"
+    assert owed(p) == pytest.approx(1.0 - back)
+    p.ask("r2", keep_alive=1000.0), p.wait(20), p.done("r1")
+    assert owed(p) == pytest.approx(1.0 - 2 * back), "its slot was taken"
     p.done("r2"), p.sleep(), p.slept("m-1", 0.1)
+    assert p.states() == {"m-1": "asleep"}
     p.ask("r3"), p.wait(10), p.ready("m-1")
-    assert owed(p) <= 1.0, "it was asleep"
+    assert owed(p) == pytest.approx(1.0 - 3 * back), "it was asleep"
 
 
 # -- how long a first replica stays for it ---------------------------------------------------------------------------
