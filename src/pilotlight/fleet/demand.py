@@ -185,6 +185,8 @@ class Prices:
     """What the price is multiplied by, because too many or too few requests have been cold."""
     since: int = 0
     """Requests since it was last thought about."""
+    due: int = 0
+    """With so many it is thought about again; 0 before the first time."""
     windows: Windows = field(default_factory=Windows)
 
 

@@ -31,8 +31,9 @@ was learned over a few days holds for the next."""
 AIM = 0.65
 """Between the band's edges, 0 the lower and 1 the upper [G]."""
 
-EVERY = 200
-"""Requests after which it thinks again."""
+EVERY, SOON, PART = 200, 25, 0.01
+"""Requests after which it thinks again: at most, at least, and in between as a share of those that it looks back on.
+With little traffic a day would else pass between two looks."""
 
 WINDOW = 1000.0
 """Requests that the band is judged by: with fewer it takes those to come for free of cold ones."""
@@ -80,7 +81,7 @@ def came(fleet: Fleet, d: Demand, requests: int, now: float) -> bool:
         p.past.as_of = now
     is_over = fleet.goal.cold_usd is None and windows.came(p.windows, fleet.goal, requests)
     guard.came(fleet.goal, d, requests)
-    if p.since >= EVERY:
+    if p.since >= (p.due or SOON):
         think(fleet, now)
     return is_over
 
@@ -89,7 +90,7 @@ def think(fleet: Fleet, now: float) -> None:
     p, goal = fleet.prices, fleet.goal
     since = p.since
     _pass(p.past, since, now)
-    p.since = 0
+    p.since, p.due = 0, min(EVERY, max(SOON, int(PART * p.past.requests)))
     if goal.cold_usd is not None:
         p.windows = Windows()  # should the price not be said any more
         return
@@ -160,7 +161,7 @@ def because(fleet: Fleet) -> str:
     if goal.cold_usd is not None:
         return "it is objective.cold_request_cost_usd"
     h = p.past
-    if h.requests < EVERY:
+    if h.requests < SOON:
         return "a first guess, for too few requests have come to learn from"
     band = f"{100 * goal.low:.3g} to {100 * goal.high:.3g} %"
     text = f"{100 * h.cold / h.requests:.3g} % of the last {h.requests:.0f} requests were cold, the band is {band}"

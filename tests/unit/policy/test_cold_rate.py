@@ -1,5 +1,6 @@
 """What a cold request must cost for the band to hold."""
 
+from itertools import pairwise
 from math import inf, isfinite, log
 
 import pytest
@@ -351,10 +352,23 @@ def test_a_flood_in_one_spell_says_it_no_louder_than_many_requests_do():
     assert before > 0 and past.spells[-1] >= 200 - cold_price.MANY, "no price spares the others"
 
 
+def test_it_thinks_often_at_first_and_seldom_later():
+    of, seen = fleet(), []
+    for i in range(40_000):
+        before = of.prices.past.requests
+        cold_rate.came(of, Demand(), 1, 0.0)
+        if of.prices.past.requests != before:
+            seen.append(i + 1)
+    often = [later - one for one, later in pairwise([0, *seen])]
+    assert often[:100] == [25] * 100, "up to 2,500 requests"
+    assert often == sorted(often) and often[-1] == 200
+    assert 85 <= often[seen.index(next(at for at in seen if at >= 10_000))] <= 100, "one in a hundred"
+
+
 def test_requests_that_never_meet_a_replica_count():
     p = Play(model(ttl_is_auto=True, max_pending_requests=1000, start_seconds=10.0))
     p.ask_all(*(f"r{i}" for i in range(200)))
-    assert p.fleet.prices.past.requests == 200
+    assert p.fleet.prices.past.requests == pytest.approx(200, rel=0.01)
 
 
 def test_who_does_not_learn_teaches_nothing():

@@ -132,13 +132,20 @@ def test_a_model_is_kept_for_its_own_gaps_and_for_its_first_replica_alone():
 
 
 def test_one_that_is_asked_once_an_hour_is_cold_until_its_gaps_are_known_and_then_seldom():
-    p, cold = asked_after([HOUR] * 59, LIMIT)
+    _, cold = asked_after([HOUR] * 59, LIMIT)
     assert 4 <= cold <= 0.6 * 0.2 * 60 + 2
-    told = explain(p.fleet, p.fleet.deployments["m"], p.now)
-    assert keep_alive.stay(p.fleet, p.fleet.deployments["m"], 0) > HOUR
-    assert "objective.per_model_max (20 %)" in told.keep_alive[0].because
-    assert "$8.56 an hour on demand" in told.keep_alive[0].because
-    assert asked_after([HOUR] * 59, Goal())[1] == 60
+    assert asked_after([HOUR] * 59, Goal())[1] > 30, "without a limit"
+
+
+def test_what_is_owed_keeps_it_though_the_price_does_not_and_it_says_so():
+    p, _ = asked_after([HOUR] * 59, LIMIT)
+    d = p.fleet.deployments["m"]
+    assert d.demand is not None
+    p.fleet.prices.usd, d.demand.owed = 0.0, 3.0
+    told = explain(p.fleet, d, p.now).keep_alive[0].because
+    assert keep_alive.stay(p.fleet, d, 0) > HOUR
+    assert "objective.per_model_max (20 %)" in told
+    assert "$8.56 an hour on demand" in told
 
 
 def test_where_renting_is_cheaper_the_base_does_so_and_says_why():
