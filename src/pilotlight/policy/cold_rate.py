@@ -33,7 +33,8 @@ AIM = 0.65
 
 EVERY, SOON, PART = 200, 25, 0.01
 """Requests after which it thinks again: at most, at least, and in between as a share of those that it looks back on.
-With little traffic a day would else pass between two looks."""
+With little traffic a day would else pass between two looks. Where there are providers it is the most at once: their
+own first answers are cold, and a price that is learned from those few would have replicas kept in their place."""
 
 WINDOW = 1000.0
 """Requests that the band is judged by: with fewer it takes those to come for free of cold ones."""
@@ -81,7 +82,7 @@ def came(fleet: Fleet, d: Demand, requests: int, now: float) -> bool:
         p.past.as_of = now
     is_over = fleet.goal.cold_usd is None and windows.came(p.windows, fleet.goal, requests)
     guard.came(fleet.goal, d, requests)
-    if p.since >= (p.due or SOON):
+    if p.since >= (p.due or _due(fleet)):
         think(fleet, now)
     return is_over
 
@@ -90,7 +91,7 @@ def think(fleet: Fleet, now: float) -> None:
     p, goal = fleet.prices, fleet.goal
     since = p.since
     _pass(p.past, since, now)
-    p.since, p.due = 0, min(EVERY, max(SOON, int(PART * p.past.requests)))
+    p.since, p.due = 0, _due(fleet)
     if goal.cold_usd is not None:
         p.windows = Windows()  # should the price not be said any more
         return
@@ -103,6 +104,10 @@ def think(fleet: Fleet, now: float) -> None:
         p.trim **= max(0.0, 1.0 - RETURN * since / WINDOW)
     p.most = dearest(fleet)
     p.usd = min(p.most, lowest(p.past, aim) * p.trim)
+
+
+def _due(fleet: Fleet) -> int:
+    return EVERY if fleet.providers else min(EVERY, max(SOON, int(PART * fleet.prices.past.requests)))
 
 
 def usd(fleet: Fleet) -> float:

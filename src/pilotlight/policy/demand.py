@@ -174,8 +174,9 @@ def count(fleet: Fleet, demand: Demand, now: float) -> None:
 
 def was_cold(fleet: Fleet, d: DeploymentState, since: float, now: float) -> None:
     """A request has waited too long, since then. It counts at once, and so do those that came before: else models that
-    are seldom asked for would seem to have far more cold ones than they have."""
-    if d.demand is not None and d.demand.requests:
+    are seldom asked for would seem to have far more cold ones than they have. Where providers answer they count when
+    one meets a replica, as always."""
+    if d.demand is not None and d.demand.requests and d.bursting is None:
         count(fleet, d.demand, now)
     cold_price.was_cold(fleet, d, since)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
+from pilotlight.fleet.provider import Provider
 from pilotlight.policy import cold_price, cold_rate
 from unit.policy.play import Play, model
 
@@ -363,6 +364,15 @@ def test_it_thinks_often_at_first_and_seldom_later():
     assert often[:100] == [25] * 100, "up to 2,500 requests"
     assert often == sorted(often) and often[-1] == 200
     assert 85 <= often[seen.index(next(at for at in seen if at >= 10_000))] <= 100, "one in a hundred"
+
+
+def test_beside_providers_it_does_not_think_before_many_have_come():
+    p = Play(model(ttl_is_auto=True), providers=(Provider("p"),))
+    cold_rate.came(p.fleet, Demand(), cold_rate.EVERY - 1, 0.0)
+    assert p.fleet.prices.past.requests == 0.0
+    cold_rate.came(p.fleet, Demand(), 1, 0.0)
+    assert p.fleet.prices.past.requests == cold_rate.EVERY
+    assert p.fleet.prices.due == cold_rate.EVERY
 
 
 def test_requests_that_never_meet_a_replica_count():
