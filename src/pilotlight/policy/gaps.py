@@ -76,6 +76,11 @@ def cost(f: Frontier, worth: float) -> float:
     return f.idle[i] + f.missed[i] * worth
 
 
+def no_longer(f: Frontier, stay: float) -> int:
+    """Index of the longest keep-alive that is no longer than this."""
+    return bisect_right(f.stays, stay) - 1
+
+
 def price_of(f: Frontier, gap: float) -> float:
     """The least `worth` at which a replica is kept over such a gap; infinite when none is."""
     i = bisect_right(f.stays, gap)

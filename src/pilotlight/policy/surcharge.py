@@ -30,7 +30,7 @@ def affordable(fleet: Fleet, now: float) -> float:
     """The greatest stretch that adds no more than SHARE, 1 to UTMOST."""
     usd = [0.0] * len(STRETCHES)
     for d in fleet.deployments.values():
-        if d.demand is not None:
+        if d.demand is not None and not d.removed:
             _add(usd, fleet, d, now)
     most = (1.0 + SHARE) * usd[0]
     for i in range(1, len(usd)):
@@ -42,28 +42,38 @@ def affordable(fleet: Fleet, now: float) -> float:
 
 def _add(usd: list[float], fleet: Fleet, d: DeploymentState, now: float) -> None:
     """What the deployment's replicas cost, in USD a second, at each of the stretches."""
-    demand = d.demand
+    demand, spec = d.demand, d.spec
     assert demand is not None
-    start, each = value.start_seconds(d), cold_price.second(fleet, d)
-    rent = fleet.goal.dedicated * (d.spec.need.gpus or 1)
-    most = rent if d.spec.base is None else inf
-    usual = cold_price.plain(fleet, d) * demand.boost / each
-    always = max(d.spec.min_replicas, d.spec.base or 0)
-    fixed = always * rent
-    for k in range(always, len(demand.levels)):
+    always = max(spec.min_replicas, spec.base or 0)
+    fixed = always * fleet.goal.dedicated * (spec.need.gpus or 1)
+    for k in range(always, min(len(demand.levels), spec.max_replicas)):
         level = demand.levels[k]
         pass_time(level, now)
         if level.over <= 0.0:
             continue
-        busy, spells = level.busy_seconds / level.over * each, level.spells / level.over * each
-        if not d.spec.ttl_is_auto:
-            fixed += busy
-            continue
-        f, waits = cold_price.frontier(fleet, d, k), cold_price.colds(d, level) * usual
-        for i, stretch in enumerate(STRETCHES):
-            worth = start + waits * stretch
-            n = gaps.best(f, worth)
-            is_rented = busy + spells * (f.idle[n] + f.missed[n] * worth) > most
-            usd[i] += rent if is_rented else busy + spells * (f.idle[n] + f.missed[n] * start)
+        if spec.ttl_is_auto or spec.base is None:
+            _add_level(usd, fleet, d, k)
+        else:
+            fixed += level.busy_seconds / level.over * cold_price.second(fleet, d)
     for i in range(len(usd)):
         usd[i] += fixed
+
+
+def _add_level(usd: list[float], fleet: Fleet, d: DeploymentState, k: int) -> None:
+    """The same of the k-th level, from 0. A keep-alive that is declared stays as it is, but a stretch may have the
+    replica rented for all that."""
+    demand, spec = d.demand, d.spec
+    assert demand is not None
+    level, f = demand.levels[k], cold_price.frontier(fleet, d, k)
+    start, each = value.start_seconds(d), cold_price.second(fleet, d)
+    busy, spells = level.busy_seconds / level.over * each, level.spells / level.over * each
+    waits = cold_price.colds(d, level) * cold_price.plain(fleet, d) * demand.boost / each
+    rent = fleet.goal.dedicated * (spec.need.gpus or 1)
+    most = rent if spec.base is None else inf
+    said = None if spec.ttl_is_auto else gaps.no_longer(f, spec.ttl if k else spec.ttl_to_zero)
+    for i, stretch in enumerate(STRETCHES):
+        worth = start + waits * stretch
+        n = gaps.best(f, worth)
+        is_rented = busy + spells * (f.idle[n] + f.missed[n] * worth) > most
+        n = n if said is None else said
+        usd[i] += rent if is_rented else busy + spells * (f.idle[n] + f.missed[n] * start)
