@@ -76,10 +76,12 @@ def because(w: Windows) -> str:
     row = f"{WINDOW:,} requests in a row"
     if w.in_vain:
         return f"; too often of late no price would have kept {row} inside it"
-    if (times := stretch(w)) > 1.0:
-        limit = ", no more for the money that it costs" if w.affordable < min(w.grown, UTMOST) else ""
-        return f"; {row} were above the band of late: it counts {times:.3g} times as much{limit}"
-    return ""
+    if w.grown <= 1.0:
+        return ""
+    counts = [f"{stretch(w):.3g} times as much"] if stretch(w) > 1.0 else []
+    if w.affordable < min(w.grown, UTMOST):
+        counts.append("no more, for that would add too much to what the replicas cost")
+    return f"; {row} were above the band of late: it counts {', and '.join(counts)}"
 
 
 def _judge(w: Windows, allowed: float) -> None:

@@ -1,5 +1,6 @@
 """What more a cold request counts for while windows are above the band."""
 
+from collections.abc import Callable
 from math import exp, inf
 from random import Random
 
@@ -23,16 +24,27 @@ def window(w: Windows, cold: int, times: float = 2.0) -> None:
         windows.came(w, GOAL, 200)
 
 
+def inside_until(w: Windows, done: Callable[[], bool]) -> int:
+    """Windows without a cold one until then; 1,000 at most."""
+    for n in range(1000):
+        if done():
+            return n
+        window(w, 0)
+    return 1000
+
+
 def grown() -> Windows:
     return Windows(seen=windows.YOUNG)
 
 
 def test_traffic_that_has_just_begun_is_not_judged():
     w = Windows()
-    for i in range(windows.YOUNG):
+    for i in range(10):
         window(w, 900, inf if i % 2 else 2.0)
-    assert (windows.stretch(w), w.in_vain, w.seen) == (1.0, False, windows.YOUNG)
+    assert (windows.stretch(w), w.in_vain, w.seen) == (1.0, False, 10)
     assert (w.judged, w.lost) == (0.0, 0.0)
+    window(w, 900)
+    assert windows.stretch(w) > 60.0, "the eleventh is"
 
 
 @pytest.mark.parametrize(("cold", "above"), [(0, False), (50, False), (51, True), (1000, True)])
@@ -40,6 +52,15 @@ def test_a_window_is_above_with_more_cold_ones_than_the_band_allows(cold: int, a
     w = grown()
     window(w, cold)
     assert windows.stretch(w) == (pytest.approx(exp(4.2 * 0.99)) if above else 1.0)
+
+
+def test_a_flood_is_one_window_and_may_have_its_share_of_all_that_it_brought():
+    for cold, above in [(100, False), (101, True)]:
+        w = grown()
+        for _ in range(cold):
+            windows.was_cold(w, 2.0 * PRICE, PRICE)
+        assert windows.came(w, GOAL, 2000)
+        assert (windows.stretch(w) > 1.0) is above
 
 
 def test_each_window_begins_anew():
@@ -61,11 +82,14 @@ def test_99_windows_inside_take_back_what_one_above_has_given():
     assert windows.stretch(w) == pytest.approx(1.0)
 
 
-def test_it_has_an_upper_bound():
+def test_it_has_an_upper_bound_and_what_it_owes_has_one():
     w = grown()
     for _ in range(5):
         window(w, 1000)
     assert windows.stretch(w) == windows.UTMOST
+    assert inside_until(w, lambda: windows.stretch(w) == 1.0) == 165, (
+        "however many were above: a thousandfold, by 4.2 % each"
+    )
 
 
 def test_it_goes_no_further_than_is_affordable_and_says_so():
@@ -74,9 +98,20 @@ def test_it_goes_no_further_than_is_affordable_and_says_so():
     assert windows.because(w).endswith("it counts 63.9 times as much")
     w.affordable = 5.0
     assert windows.stretch(w) == 5.0
-    assert windows.because(w).endswith("it counts 5 times as much, no more for the money that it costs")
+    assert windows.because(w).endswith(f"it counts 5 times as much, and {NO_MORE}")
     w.affordable = 1.0
-    assert (windows.stretch(w), windows.because(w)) == (1.0, "")
+    assert windows.stretch(w) == 1.0
+    assert windows.because(w).endswith(f"of late: it counts {NO_MORE}")
+    window(w, 1000)
+    w.affordable = windows.UTMOST
+    assert windows.because(w).endswith("it counts 64 times as much"), "the utmost is not for the money"
+    w.grown, w.affordable = 30.0, 60.0
+    assert windows.because(w).endswith("it counts 30 times as much")
+    w.grown = 1.0
+    assert windows.because(w) == ""
+
+
+NO_MORE = "no more, for that would add too much to what the replicas cost"
 
 
 def test_it_says_when_a_window_is_over():
@@ -97,6 +132,14 @@ def test_in_the_long_run_the_share_above_is_what_is_aimed_at(spread: float):
 
 LOST = windows.HELPS * 1.01
 """Times the price, at which a request counts for one that nothing would have spared."""
+
+
+@pytest.mark.parametrize(("times", "lost"), [(15.9, False), (16.0, False), (16.1, True)])
+def test_up_to_sixteen_times_the_price_is_taken_to_help(times: float, lost: bool):
+    w = grown()
+    window(w, 51, times)
+    assert (w.lost == 1.0) is lost
+    assert (windows.stretch(w) > 1.0) is not lost
 
 
 def test_where_no_price_helps_nothing_is_paid():
@@ -125,10 +168,7 @@ def test_once_few_enough_are_lost_it_goes_on_from_where_it_was():
     before = windows.stretch(w)
     window(w, 60, LOST), window(w, 60, LOST)
     assert (w.in_vain, windows.stretch(w)) == (True, 1.0)
-    n = 0
-    while w.in_vain:
-        window(w, 0)
-        n += 1
+    n = inside_until(w, lambda: not w.in_vain)
     assert n == 28, "1.9 of 31, where 1 and 3 % are none too many"
     assert windows.stretch(w) == pytest.approx(before * exp(-4.2 * windows.AIM * n))
 
@@ -145,9 +185,9 @@ def test_lost_windows_of_long_ago_are_forgotten():
 
 def test_a_few_that_no_price_spares_are_not_a_lost_window():
     w = grown()
-    for _ in range(30):
+    for _ in range(50):
         windows.was_cold(w, inf, PRICE)
-    window(w, 30)
+    window(w, 1)
     assert windows.stretch(w) > 60.0 and not w.in_vain
 
 
