@@ -1,7 +1,7 @@
 """What a cold request must cost for the band to hold."""
 
 from itertools import pairwise
-from math import inf, isfinite, log
+from math import exp, inf, isfinite, log
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from pilotlight.fleet.demand import PRICE_BINS, Demand, Hindsight
 from pilotlight.fleet.deployment import Goal
 from pilotlight.fleet.fleet import Fleet
 from pilotlight.fleet.provider import Provider
-from pilotlight.policy import cold_price, cold_rate
+from pilotlight.policy import cold_price, cold_rate, windows
 from unit.policy.play import Play, model
 
 
@@ -112,7 +112,7 @@ def test_inside_the_band_the_trim_returns_to_one():
         for _ in range(100):
             spend(of, 1000, 0.04, 0.01)
             seen.append(abs(log(of.prices.trim)))
-        assert seen[0] == pytest.approx(0.97 * log(cold_rate.MOST), rel=1e-3)
+        assert seen[0] == pytest.approx((1.0 - 0.03 / 5) ** 5 * log(cold_rate.MOST), rel=1e-6)
         assert seen == sorted(seen, reverse=True)
         assert of.prices.trim == pytest.approx(trim ** (0.97**100), rel=1e-2)
     for _ in range(100):
@@ -121,13 +121,20 @@ def test_inside_the_band_the_trim_returns_to_one():
     assert of.prices.trim == 1.0
 
 
+def test_by_hand_how_fast_it_follows():
+    """24 cold ones of 200, after 500 at the aim of 3.95 %, are 6.24 %: a quarter above the band's edge."""
+    of = fleet()
+    spend(of, 200, 0.12, 0.01)
+    assert of.prices.trim == pytest.approx(exp(0.3 * 0.2 * 0.247), rel=1e-4)
+
+
 def test_with_no_cold_ones_it_falls_to_nothing():
     of = fleet()
     spend(of, 5000, 0.3, 0.01)
     assert of.prices.usd > 0.0
     spend(of, 400_000, 0.0, 0.01)
     assert of.prices.usd == 0.0
-    assert of.prices.trim >= 1 / cold_rate.MOST
+    assert of.prices.trim == 1 / cold_rate.MOST
     assert "no price is needed for that" in cold_rate.because(of)
 
 
@@ -238,6 +245,7 @@ def test_a_price_that_is_declared_is_not_stretched():
     assert of.prices.windows.seen == 0
     assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 0.25
     assert cold_rate.usd(p.fleet) == 0.25
+    assert not cold_rate.came(of, Demand(), 5000, 0.0), "no window is over, for none is judged"
 
 
 def test_what_was_cold_at_a_declared_price_does_not_count_once_there_is_none():
@@ -255,8 +263,26 @@ def test_the_price_of_every_deployment_is_stretched_alike():
     p = Play(model(ttl_is_auto=True, start_seconds=10.0))
     p.fleet.prices.usd = 1.0
     assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 1.0
-    p.fleet.prices.windows.grown = 4.2
-    assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == 4.2
+    w = p.fleet.prices.windows
+    for w.grown, w.affordable, w.in_vain, usd in [
+        (4.2, inf, False, 4.2),
+        (4.2, 2.0, False, 2.0),
+        (500.0, inf, False, windows.UTMOST),
+        (4.2, inf, True, 1.0),
+    ]:
+        assert cold_price.usd(p.fleet, p.fleet.deployments["m"]) == usd
+        assert cold_rate.usd(p.fleet) == usd
+
+
+def test_whether_a_price_would_have_helped_is_asked_of_the_one_that_is_not_stretched(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    plain: list[float] = []
+    monkeypatch.setattr(windows, "was_cold", lambda w, usd, now: plain.append(now))
+    p = Play(model(ttl_is_auto=True, start_seconds=10.0))
+    p.fleet.prices.usd, p.fleet.prices.windows.grown = 1.0, 30.0
+    p.ask("r"), p.wait(10), p.ready("m-1")
+    assert plain == [1.0]
 
 
 # -- what is not paid for --------------------------------------------------------------------------------------------

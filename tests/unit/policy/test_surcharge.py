@@ -83,6 +83,30 @@ def test_what_a_stretch_has_rented_for_long_costs_its_rent():
     assert affordable(played(level(200.0), base=None)) == windows.UTMOST, "0.33, and 0.4 at most"
 
 
+def test_a_model_that_has_too_many_cold_ones_pays_more_for_each_before_any_stretch():
+    """Ten times as much: a spell met cold is worth 110 s, and at 4 already 410."""
+    p = played(level(100.0))
+    p.fleet.deployments["m"].demand.boost = 10.0
+    assert affordable(p) == pytest.approx(4 ** ((1.4 * 0.23 - 0.23) / (0.51 - 0.23)))
+
+
+def test_what_is_affordable_does_not_hang_on_how_far_it_is_stretched_now():
+    p = played(level(100.0))
+    before = affordable(p)
+    p.fleet.prices.windows.grown = 30.0
+    assert affordable(p) == before
+
+
+def test_what_nobody_asks_for_any_more_counts_for_less():
+    """0.3 all the time, and 0.23 or 0.51; a day later nothing but the 0.3."""
+    steady = level(300.0, spells=0.0)
+    steady.busy, steady.busy_since = True, 100.0
+    p = played(level(100.0), steady)
+    assert affordable(p) == pytest.approx(16.0 * 4 ** (0.4 * 0.53 / 0.28))
+    p.wait(86400.0)
+    assert affordable(p) == windows.UTMOST
+
+
 @pytest.mark.parametrize("fields", [{"min_replicas": 1}, {"base": 1}])
 def test_what_is_up_in_any_case_costs_its_rent(fields: dict[str, int]):
     """0.4 for the first, and 0.13 for the gaps of the second, or 0.41."""
