@@ -2,11 +2,13 @@
 
 What is dumped is a process of its own, brought up for that in the room that the replica has just left, and asked
 nothing but for a warm-up: so no prompt is in an image. An image is restored as often as it is wanted, side by side
-too. It goes when anything has changed that it depends on, and when a restore of it has failed.
+too. It goes when anything has changed that it depends on, and when a restore of it has failed but for want of disk
+space, rights or the like.
 """
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import itertools
 import logging
@@ -36,6 +38,14 @@ log = logging.getLogger(__name__)
 
 RETRY = 600.0
 """Seconds after a dump or a restore that failed before another is taken [G]."""
+
+_OF_THE_MACHINE = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPERM, errno.EACCES),
+        *(errno.EEXIST, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+    }
+)
+"""Errors that say nothing of the snapshot that was to be restored."""
 
 _STAMP = "stamp.json"
 _WORK = "work"
@@ -98,7 +108,7 @@ class Snapshots:
     @contextlib.asynccontextmanager
     async def restoring(self, wanted: Wanted, port: int) -> AsyncGenerator[tuple[str, ...]]:
         """The words with which a process restores it, listening on that port, which is held meanwhile. Raises
-        ZygoteUnavailable; on that, also from within, it is discarded."""
+        ZygoteUnavailable; on that, also from within, it is discarded, unless only this machine was in the way."""
         name = _name(wanted.deployment, wanted.small)
         images = self._folder(f"restore-{next(_numbers)}")
         self._restoring.add(images.name)
@@ -115,9 +125,13 @@ class Snapshots:
                 raise
             except (ZygoteUnavailable, OSError, msgspec.MsgspecError) as error:
                 why = f"it could not be restored: {criu.first_error(log_file) or error}"
-                log.warning("the snapshot of %s is discarded: %s", wanted.deployment, why)
-                self._failed(name, why)
-                raise ZygoteUnavailable(self._why[name]) from error
+                stays = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
+                log.warning(
+                    "the snapshot of %s is %s: %s", wanted.deployment, "kept" if stays else "discarded", why
+                )
+                if not stays:
+                    self._failed(name, why)
+                raise ZygoteUnavailable(why) from error
 
     def _lay_out(self, name: str, wanted: Wanted, images: Path, port: int) -> _Image:
         folder = self._folder(name)

@@ -1,17 +1,27 @@
-"""What can be said of snapshots without CRIU: whether it is there, what a stamp is of, the port in an image."""
+"""What can be said of snapshots without CRIU: whether it is there, what a stamp is of, the port in an image, and after
+which failures one is kept."""
 
 import platform
 import socket
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENOENT, ENOSPC, EPERM, EROFS
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from pilotlight.cli.engine_problems import no_snapshots
+from pilotlight.clock import VirtualClock
+from pilotlight.errors import ZygoteUnavailable
 from pilotlight.ports import Launch
 from pilotlight.spec.model import Config, Model
-from pilotlight.worker import criu, cuda_checkpoint
+from pilotlight.substrate.fake import FakeSubstrate
+from pilotlight.worker import criu, cuda_checkpoint, snapshots
+from pilotlight.worker.free_ports import FreePorts
+from pilotlight.worker.settings import Settings
+from pilotlight.worker.snapshot_making import Wanted
 from pilotlight.worker.snapshot_stamp import kept_env, stamp
+from pilotlight.worker.snapshots import _STAMP, Snapshots, _files, _Image, _name
 from pilotlight_guest.guardian_proc import LINUX
 from pilotlight_guest.snapshot_maker import NotMade, dump, tell
 from pilotlight_guest.snapshot_port import find_port, varint, with_port
@@ -160,3 +170,56 @@ def test_a_port_is_written_over_another(tmp_path: Path) -> None:
         find_port(str(image), 8080)
     with pytest.raises(OSError, match="not the file that was dumped"):
         with_port(str(image), str(copy), place + 1, 20001)
+
+
+# -- after which failures one is kept --------------------------------------------------------------------------------
+
+
+class House:
+    """Has one image of nothing, as it would lie there."""
+
+    def __init__(self, folder: Path) -> None:
+        weights = folder / "m.gguf"
+        weights.touch()
+        self.of_nothing = Wanted("m", False, "", LAUNCH, {"weights": str(weights), "args": {}}, 0, 1.0)
+        settings = Settings(folder, folder, snapshot_dir=folder / "snapshots")
+        pool = cast(Any, None)
+        self.snapshots = Snapshots(FakeSubstrate(), VirtualClock(), settings, pool, lambda _: 0)
+        self.image = self.snapshots._folder(_name("m", False))
+        self.image.mkdir(parents=True)
+        (self.image / "files.img").write_bytes(b"\x30\x0a\x38" + varint(40123))
+        stamp = self.snapshots._stamp(self.of_nothing)
+        is_there = _Image(stamp, _files(self.image), socket=1, pipe=2, port_at=3)
+        (self.image / _STAMP).write_bytes(msgspec.json.encode(is_there))
+
+    async def restored(self) -> None:
+        async with self.snapshots.restoring(self.of_nothing, FreePorts().take(())):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [
+        *((OSError(number, "said so"), True) for number in (ENOSPC, EDQUOT, EROFS, EPERM, EACCES, EMFILE)),
+        *((OSError(number, "said so"), False) for number in (EIO, ENOENT)),
+        (OSError("is not the file that was dumped"), False),
+    ],
+    ids=str,
+)
+async def test_only_what_says_something_of_itself_discards_one(
+    error: OSError, stays: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    house = House(tmp_path)
+    await house.restored()
+    with monkeypatch.context() as broken, pytest.raises(ZygoteUnavailable) as failed:
+        broken.setattr(snapshots, "with_port", fails)
+        await house.restored()
+    assert str(failed.value) == f"it could not be restored: {error}"
+    assert [path.name for path in house.image.parent.iterdir() if path.name != "work"] == (
+        [house.image.name] if stays else []
+    )
+    if stays:
+        await house.restored()
