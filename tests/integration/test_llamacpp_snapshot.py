@@ -356,7 +356,7 @@ async def test_none_is_taken_of_a_model_that_is_declared_otherwise_when_its_repl
     for declared in ({}, {"m": other}):
         house.worker.snapshots.keep(declared)
         await house.down(replica)
-        assert house.worker.snapshots._tasks == {}
+        assert house.worker.snapshots._taking == {}
         replica = await house.up()
     house.declare(Model(**{**_fields(house.model), "ttl": 1.0}))
     await house.down(replica)

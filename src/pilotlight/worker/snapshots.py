@@ -84,9 +84,8 @@ class Snapshots:
         """There is none, by folder's name."""
         self._not_before: dict[str, float] = {}
         self._one = asyncio.Lock()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._taking: dict[str, Wanted] = {}
-        """By these."""
+        self._taking: dict[str, tuple[Wanted, asyncio.Task[None]]] = {}
+        """By folder's name."""
         self._restoring: set[str] = set()
         self._names: set[str] = set()
         self._declared: dict[str, str] = {}
@@ -164,22 +163,22 @@ class Snapshots:
         """Its last replica may have gone: takes one where there is none, soon. None of what was declared once: no start
         would restore it."""
         name = _name(wanted.deployment, wanted.small)
-        if self._declared.get(name) != wanted.fingerprint or name in self._tasks:
+        if self._declared.get(name) != wanted.fingerprint or name in self._taking:
             return
         if self._lacks(name, len(wanted.devices)):
-            self._taking[name] = wanted
-            self._tasks[name] = asyncio.create_task(self._take(name, wanted))
-            self._tasks[name].add_done_callback(lambda _: self._tasks.pop(name))
+            task = asyncio.create_task(self._take(name, wanted))
+            self._taking[name] = wanted, task
+            task.add_done_callback(lambda _: self._taking.pop(name))
 
     def give_way(self, devices: Collection[int]) -> None:
         """Somebody is to use these devices: what is being taken there is called off, for no room of it is reserved."""
-        for name, task in self._tasks.items():
-            if not set(self._taking[name].devices).isdisjoint(devices):
+        for wanted, task in self._taking.values():
+            if not set(wanted.devices).isdisjoint(devices):
                 _call_off(task)
 
     def is_busy(self) -> bool:
         """Whether one is taken, or soon will be."""
-        return bool(self._tasks)
+        return bool(self._taking)
 
     def taken(self) -> list[str]:
         """Models of which there is one."""
@@ -195,16 +194,16 @@ class Snapshots:
         self._declared = whole | small
         if self._settings.snapshot_dir is None:
             return
-        for name, task in self._tasks.items():
-            if self._declared.get(name) != self._taking[name].fingerprint:
+        for name, (wanted, task) in self._taking.items():
+            if self._declared.get(name) != wanted.fingerprint:
                 _call_off(task)
-        making = {f"{name}.new" for name in self._tasks}  # each goes with its task
+        making = {f"{name}.new" for name in self._taking}  # each goes with its task
         for folder in self._settings.snapshot_dir.glob("*"):
             if folder.name not in {_WORK, *self._restoring, *self._declared, *making}:
                 shutil.rmtree(folder, ignore_errors=True)
 
     async def close(self) -> None:
-        tasks = list(self._tasks.values())
+        tasks = [task for _, task in self._taking.values()]
         for task in tasks:
             _call_off(task)
         await asyncio.gather(*tasks, return_exceptions=True)
