@@ -16,6 +16,7 @@ from pilotlight.bench.asking import MODEL, Asking, wait_until
 from pilotlight.bench.child import Child, Order
 from pilotlight.bench.result import Measured, Run
 from pilotlight.bench.variants import Variant, used
+from pilotlight.coldstart.techniques import HUGE_PAGES
 from pilotlight.errors import PilotlightError, ServerError
 from pilotlight.spec.model import Config, EngineSettings, Model
 from pilotlight.units import FOREVER
@@ -171,7 +172,7 @@ def _config(subject: Subject, variant: Variant, folder: str) -> Config:
     """Nothing but the model, which goes only when it is told to."""
     model = msgspec.structs.replace(
         subject.model,
-        techniques=variant.techniques,
+        techniques=(*variant.techniques, HUGE_PAGES.name),  # of memory, which all share
         aliases=(),
         min_replicas=0,
         max_replicas=1,

@@ -175,6 +175,10 @@ def _check_technique(args: argparse.Namespace, offered: Collection[str]) -> None
         raise PilotlightError(
             "`read_ahead` is for weights that are on the disk alone; compare it with --from-disk"
         )
+    if "huge_pages" in named and "huge_pages" in offered:
+        raise PilotlightError(
+            "`huge_pages` is of memory that all that is compared here share; benchmarks/huge_pages.py measures it"
+        )
     if "sleep" in named and "sleep" in offered and args.from_disk:
         raise PilotlightError("what sleeps keeps its weights in memory; compare it without --from-disk")
 
@@ -206,13 +210,14 @@ def _on_disk(config: Config, model: Model) -> tuple[Path, ...]:
 
 
 def _offered(engine: Engine, model: Model, args: argparse.Namespace) -> list[str]:
-    """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched.
-    Snapshots where they are possible: they need what may not be there."""
+    """Without those that have nothing to do here: what has been fetched does not stream, what sleeps is not fetched,
+    and how weights lie in memory is the same for all. Snapshots where they are possible: they need what may not be
+    there."""
     from pilotlight.worker.cuda_checkpoint import why_no_snapshots  # noqa: PLC0415
 
     without = ["snapshot"] if why_no_snapshots(model.gpus) else []
     left_out = {"sleep", "snapshot"} if args.fetch else {"stream", *without}
-    left_out |= {"sleep"} if args.from_disk else {"read_ahead"}
+    left_out |= {"huge_pages", "sleep" if args.from_disk else "read_ahead"}
     return [name for name in engine.techniques(model) if name not in left_out]
 
 

@@ -1,4 +1,4 @@
-"""What can make a start shorter, by name; one technique, one file. Each but `sleep` rewrites a start plan.
+"""What can make a start shorter, by name; one technique, one file. Each but `huge_pages` and `sleep` rewrites a plan.
 
 The kernel says which of them a start may use, the worker which of those are at hand at that moment, and the record
 of the start which were used. Waking a replica that is asleep is no rewritten start: its plan is its own, in sleep.py.
@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
-from pilotlight.coldstart import read_ahead, snapshot, stream, warm_pool, zygote
+from pilotlight.coldstart import huge_pages, read_ahead, snapshot, stream, warm_pool, zygote
 from pilotlight.fleet.plan import Plan
 
 
@@ -31,10 +31,13 @@ STREAM = Technique(
 READ_AHEAD = Technique(
     read_ahead.NAME, "read weights that lie on the disk while the process comes up", read_ahead.rewrite
 )
+HUGE_PAGES = Technique(
+    huge_pages.NAME, "lay weights in huge pages behind a stop, where they lie in small ones"
+)
 SLEEP = Technique("sleep", "put an idle replica aside and wake it, in place of stopping and starting it")
 
 TECHNIQUES: Mapping[str, Technique] = {
-    t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, READ_AHEAD, SLEEP)
+    t.name: t for t in (SNAPSHOT, ZYGOTE, WARM_POOL, STREAM, READ_AHEAD, HUGE_PAGES, SLEEP)
 }
 
 ASKED_FOR = frozenset({SNAPSHOT.name, READ_AHEAD.name})

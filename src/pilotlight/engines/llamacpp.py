@@ -91,7 +91,7 @@ class LlamaCppEngine:
     def techniques(self, model: Model) -> tuple[str, ...]:
         streamed = ("stream",) if _maps(model) else ()
         dumped = ("snapshot",) if _maps(model) or _is_on_its_gpus(model) else ()
-        cached = () if _is_read_directly(model) else ("read_ahead",)
+        cached = () if _is_read_directly(model) else ("read_ahead", "huge_pages")
         return ("zygote", "warm_pool", *streamed, *dumped, *cached, "sleep")
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:

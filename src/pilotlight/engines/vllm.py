@@ -54,7 +54,7 @@ class VllmEngine:
 
     def techniques(self, model: Model) -> tuple[str, ...]:
         """On a CPU vLLM takes an order to sleep and does nothing. Of the hub's files it knows itself where they are."""
-        cached = ("read_ahead",) if _maps_a_folder(model) else ()
+        cached = ("read_ahead", "huge_pages") if _maps_a_folder(model) else ()
         return ("zygote", "warm_pool", *cached, *(("sleep",) if self._sleeps(model) else ()))
 
     def need(self, model: Model, weights: WeightsInfo | None) -> Need:

@@ -97,8 +97,9 @@ class Model(Scaling, frozen=True, forbid_unknown_fields=True):
     techniques: Annotated[
         tuple[TechniqueName, ...] | None,
         _doc(
-            "What may make its starts shorter: `zygote`, `warm_pool`, `stream`, `read_ahead`, `snapshot`, `sleep`; "
-            "`[]` for plain starts. Default: all that its engine offers but `read_ahead` and `snapshot`."
+            "What may make its starts shorter: `zygote`, `warm_pool`, `stream`, `read_ahead`, `huge_pages`, "
+            "`snapshot`, `sleep`; `[]` for plain starts. "
+            "Default: all that its engine offers but `read_ahead` and `snapshot`."
         ),
     ] = None
     startup_timeout: Annotated[

@@ -66,7 +66,7 @@ Variable = Annotated[
 """The name of an environment variable."""
 
 Text = Annotated[str, Meta(min_length=1)]
-TECHNIQUES = ("zygote", "warm_pool", "stream", "read_ahead", "snapshot", "sleep")
+TECHNIQUES = ("zygote", "warm_pool", "stream", "read_ahead", "huge_pages", "snapshot", "sleep")
 """What `techniques` may name; coldstart/techniques.py says what each does."""
 
 EngineName = Annotated[str, Meta(extra={"kind": "engine"})]

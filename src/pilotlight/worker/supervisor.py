@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from pilotlight.clock import Clock
-from pilotlight.coldstart.techniques import READ_AHEAD
+from pilotlight.coldstart.techniques import HUGE_PAGES
 from pilotlight.errors import EngineError
 from pilotlight.fleet.actions import Start
 from pilotlight.fleet.events import Event, Stopped
@@ -205,7 +205,7 @@ class Worker:
     def _maps(self, model: Model) -> tuple[Path, ...]:
         """Files that its replicas map, or read, in the kernel's page cache."""
         engine = self._context.engines.get(model.engine)
-        if engine is None or model.source is None or READ_AHEAD.name not in engine.techniques(model):
+        if engine is None or model.source is None or HUGE_PAGES.name not in engine.techniques(model):
             return ()
         return tuple(self._context.fetches.files(model.source))
 
@@ -221,4 +221,5 @@ class Worker:
         self._ended[replica.id] = replica.report()
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
-        self._laying.after_stop(self._maps(replica.starting.model))
+        if HUGE_PAGES.name in replica.starting.action.techniques:
+            self._laying.after_stop(self._maps(replica.starting.model))

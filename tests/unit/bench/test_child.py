@@ -40,7 +40,8 @@ def test_a_server_has_nothing_but_the_model_which_goes_only_when_told_to() -> No
 
 
 def test_only_what_is_measured_is_switched_on() -> None:
-    assert made().models[MODEL].techniques == ()
+    assert made().models[MODEL].techniques == ("huge_pages",), "which is of memory that all share"
+    assert made("zygote").models[MODEL].techniques == ("zygote", "huge_pages")
     assert made("zygote").engines["llamacpp"] == EngineSettings(warm_pool=0, home="/h")
     assert made("warm_pool", "zygote").engines["llamacpp"].warm_pool == 1
 

@@ -43,6 +43,14 @@ def test_snapshots_are_for_those_who_name_them() -> None:
     assert chosen(offered, ()) == ()
 
 
+def test_weights_are_laid_in_huge_pages_unless_others_are_named() -> None:
+    offered = ("zygote", "read_ahead", "huge_pages")
+    assert chosen(offered, None) == ("zygote", "huge_pages")
+    assert chosen(offered, ("zygote",)) == ("zygote",)
+    assert chosen(offered, ()) == ()
+    assert rewritten(PLAIN, ["huge_pages"]) == PLAIN, "nothing of it happens in a start"
+
+
 def test_a_primed_process_goes_before_a_fork() -> None:
     plan = rewritten(PLAIN, ["zygote", "warm_pool"])
     assert plan.techniques == ("warm_pool",)

@@ -139,6 +139,13 @@ def test_what_may_be_dumped(args: dict[str, Any], gpus: int, dumped: bool) -> No
     assert ("snapshot" in ENGINE.techniques(it)) is dumped
 
 
+@pytest.mark.parametrize(("args", "cached"), [({}, True), ({"load_mode": "direct_io"}, False)])
+def test_what_lies_in_the_page_cache_may_be_read_ahead_and_laid_in_huge_pages(
+    args: dict[str, Any], cached: bool
+) -> None:
+    assert [n in ENGINE.techniques(model(**args)) for n in ("read_ahead", "huge_pages")] == [cached] * 2
+
+
 def test_tensors_that_are_not_to_be_rearranged_stream_whatever_their_type() -> None:
     launch = ENGINE.launch(model(no_extra_bufts=True), 0, (), Path("/"))
     assert {0, 2, 8, 12, 39} <= launch.streams

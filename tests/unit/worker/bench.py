@@ -102,6 +102,8 @@ class Bench:
         self.substrate = substrate or FakeSubstrate(script or Script(player=self.guest), clock=self.clock)
         self.weights = weights or FakeWeights(folder)
         self.engine = FakeEngine()
+        self.techniques: tuple[str, ...] = ()
+        """That a start may use."""
         self.types = frozenset({0})
         """Of the tensors of weights that are arriving."""
         self.health: int | Exception = 200
@@ -138,7 +140,8 @@ class Bench:
         self._count += 1
         replica = f"{deployment}-{self._count}"
         plan = plan or FakeEngine(reports=model.engine == "llamacpp").plan(model)
-        self.worker.start(Start(replica, deployment, "local", devices, plan, "a test"), model)
+        action = Start(replica, deployment, "local", devices, plan, "a test", self.techniques)
+        self.worker.start(action, model)
         return replica
 
     async def ready(self, model: Model | None = None) -> str:

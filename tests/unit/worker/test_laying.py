@@ -24,7 +24,7 @@ OTHER = Model(source="elsewhere")
 
 class Maps(FakeEngine):
     def techniques(self, model: Model) -> tuple[str, ...]:
-        return (*super().techniques(model), "read_ahead")
+        return (*super().techniques(model), "huge_pages")
 
 
 class Layer:
@@ -59,6 +59,7 @@ class Stops(Bench):
 
     def __init__(self, folder: Path, engine: FakeEngine | None = None) -> None:
         super().__init__(folder, clock=VirtualClock(), engines={"llamacpp": engine or Maps()})
+        self.techniques = ("huge_pages",)
 
     async def stop(self, replica: str) -> None:
         self.worker.stop(replica, 1.0)
@@ -262,6 +263,22 @@ async def test_an_engine_that_does_not_map_its_weights_has_none_to_lay(layer, tm
     await stops.pass_time()
     assert layer.files == [] and stops.worker._laying._task is None
     await stops.close()
+
+
+async def test_without_its_technique_none_are_laid_and_what_is_mapped_is_in_use_all_the_same(stops, layer):
+    first = await stops.ready(CHAT)
+    stops.techniques = ()
+    second = await stops.ready(CHAT)
+    await stops.stop(first)
+    await stops.pass_time()
+    assert layer.files == [], "the other maps them"
+    await stops.stop(second)
+    await stops.pass_time()
+    assert layer.files == []
+    stops.techniques = ("huge_pages",)
+    await stops.stop(await stops.ready(CHAT))
+    await stops.pass_time()
+    assert layer.files == [stops.file(CHAT)]
 
 
 async def test_a_worker_that_closes_does_not_wait_for_it(stops, layer):
