@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -487,6 +488,7 @@ def test_what_was_restored_does_not_outlive_a_server_that_is_killed_and_serves_t
         plain = complete(server.url, "Once upon a time")
         stop(server)
         until(lambda: server.get("/running")["primed"]["snapshots"] == ["m"])
+        assert ps(server) == "no replicas are up\nprepared for starts: snapshot (m)\n"
         assert complete(server.url, "Once upon a time") == plain
         assert server.get("/traces")["techniques"] == ["snapshot"]
         (row,) = server.running()
@@ -523,6 +525,12 @@ def stop(server: Server) -> None:
     )
     urllib.request.urlopen(request, timeout=30).close()
     until(lambda: not server.running())
+
+
+def ps(server: Server) -> str:
+    words = [sys.executable, "-m", "pilotlight.cli.main", "ps", "--url", server.url]
+    env = {**os.environ, "PILOTLIGHT_API_KEY": server.token}
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout
 
 
 def engine_of(pid: int | None) -> psutil.Process:

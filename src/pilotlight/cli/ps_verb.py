@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    answer = client.Client(args).get("/running", "replicas", "held")
+    answer = client.Client(args).get("/running", "replicas", "held", "primed")
     if args.json:
         print(json.dumps(answer))
         return
@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> None:
         )
     for model, n in answer["held"].items():
         print(f"{n} held for {model}")
+    if prepared := _prepared(answer["primed"]):
+        print(f"prepared for starts: {prepared}")
 
 
 def _row(r: dict[str, Any]) -> list[str]:
@@ -48,6 +50,16 @@ def _row(r: dict[str, Any]) -> list[str]:
         str(r["in_flight"]),
         "-" if left is None else format_duration(left),
     ]
+
+
+def _prepared(primed: dict[str, Any]) -> str:
+    """Techniques that are at hand: by engine, snapshots by model."""
+    found = {
+        "zygote": dict.fromkeys(z["engine"] for z in primed["zygotes"] if z["ready"]),
+        "warm_pool": [f"{n} of {engine}" for engine, n in primed["warm_pool"].items()],
+        "snapshot": primed["snapshots"],
+    }
+    return "; ".join(f"{name} ({', '.join(of)})" for name, of in found.items() if of)
 
 
 def table(head: list[str], rows: list[list[str]]) -> None:

@@ -1,10 +1,10 @@
-"""A replica as a line."""
+"""A replica as a line, and what is prepared for starts."""
 
 from typing import Any
 
 import pytest
 
-from pilotlight.cli.ps_verb import _row
+from pilotlight.cli.ps_verb import _prepared, _row
 
 READY: dict[str, Any] = {
     "model": "m", "replica": "m-1", "state": "ready", "progress": "ready", "eta_s": None, "age_s": 1.0,
@@ -32,3 +32,11 @@ def test_what_comes_up_says_what_it_is_at_and_how_long_it_will_be(more: dict[str
 def test_a_server_that_tells_no_time_is_fine() -> None:
     row = {k: v for k, v in READY.items() if k != "eta_s"}
     assert _row({**row, "state": "starting", "progress": "load"})[2] == "starting (load)"
+
+
+def test_what_is_prepared_is_told_by_technique() -> None:
+    zygotes = [{"engine": "vllm", "pid": n, "ready": True} for n in (1, 2)]
+    coming = {"engine": "llamacpp", "pid": 3, "ready": False}
+    primed = {"zygotes": [*zygotes, coming], "warm_pool": {"vllm": 2}, "snapshots": ["chat", "code"]}
+    assert _prepared(primed) == "zygote (vllm); warm_pool (2 of vllm); snapshot (chat, code)"
+    assert _prepared({"zygotes": [coming], "warm_pool": {}, "snapshots": []}) == ""
