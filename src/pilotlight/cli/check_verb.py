@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from pilotlight.cli import price_book
-from pilotlight.cli.engine_problems import no_snapshots, not_installed, wrong_args
+from pilotlight.cli.engine_problems import no_snapshots, not_installed, too_few_gpus, wrong_args
 from pilotlight.errors import ConfigError, Problem
 from pilotlight.spec.load import load
 
@@ -31,14 +31,14 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.config)
     problems: list[Problem] = []
     models: list[str] = []
-    without = ""
+    warnings: list[str] = []
     try:
         config = load(path, os.environ, simulated=args.simulated)
         models = list(config.models)
         if config.prices.book is not None:
             price_book.priced(config.prices.book)
         if not args.simulated:
-            without = no_snapshots(config)
+            warnings = [*map(str, too_few_gpus(path, config, os.environ)), no_snapshots(config)]
             problems = [*not_installed(path, config).values(), *wrong_args(path, config)]
     except ConfigError as e:
         problems = list(e.problems)
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
         return 2 if problems else 0
     if problems:
         raise ConfigError(problems)
-    if without:
-        print(without)
+    for warning in filter(None, warnings):
+        print(warning)
     named = f": {', '.join(models)}" if models else ""
     print(f"{path}: no problems; {len(models)} model{'s' if len(models) != 1 else ''}{named}")
     return 0

@@ -1,6 +1,6 @@
-"""What is wrong with a configuration that only its engines can say."""
+"""What is wrong with a configuration that only its engines, or this machine, can say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pilotlight.coldstart.techniques import SNAPSHOT
@@ -10,7 +10,8 @@ from pilotlight.engines.sglang import SglangEngine
 from pilotlight.engines.vllm import VllmEngine
 from pilotlight.errors import EngineError, Problem
 from pilotlight.spec.load import line_of
-from pilotlight.spec.model import Config, Model
+from pilotlight.spec.model import Config, Gpu, Model
+from pilotlight.substrate.inventory import measured_gpus
 from pilotlight.worker import cuda_checkpoint
 
 
@@ -33,6 +34,25 @@ def no_snapshots(config: Config) -> str:
     found = [(name, why) for name, gpus in wanted if (why := cuda_checkpoint.why_no_snapshots(gpus))]
     names = ", ".join(name for name, _ in found)
     return f"{names}: no snapshots, all else works: {found[0][1]}" if found else ""
+
+
+def too_few_gpus(path: Path, config: Config, env: Mapping[str, str]) -> list[Problem]:
+    """Models that take more GPUs than there are here; the file may well be for another machine. Asks NVML (70 ms) where
+    a model takes any."""
+    wanted = {name: model.gpus for name, model in config.models.items() if model.gpus}
+    if not wanted:
+        return []
+    seen, said = measured_gpus(env.get("CUDA_VISIBLE_DEVICES")), config.gpus
+    there = len(seen) if isinstance(said, str) else sum(isinstance(g, Gpu) or g in seen for g in said)
+    text = (
+        f"it cannot start on this machine, where there {_counted(there)}; lower it, or list under the file's `gpus` "
+        "what NVML does not, such as {id: 0, memory: 24GiB}"
+    )
+    return [_problem(path, name, "gpus", text) for name, need in wanted.items() if need > there]
+
+
+def _counted(gpus: int) -> str:
+    return {0: "is no GPU", 1: "is 1 GPU"}.get(gpus, f"are {gpus} GPUs")
 
 
 def wrong_args(path: Path, config: Config) -> list[Problem]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotlight.cli import check_verb
+from pilotlight.cli import check_verb, engine_problems
 from pilotlight.errors import ConfigError
 
 
@@ -48,3 +48,52 @@ def test_a_pipe_that_nobody_writes_into_is_not_waited_for(tmp_path: Path) -> Non
     assert (done.returncode, f"{pipe}: cannot be read: it is a named pipe" in done.stderr) == (2, True)
     done = subprocess.run([*command, "/dev/stdin"], input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "seen", "of", "there"),
+    [
+        ("auto", {}, "ab", "is no GPU"),
+        ("auto", {0: 2**30}, "b", "is 1 GPU"),
+        ("auto", {0: 2**30, 1: 2**30}, "", ""),
+        ("[{id: 0, memory: 8GiB}, {id: 1, memory: 8GiB}]", {}, "", ""),
+        ("[0, {id: 1, memory: 8GiB}]", {}, "b", "is 1 GPU"),
+    ],
+)
+def test_a_model_that_no_gpu_is_here_for_is_a_warning(
+    gpus: str,
+    seen: dict[int, int],
+    of: str,
+    there: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked: list[str | None] = []
+    monkeypatch.setattr(engine_problems, "measured_gpus", lambda visible: asked.append(visible) or seen)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    file = tmp_path / "p.yaml"
+    models = "".join(
+        f"  {n}: {{source: 'demo://50m', gpus: {k}}}\n" for n, k in (("a", 1), ("b", 2), ("c", 0))
+    )
+    file.write_text(f"gpus: {gpus}\nmodels:\n{models}")
+    assert check(str(file)) == 0
+    lines = {"a": 3, "b": 4}
+    assert capsys.readouterr().out.splitlines() == [
+        *(
+            f"{file}:{lines[name]}: models.{name}.gpus: it cannot start on this machine, where there {there}; lower "
+            "it, or list under the file's `gpus` what NVML does not, such as {id: 0, memory: 24GiB}"
+            for name in of
+        ),
+        f"{file}: no problems; 3 models: a, b, c",
+    ]
+    assert asked == ["0,1"]
+
+
+def test_nvml_is_not_asked_where_no_model_takes_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(engine_problems, "measured_gpus")
+    file = tmp_path / "p.yaml"
+    file.write_text("models: {a: {source: 'demo://50m'}}\n")
+    assert check(str(file)) == 0
