@@ -68,7 +68,7 @@ class EngineProcess:
 
     async def restore(self, command: Command, order: Mapping[str, object], memory: int) -> Span:
         """By a command that restores what had been ready and takes so many bytes: until it is so again. Raises
-        ZygoteUnavailable when nothing has come of it."""
+        ZygoteUnavailable when nothing has come of it, caused by EngineRefused where that was the engine's word."""
         limit = _RESTORE_WITHIN + memory / _RESTORED_A_SECOND
         process = await self._order(command)
         assert process.channel is not None
@@ -78,20 +78,18 @@ class EngineProcess:
         ended = asyncio.create_task(_unseen(process))
         try:
             await asyncio.wait((up, ended), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
-            if up.done() and up.exception() is None:
+            refused = up.exception() if up.done() else None
+            if up.done() and refused is None:
                 self._exit = asyncio.create_task(_unseen(process))
                 self._is_there.set()
                 return Span(Stage.RESTORE, self.ordered_at, self._clock.now())
-            if up.done():
-                why = str(up.exception())
-            else:
-                why = f"it {ended.result()}" if ended.done() else f"not within {limit:.0f} s"
+            why = f"it {ended.result()}" if ended.done() else f"not within {limit:.0f} s"
         finally:
             await cancel(up, ended)
         await process.stop(0.0)
         await self.channel.close()
         self.channel = self._coming = None
-        raise ZygoteUnavailable(why)
+        raise ZygoteUnavailable(str(refused or why)) from refused
 
     async def take(self, primed: Primed, log: Path) -> None:
         """One that has waited, which logs there from now on. Raises ZygoteUnavailable when it does not answer."""

@@ -27,6 +27,7 @@ from pilotlight.spec.diff import fingerprint
 from pilotlight.spec.model import Model
 from pilotlight.units import format_size
 from pilotlight.worker import criu, cuda_checkpoint
+from pilotlight.worker.channel import EngineRefused
 from pilotlight.worker.pool import BEHIND, Pool
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.snapshot_making import GUEST, Wanted, make
@@ -123,7 +124,9 @@ class Snapshots:
                 self._discard(name, str(error))
                 raise
             except (ZygoteUnavailable, OSError, msgspec.MsgspecError) as error:
-                why = f"it could not be restored: {criu.first_error(log_file) or error}"
+                # An engine that has said why ends, which CRIU may find an error.
+                said = "" if isinstance(error.__cause__, EngineRefused) else criu.first_error(log_file)
+                why = f"it could not be restored: {said or error}"
                 stays = isinstance(error, OSError) and error.errno in _OF_THE_MACHINE
                 log.warning(
                     "the snapshot of %s is %s: %s", wanted.deployment, "kept" if stays else "discarded", why

@@ -3,6 +3,7 @@ which failures one is kept."""
 
 import platform
 import socket
+from contextlib import AbstractAsyncContextManager
 from errno import EACCES, EDQUOT, EIO, EMFILE, ENOENT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,13 @@ import msgspec
 import pytest
 
 from pilotlight.cli.engine_problems import no_snapshots
-from pilotlight.clock import VirtualClock
+from pilotlight.clock import SystemClock, VirtualClock
 from pilotlight.errors import ZygoteUnavailable
-from pilotlight.ports import Launch
+from pilotlight.ports import Command, Exit, Launch
 from pilotlight.spec.model import Config, Model
-from pilotlight.substrate.fake import FakeSubstrate
+from pilotlight.substrate.fake import FakeSubstrate, Script
 from pilotlight.worker import criu, cuda_checkpoint, snapshots
+from pilotlight.worker.engine_process import EngineProcess
 from pilotlight.worker.free_ports import FreePorts
 from pilotlight.worker.settings import Settings
 from pilotlight.worker.snapshot_making import Wanted
@@ -25,6 +27,7 @@ from pilotlight.worker.snapshots import _STAMP, Snapshots, _files, _Image, _name
 from pilotlight_guest.guardian_proc import LINUX
 from pilotlight_guest.snapshot_maker import NotMade, dump, tell
 from pilotlight_guest.snapshot_port import find_port, varint, with_port
+from unit.worker.bench import Guest
 
 LAUNCH = Launch(("python", "guest.py"), {"OMP_WAIT_POLICY": "passive"}, "/", "http://127.0.0.1:0", "/health")
 
@@ -192,8 +195,11 @@ class House:
         is_there = _Image(stamp, _files(self.image), socket=1, pipe=2, port_at=3)
         (self.image / _STAMP).write_bytes(msgspec.json.encode(is_there))
 
+    def restoring(self) -> AbstractAsyncContextManager[tuple[str, ...]]:
+        return self.snapshots.restoring(self.of_nothing, FreePorts().take(()))
+
     async def restored(self) -> None:
-        async with self.snapshots.restoring(self.of_nothing, FreePorts().take(())):
+        async with self.restoring():
             pass
 
 
@@ -223,3 +229,24 @@ async def test_only_what_says_something_of_itself_discards_one(
     )
     if stays:
         await house.restored()
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (Script(exit_after=0.0, exit=Exit()), "Unable to detach"),
+        (Script(player=Guest(error={"message": "the driver is gone"})), "the driver is gone"),
+    ],
+    ids=["nothing", "why"],
+)
+async def test_where_the_engine_has_said_why_that_goes_before_what_criu_met_after_it(
+    script: Script, why: str, tmp_path: Path
+) -> None:
+    house = House(tmp_path)
+    process = EngineProcess(FakeSubstrate(script), SystemClock())
+    with pytest.raises(ZygoteUnavailable) as failed:
+        async with house.restoring() as argv:
+            *_, folder, log, _, _ = argv
+            (Path(folder) / log).write_text("(00.1) Error (criu/a.c:1): Unable to detach\n")
+            await process.restore(Command("m", argv, {}, "/", tmp_path / "log", 1, channel=True), {}, 0)
+    assert str(failed.value) == f"it could not be restored: {why}"
