@@ -127,6 +127,8 @@ class Demand:
     cold: int = 0
     owed: float = 0.0
     """Cold requests that it had beyond what it may have; see policy/guard.py."""
+    paid: list[float] = field(default_factory=list)
+    """What its replicas would cost at each stretch of the price, in USD a second; see policy/surcharge.py."""
     boost: float = 1.0
     """By which a cold request of this deployment counts for more than others', because it has too many."""
 
@@ -166,6 +168,8 @@ class Windows:
     """What the price would be multiplied by otherwise, if that had no bound."""
     affordable: float = inf
     """What it may be multiplied by at most, by what that would cost; see policy/surcharge.py."""
+    turn: int = 0
+    """Of which deployment that is reckoned next."""
 
 
 @dataclass(eq=False, slots=True)

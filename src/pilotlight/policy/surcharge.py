@@ -16,6 +16,9 @@ SHARE = 0.4
 """Of what the replicas cost without any stretch [G]: where no more keeps the windows inside the band, it takes little
 more, and where that does not, it would take a multiple."""
 
+AT_ONCE = 100
+"""Deployments that are reckoned anew with each window, in turn: one step takes no longer where there are more."""
+
 STRETCHES = (1.0, 4.0, 16.0, UTMOST)
 """For which it is reckoned; between two of them what it adds is taken to grow with the logarithm."""
 
@@ -27,11 +30,15 @@ def limit(fleet: Fleet, now: float) -> None:
 
 
 def affordable(fleet: Fleet, now: float) -> float:
-    """The greatest stretch that adds no more than SHARE, 1 to UTMOST."""
+    """The greatest stretch that adds no more than SHARE, 1 to UTMOST; of deployments that have been reckoned."""
+    for d in _next(fleet):
+        if d.demand is not None:
+            d.demand.paid = _paid(fleet, d, now)
     usd = [0.0] * len(STRETCHES)
     for d in fleet.deployments.values():
         if d.demand is not None and not d.removed:
-            _add(usd, fleet, d, now)
+            for i, some in enumerate(d.demand.paid):
+                usd[i] += some
     most = (1.0 + SHARE) * usd[0]
     for i in range(1, len(usd)):
         if usd[i] > most:
@@ -40,12 +47,23 @@ def affordable(fleet: Fleet, now: float) -> float:
     return UTMOST
 
 
-def _add(usd: list[float], fleet: Fleet, d: DeploymentState, now: float) -> None:
+def _next(fleet: Fleet) -> list[DeploymentState]:
+    """AT_ONCE of them, in turn."""
+    every, w = list(fleet.deployments.values()), fleet.prices.windows
+    if len(every) <= AT_ONCE:
+        return every
+    begin = w.turn % len(every)
+    w.turn = begin + AT_ONCE
+    return (every + every)[begin : w.turn]
+
+
+def _paid(fleet: Fleet, d: DeploymentState, now: float) -> list[float]:
     """What the deployment's replicas cost, in USD a second, at each of the stretches."""
     demand, spec = d.demand, d.spec
     assert demand is not None
     always = max(spec.min_replicas, spec.base or 0)
     fixed = always * fleet.goal.dedicated * (spec.need.gpus or 1)
+    usd = [0.0] * len(STRETCHES)
     for k in range(always, min(len(demand.levels), spec.max_replicas)):
         level = demand.levels[k]
         pass_time(level, now)
@@ -55,8 +73,7 @@ def _add(usd: list[float], fleet: Fleet, d: DeploymentState, now: float) -> None
             _add_level(usd, fleet, d, k)
         else:
             fixed += level.busy_seconds / level.over * cold_price.second(fleet, d)
-    for i in range(len(usd)):
-        usd[i] += fixed
+    return [fixed + some for some in usd]
 
 
 def _add_level(usd: list[float], fleet: Fleet, d: DeploymentState, k: int) -> None:

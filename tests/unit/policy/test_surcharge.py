@@ -155,6 +155,23 @@ def test_a_model_that_is_removed_costs_nothing_more():
     assert affordable(p) == windows.UTMOST
 
 
+def test_of_many_deployments_some_are_reckoned_at_once_and_all_in_turn():
+    p = Play()
+    p.goal = Goal(low=0.02, high=0.05, dedicated=0.001, on_demand=0.0025)
+    names = [f"m{i}" for i in range(2 * surcharge.AT_ONCE + 1)]
+    p.configure(*(model(n, ttl_is_auto=True, start_seconds=10.0) for n in names), memory=1024)
+    p.fleet.prices.usd = 0.0
+    for n in names:
+        p.fleet.deployments[n].demand = Demand([level(100.0)])
+    seen = []
+    for _ in range(4):
+        assert affordable(p) == pytest.approx(affordable(played(level(100.0)))), "they are all alike"
+        seen.append(sum(bool(p.fleet.deployments[n].demand.paid) for n in names))  # type: ignore[union-attr]
+    assert seen == [surcharge.AT_ONCE, 2 * surcharge.AT_ONCE, len(names), len(names)]
+    p.configure(model("m0", ttl_is_auto=True, start_seconds=10.0))
+    assert affordable(p) > 1.0, "though most of them are gone"
+
+
 def test_without_traffic_there_is_nothing_to_pay():
     assert affordable(Play()) == windows.UTMOST
     assert affordable(played()) == windows.UTMOST
