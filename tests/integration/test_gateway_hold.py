@@ -60,27 +60,29 @@ async def held(server: Server, model: StandIn, count: int) -> None:
 async def test_requests_collate_behind_one_start_and_are_told_that_they_wait(
     server: Server, client: Client, model: StandIn
 ):
-    streams = [asyncio.create_task(client.answer(model.name, stream=True)) for _ in range(3)]
-    wholes = [asyncio.create_task(client.answer(model.name)) for _ in range(3)]
+    streams = [asyncio.ensure_future(client.chat(model.name, stream=True)) for _ in range(3)]
+    wholes = [asyncio.ensure_future(client.chat(model.name)) for _ in range(3)]
     await held(server, model, 6)
     assert len(server.running(model.name)) == 1
     assert server.running(model.name)[0]["state"] == "starting"
-    await asyncio.sleep(0.7)  # the patience is 0.2 s, 0.3 s for JSON, and 0.2 s further on
+    for response in await asyncio.gather(*streams):  # whose headers come with the first sign
+        signs = [await response.content.readuntil(b"\n\n") for _ in range(2)]
+        assert all(sign.startswith(b":") for sign in signs)
+        assert b"plain is starting" in signs[0]
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["x-pilotlight-start"] == "cold"
+    for response in await asyncio.gather(*wholes):
+        assert (await response.content.readexactly(2)).isspace()
+        assert response.status == 200
+        assert response.headers["x-pilotlight-start"] == "cold"
     model.open()
-    for status, headers, text in await asyncio.gather(*streams):
-        assert status == 200
-        assert headers["Content-Type"] == "text/event-stream"
-        assert headers["x-pilotlight-start"] == "cold"
-        assert len(comments(text)) >= 2
-        assert "plain is starting" in comments(text)[0]
-        assert text.startswith(":")
-        assert [e if e == "[DONE]" else e["choices"][0]["delta"]["content"] for e in events(text)] == [
+    for response in map(asyncio.Future.result, streams):
+        assert [e if e == "[DONE]" else e["choices"][0]["delta"]["content"] for e in events(await response.text())] == [
             "t0 ", "t1 ", "t2 ", "[DONE]",
         ]  # fmt: skip
-    for status, headers, body in await asyncio.gather(*wholes):
-        assert status == 200
-        assert headers["x-pilotlight-start"] == "cold"
-        assert body["choices"][0]["message"]["content"] == "hello hello hello "
+    for response in map(asyncio.Future.result, wholes):
+        assert (await response.json())["choices"][0]["message"]["content"] == "hello hello hello "
     assert len(model.seen("born")) == 1
     assert len(model.seen("request")) == 6
 
@@ -177,13 +179,12 @@ async def test_an_engine_error_after_the_first_sign_is_an_error_still(
 async def test_a_client_that_leaves_takes_its_request_with_it_but_not_the_start(
     server: Server, client: Client, model: StandIn
 ):
-    leavers = [asyncio.create_task(client.answer(model.name, stream=s)) for s in (True, False)]
+    leavers = [asyncio.ensure_future(client.chat(model.name, stream=s)) for s in (True, False)]
     await held(server, model, 2)
     stayer = asyncio.create_task(client.answer(model.name, id="stayer"))
     await held(server, model, 3)
-    await asyncio.sleep(0.5)  # both have been sent a first sign
-    for task in leavers:
-        task.cancel()
+    for response in await asyncio.gather(*leavers):  # both have been sent a first sign
+        response.close()
     await held(server, model, 1)
     model.open()
     assert (await stayer)[0] == 200

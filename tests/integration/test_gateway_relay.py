@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from integration.kit import Client, Server, StandIn, client_of, events, eventually
+from integration.kit import DEADLINE, Client, Server, StandIn, client_of, events, eventually
 
-NAMES = ("m", "one", "two", "short", "renamed", "cold", "fails", "waits", "crash")
+NAMES = ("m", "one", "two", "short", "longer", "renamed", "cold", "fails", "waits", "crash")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StandIn]:
         "one": {"max_requests": 1},
         "two": {"min_replicas": 2, "max_replicas": 2},
         "short": {"request_timeout": "300ms"},
+        "longer": {"request_timeout": "2s"},
         "renamed": {"served_name": 'the "real" näme'},
         "fails": {"gated": True},
     }
@@ -141,16 +142,16 @@ async def test_a_slow_reader_stops_the_engine(server: Server, client: Client, m:
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
             + body
         )
+        await m.sees("flooded")
         sent, before = -1, -2
         while sent != before:  # until it has stood still for a while
             before = sent
             await asyncio.sleep(0.5)
-            sent = (m.seen("flooded") or [{"sent": 0}])[-1]["sent"]
+            sent = m.seen("flooded")[-1]["sent"]
         assert 0 < sent < 40_000_000
-        await asyncio.to_thread(lambda: [reader.recv(2**20) for _ in range(100)])
-        await eventually(
-            lambda: m.seen("flooded")[-1]["sent"] > sent
-        )  # it goes on as soon as the client reads
+        reader.settimeout(DEADLINE)
+        # it goes on as soon as the client reads
+        await eventually(lambda: reader.recv(2**20) and m.seen("flooded")[-1]["sent"] > sent)
     await m.sees("disconnected", request="flood")
 
 
@@ -243,14 +244,14 @@ async def test_an_engine_that_is_silent_for_too_long(
 
 
 async def test_an_engine_that_falls_silent_in_mid_stream(client: Client, tmp_path: Path):
-    status, _, text = await client.answer("short", stream=True, do={"gate": str(tmp_path / "never")})
+    status, _, text = await client.answer("longer", stream=True, do={"gate": str(tmp_path / "never")})
     assert status == 200
     assert contents(text) == ["t0 "]
     assert events(text)[-1]["error"]["code"] == "engine_timeout"
     assert "[DONE]" not in text
     # A slow stream is not a silent one.
-    status, _, text = await client.answer("short", stream=True, do={"every": 0.15, "chunks": 4})
-    assert len(contents(text)) == 4
+    status, _, text = await client.answer("longer", stream=True, do={"every": 0.5, "chunks": 5})
+    assert len(contents(text)) == 5
     assert events(text)[-1] == "[DONE]"
 
 
