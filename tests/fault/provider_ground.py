@@ -73,6 +73,7 @@ async def ground(
     tls: ssl.SSLContext | None = None,
     env: dict[str, str] | None = None,
     patience: tuple[float, float, float] = (60, 60, 60),
+    objective: str = "400ms",
     **model: Any,
 ) -> AsyncIterator[Ground]:
     async with provider(script, tls) as far, provider(other_script or well()) as other:
@@ -84,7 +85,7 @@ async def ground(
                 "far": far.declared(**{"price": PRICE, **(declared or {})}),
                 "spare": other.declared(first_token="1s"),
             },
-            "objective": {"wait": "400ms"},
+            "objective": {"wait": objective},
         }
         async with up(folder / "server", config, env=env, patience=patience) as client:
             it = Ground(client.server, client.session)

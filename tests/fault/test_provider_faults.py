@@ -13,7 +13,8 @@ from integration.kit import events, eventually
 
 # -- before the first byte: another target has it ------------------------------------------------------------------
 
-LIMITS = {"first_byte_timeout": "300ms", "connect_timeout": "300ms"}
+LIMITS = {"first_byte_timeout": "300ms"}
+"""For those that would never answer; others have the time that they need."""
 
 
 async def stream_of_an_error(wire: kit.Wire, seen: kit.Seen) -> None:
@@ -55,7 +56,7 @@ async def test_one_that_gives_no_answer_leaves_it_to_the_next(tmp_path: Path, fa
         pytest.skip("it is no stream")
     if not stream and fault in ("errs in its stream", "cuts after its head"):
         pytest.skip("there is no stream")
-    async with ground(tmp_path, script, declared=LIMITS) as it:
+    async with ground(tmp_path, script, declared=LIMITS if kind == "timeout" else None) as it:
         status, headers, body = await it.answer("chat", stream=stream)
         assert (status, headers["x-pilotlight-served-by"]) == (200, "spare")
         assert "p0" in body if stream else body["choices"][0]["message"]["content"] == "from afar"
@@ -151,7 +152,7 @@ async def test_one_that_falls_silent_in_the_middle_is_given_up(tmp_path: Path):
 
 async def test_one_that_goes_on_for_ever_is_cut_at_its_longest(tmp_path: Path):
     script = well(every=0.02, events=100_000)
-    async with ground(tmp_path, script, declared={"max_duration": "500ms"}) as it:
+    async with ground(tmp_path, script, declared={"max_duration": "2s"}) as it:
         _, _, text = await it.answer("chat", stream=True)
         assert "max_duration" in events(text)[-1]["error"]["message"]
         await eventually(lambda: it.far.gone == 1)
@@ -177,22 +178,33 @@ async def test_what_the_client_did_wrong_is_told_to_the_client(tmp_path: Path):
 
 
 async def test_a_slow_one_keeps_the_client_alive(tmp_path: Path):
-    async with ground(tmp_path, well(after=0.5), patience=(0.1, 0.1, 0.1)) as it:
-        _, headers, text = await it.answer("chat", stream=True)
-        assert headers["x-pilotlight-start"] == "burst"
-        assert text.startswith(":")
-        assert len(events(text)) == 4
-        _, _, body = await it.answer("chat")
-        assert body["choices"][0]["message"]["content"] == "from afar"
+    go = asyncio.Event()
+
+    async def waits(wire: kit.Wire, seen: kit.Seen) -> None:
+        await go.wait()
+        await well()(wire, seen)
+
+    async with ground(tmp_path, waits, patience=(0.1, 0.1, 0.1)) as it:
+        async with it.chat("chat", stream=True) as response:
+            assert response.headers["x-pilotlight-start"] == "burst"
+            assert (await response.content.readuntil(b"\n\n")).startswith(b":")
+            go.set()
+            assert len(events(await response.text())) == 4
+        go.clear()
+        async with it.chat("chat") as response:
+            assert await response.content.readexactly(1) == b" "
+            go.set()
+            assert (await response.json())["choices"][0]["message"]["content"] == "from afar"
 
 
 async def test_one_that_was_cold_is_seen_to_have_been(tmp_path: Path):
     """Its first answer comes late, and counts as cold where that is later than objective.wait; the next ones do not."""
 
     async def wakes(wire: kit.Wire, seen: kit.Seen) -> None:
-        await well(after=0.7 if len(it.far.seen) == 1 else 0.0)(wire, seen)
+        await well(after=2.5 if len(it.far.seen) == 1 else 0.0)(wire, seen)
 
-    async with ground(tmp_path, wakes, declared={"cold_start": "700ms"}, spare=False) as it:
+    late = {"declared": {"cold_start": "2s"}, "objective": "2s"}
+    async with ground(tmp_path, wakes, **late, spare=False) as it:
         for _ in range(4):
             _, headers, _ = await it.answer("chat", stream=True)
             assert headers["x-pilotlight-served-by"] == "far"
@@ -281,14 +293,6 @@ async def test_a_hedge_whose_client_leaves_ends_on_both_sides(tmp_path: Path):
         it.server.at_rest()
 
 
-async def answers_once(wire: kit.Wire, seen: kit.Seen) -> None:
-    """Slow to begin, and without an end of its own."""
-    await asyncio.sleep(0.4)
-    await wire.stream_head()
-    await wire.part(kit.event(seen, "p0 "))
-    await asyncio.sleep(3600)
-
-
 async def test_a_hedge_that_the_replica_wins_cuts_the_provider_before_its_own_answer_ends(tmp_path: Path):
     async with ground(tmp_path, kit.hangs, spare=False) as it:
         it.model.open()
@@ -303,12 +307,18 @@ async def test_a_hedge_that_the_replica_wins_cuts_the_provider_before_its_own_an
 
 
 async def test_a_hedge_that_the_provider_wins_cuts_the_replica_before_its_answer_ends(tmp_path: Path):
-    async with ground(tmp_path, answers_once, spare=False) as it:
+    async def answers_second(wire: kit.Wire, seen: kit.Seen) -> None:
+        """When the replica has it, and without an end of its own."""
+        await it.model.sees("request")
+        await wire.stream_head()
+        await wire.part(kit.event(seen, "p0 "))
+        await asyncio.sleep(3600)
+
+    async with ground(tmp_path, answers_second, spare=False) as it:
         it.model.open()
         async with it.chat("chat", stream=True, do={"hang": True}, headers=HEDGE) as response:
             assert response.headers["x-pilotlight-served-by"] == "far"
             await response.content.readuntil(b"\n\n")
-            await it.model.sees("request")
             await it.model.sees("disconnected")
         it.server.at_rest()
 
