@@ -19,7 +19,8 @@ Files in FOLDER tell it the rest, while it runs:
     drowsy      /wake_up is not answered
     journal     written by it: a JSON line for each process and each request
 
-A request's body may say: `n` events or tokens (default 3), `every` seconds between them, `die_after` events.
+A request's body may say: `n` events or tokens (default 3), `every` seconds between them, `die_after` events, and
+`until`, a file without which a stream does not end.
 """
 
 import json
@@ -131,6 +132,8 @@ def one(connection: socket.socket, reader: Any) -> bool:
             os._exit(7)
         connection.sendall(event(f"{os.getpid()} "))
         time.sleep(every)
+    while "until" in body and not os.path.exists(body["until"]):
+        time.sleep(0.005)
     connection.sendall(b"data: [DONE]\n\n")
     note("streamed", user=body.get("user"))
     return False

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -38,12 +37,12 @@ async def test_a_stopped_command_acts_on_sigterm_and_can_be_killed(
     tmp_path: Path, local: LocalSubstrate
 ) -> None:
     script = "trap 'exit 7' TERM; echo up >ready; while :; do sleep 0.02; done"
-    for grace, expected in ((5, Exit(code=7)), (0, Exit(signal=signal.SIGKILL))):
+    for grace, expected in ((60, Exit(code=7)), (0, Exit(signal=signal.SIGKILL))):
         process = await local.spawn(command(tmp_path, "sh", "-c", script))
         await until_async((tmp_path / "ready").exists, "its trap stands")
         (tmp_path / "ready").unlink()
         os.kill(process.pid, signal.SIGSTOP)
-        assert await asyncio.wait_for(process.stop(grace), 3) == expected
+        assert await asyncio.wait_for(process.stop(grace), 20) == expected
 
 
 HOPPER = """
@@ -99,10 +98,8 @@ async def test_a_stop_command_that_hangs_does_not_hold_up_the_end_for_ever(
     process = await local.spawn(command(tmp_path, "sleep", "1000", stop_argv=("sleep", "1000")))
     stop = asyncio.create_task(process.stop(30))
     await asyncio.sleep(0.02)
-    begun = time.monotonic()
-    assert await process.stop(0) == Exit(signal=signal.SIGKILL)
+    assert await asyncio.wait_for(process.stop(0), 20) == Exit(signal=signal.SIGKILL)
     await stop
-    assert time.monotonic() - begun < 6.5
 
 
 # -- what a command gets, and its log ------------------------------------------------------------------------

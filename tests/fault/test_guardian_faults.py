@@ -43,7 +43,7 @@ def test_nothing_survives_kill_9_of_the_server(tmp_path: Path) -> None:
     pids = members(tmp_path, *names)
     assert all(map(alive, pids))
     server.kill()
-    until(lambda: not any(map(alive, pids)), "the family is gone", 2)
+    until(lambda: not any(map(alive, pids)), "the family is gone")
 
 
 @pytest.mark.parametrize("after_ms", [0, 5, 15, 40])
@@ -52,7 +52,7 @@ def test_nothing_survives_a_kill_in_the_middle_of_starting(tmp_path: Path, after
     server = Server(tmp_path / "state", *orders, wait=False)
     time.sleep((after_ms + random.random() * 5) / 1000)
     server.kill()
-    until(lambda: not marked(tmp_path), "all is gone", 3)
+    until(lambda: not marked(tmp_path), "all is gone")
 
 
 def test_guardian_and_server_killed_together(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_guardian_and_server_killed_together(tmp_path: Path) -> None:
     (guardian,) = [p for p in proc.children(server.process.pid) if p in marked(tmp_path, commands=False)]
     os.kill(guardian, signal.SIGKILL)
     server.kill()
-    until(lambda: not any(map(alive, pids)), "the family is gone", 2)
+    until(lambda: not any(map(alive, pids)), "the family is gone")
 
 
 def test_stop_commands_run_when_the_server_is_killed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fault.provider_ground import kill, of, up
-from fault.provider_kit import provider, well
+from fault.provider_kit import Seen, Wire, provider, well
 from integration.kit import Server, StandIn, eventually
 
 PRICE = {"request_usd": 1.0, "million_output_usd": 1e6}
@@ -37,11 +37,14 @@ async def test_no_budget_is_exceeded_by_a_server_that_is_killed_over_and_over(tm
                 assert TRUE * len(far.seen) <= counted <= budget, (
                     "what was sent is known, and no more than could be"
                 )
+                before = len(far.seen)
                 asked = [
                     asyncio.ensure_future(client.answer("chat", stream=i % 2 == 0, max_tokens=MOST))
                     for i in range(60)
                 ]
-                await asyncio.sleep(dice.uniform(0.1, 0.4))
+                if counted + DEAREST <= budget:  # else it has no money for another one
+                    await eventually(lambda before=before: len(far.seen) > before)
+                await asyncio.sleep(dice.uniform(0.0, 0.3))
                 await kill(client)
                 await asyncio.gather(*asked, return_exceptions=True)
         async with up(tmp_path / "s", config) as client:
@@ -54,7 +57,13 @@ async def test_no_budget_is_exceeded_by_a_server_that_is_killed_over_and_over(tm
 
 
 async def test_a_server_that_ends_well_leaves_no_lease_and_nothing_is_counted_twice(tmp_path: Path):
-    async with provider(well(after=0.3, usage=USAGE)) as far:
+    go = asyncio.Event()
+
+    async def waits(wire: Wire, seen: Seen) -> None:
+        await go.wait()
+        await well(usage=USAGE)(wire, seen)
+
+    async with provider(waits) as far:
         model = StandIn(tmp_path, "chat", gated=True, burst={"provider": "far"})
         declared = far.declared(price=PRICE, budget={"day_usd": 500.0})
         config = {"models": {"chat": model.model}, "providers": {"far": declared}}
@@ -64,6 +73,7 @@ async def test_a_server_that_ends_well_leaves_no_lease_and_nothing_is_counted_tw
             assert sum(usd for _, usd in leases(client.server)) >= 20 * DEAREST, (
                 "they were on the disk before they went"
             )
+            go.set()
             await asyncio.gather(*asked)
         assert not leases(client.server)
         async with up(tmp_path / "s", config) as client:

@@ -49,9 +49,11 @@ def test_killed_while_idle_is_noticed_and_the_next_request_is_served(llama: Serv
 
 
 def test_killed_mid_stream_ends_in_an_error_event(llama: Server):
+    assert llama.chat(max_tokens=4).status == 200
+    pid = llama.pid()
     stream = llama.stream(max_tokens=480, temperature=1.0, logit_bias={"2": False})
     assert "choices" in stream.first()
-    os.kill(llama.pid(), signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     *_, last = stream.rest()
     assert last["error"]["code"] == "engine_died"
     assert llama.chat(max_tokens=4).status == 200

@@ -38,13 +38,14 @@ def test_nothing_survives_kill_9_of_the_server_and_the_next_one_serves(tmp_path:
 def test_a_killed_guardian_is_replaced_and_replicas_serve_on(tmp_path: Path):
     stub, other = Stub(tmp_path), Stub(tmp_path, "other")
     with Server(tmp_path, stub, other) as server:
-        stream = server.stream(n=100, every=0.02)
+        stream = server.stream(until=str(tmp_path / "end"))
         stream.first()
         first = server.pid()
         for pid in marked(tmp_path, commands=False):
             with contextlib.suppress(ProcessLookupError):
                 if Path(f"/proc/{pid}/stat").read_text().split()[3] == str(server.process.pid):
                     os.kill(pid, signal.SIGKILL)
+        (tmp_path / "end").touch()
         assert stream.rest()[-1] == "[DONE]"
         assert server.chat("other").status == 200, "a new guardian has started it"
         assert server.pid() == first
@@ -173,7 +174,7 @@ def test_models_share_a_device_and_a_third_waits_for_its_room(tmp_path: Path):
     a, b, c = (Stub(tmp_path, name, **gpu) for name in "abc")
     whole = Stub(tmp_path, "whole", gpus=1)
     with Server(tmp_path, a, b, c, whole, gpus=[{"id": 3, "memory": "24GiB"}]) as server:
-        stream = server.stream("a", n=60, every=0.02)
+        stream = server.stream("a", until=str(tmp_path / "end"))
         stream.first()
         assert server.chat("b").status == 200
         assert {r["model"]: r["devices"] for r in server.ask("/running").json["replicas"]} == {
@@ -181,6 +182,7 @@ def test_models_share_a_device_and_a_third_waits_for_its_room(tmp_path: Path):
             "b": [3],
         }
         assert server.chat("c").status == 200, "b was idle and has made room; a was busy"
+        (tmp_path / "end").touch()
         assert stream.rest()[-1] == "[DONE]"
         assert (a.starts(), b.starts(), c.starts()) == (1, 1, 1)
         assert server.chat("whole").status == 200
@@ -314,11 +316,12 @@ def test_a_second_server_on_one_state_folder_is_refused_and_harms_nothing(tmp_pa
 def test_sigterm_lets_a_running_stream_finish_and_refuses_new_requests(tmp_path: Path):
     stub = Stub(tmp_path)
     with Server(tmp_path, stub) as server:
-        stream = server.stream(n=50, every=0.02)
+        stream = server.stream(until=str(tmp_path / "end"))
         stream.first()
         server.signal(signal.SIGTERM)
         until(lambda: server.ask("/health").status == 503, "it is leaving")
         assert server.chat().error["code"] == "shutting_down"
+        (tmp_path / "end").touch()
         assert stream.rest()[-1] == "[DONE]"
         assert server.wait() == 0
 
@@ -348,11 +351,13 @@ def test_a_second_sigterm_ends_it_at_once(tmp_path: Path):
 def test_ctrl_c_is_a_leave_as_well_and_engines_do_not_hear_it(tmp_path: Path):
     stub = Stub(tmp_path)
     with Server(tmp_path, stub) as server:
-        stream = server.stream(n=30, every=0.02)
+        stream = server.stream(until=str(tmp_path / "end"))
         stream.first()
         os.killpg(os.getpgid(server.process.pid), 0)  # it is in our group; the engine must not be
         assert os.getpgid(server.pid()) != os.getpgid(server.process.pid)
         server.signal(signal.SIGINT)
+        until(lambda: server.ask("/health").status == 503, "it is leaving")
+        (tmp_path / "end").touch()
         assert stream.rest()[-1] == "[DONE]"
         assert server.wait() == 0
 

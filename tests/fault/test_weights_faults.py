@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ import sys, time
 from pathlib import Path
 from pilotlight.weights import transfer
 from pilotlight.weights.cache import WeightCache
-transfer._NOTE_SECONDS = 0.05
-pause = float(sys.argv[3])
-print(WeightCache(Path(sys.argv[1])).fetch(sys.argv[2], lambda *_: time.sleep(pause)))
+transfer._NOTE_SECONDS = 0.0
+end = float(sys.argv[3])
+print(WeightCache(Path(sys.argv[1])).fetch(sys.argv[2], lambda done, _: time.sleep(1000 if done > end else 0)))
 """
 
 
@@ -46,9 +47,10 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def start(cache_dir: Path, source: str, pause: float = 0.0) -> subprocess.Popen[str]:
-    """A process that fetches, `pause` seconds slower after every piece."""
-    argv = [sys.executable, "-c", FETCH, str(cache_dir), source, str(pause)]
+def start(cache_dir: Path, source: str, end: float = inf) -> subprocess.Popen[str]:
+    """A process that fetches, and goes no further with more than `end` bytes; of them its journal vouches for all
+    but the last piece, which is of 2 MiB at most."""
+    argv = [sys.executable, "-c", FETCH, str(cache_dir), source, str(end)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -73,7 +75,7 @@ def nothing_left(cache_dir: Path) -> bool:
 
 
 def kill_in_mid_generation(cache_dir: Path, tensors: int) -> None:
-    process = start(cache_dir, "demo://50m", pause=0.02)
+    process = start(cache_dir, "demo://50m", end=40_000_000)
 
     def far_enough() -> bool:
         journal = only(cache_dir, "journal.json")
@@ -119,18 +121,16 @@ def test_generation_begins_again_without_its_journal(tmp_path):
 
 def kill_in_mid_download(server: FileServer, cache_dir: Path) -> int:
     """Bytes that the journal vouches for."""
-    server.delay = 0.01
-    process = start(cache_dir, f"{server.url}/m.gguf")
-
-    def noted() -> int:
-        journal = only(cache_dir, "journal.json")
-        return json.loads(journal.read_bytes())["done"] if journal else 0
-
-    wait_until(lambda: noted() > 500_000)
+    process = start(cache_dir, f"{server.url}/m.gguf", end=3_000_000)
+    wait_until(lambda: noted(cache_dir) > 500_000)
     kill(process)
-    server.delay = 0.0
     assert finals(cache_dir) == []
-    return noted()
+    return noted(cache_dir)
+
+
+def noted(cache_dir: Path) -> int:
+    journal = only(cache_dir, "journal.json")
+    return json.loads(journal.read_bytes())["done"] if journal else 0
 
 
 def test_a_killed_download_resumes(server, tmp_path):
@@ -171,7 +171,7 @@ def test_a_file_that_shrank_on_a_server_is_fetched_anew(server, tmp_path):
 
 
 def test_a_stalled_connection_is_cut_and_resumed(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfer, "STALL", 0.2)
+    monkeypatch.setattr(transfer, "STALL", 1.0)
     server.stall_after = [1_000_000]
     assert WeightCache(tmp_path).fetch(f"{server.url}/m.gguf").read_bytes() == DATA
     assert server.gets()[1]["range"] == "bytes=1000000-"
@@ -326,9 +326,8 @@ def test_threads_share_one_generation_and_all_see_progress(tmp_path):
 
 
 def test_a_waiting_process_takes_over_when_the_owner_is_killed(server, tmp_path):
-    server.delay = 0.01
-    first = start(tmp_path, f"{server.url}/m.gguf")
-    wait_until(lambda: only(tmp_path, "journal.json"))
+    first = start(tmp_path, f"{server.url}/m.gguf", end=3_000_000)
+    wait_until(lambda: noted(tmp_path) > 500_000)
     second = start(tmp_path, f"{server.url}/m.gguf")
     time.sleep(0.3)
     kill(first)

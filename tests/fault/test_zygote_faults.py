@@ -142,12 +142,12 @@ async def test_a_keeper_that_was_forked_ahead_and_killed_is_not_missed(
 async def test_a_keeper_that_hangs_with_its_order_costs_the_zygote_and_never_serves(
     tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
     toy = preload(tmp_path)
     zygote = await ready(local, tmp_path, toy)
     await until_async(lambda: spares(zygote), "a keeper is forked ahead")
     (ahead,) = spares(zygote)
     os.kill(ahead, signal.SIGSTOP)
+    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
     with pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"):
         await local.spawn(fork(tmp_path, toy, "open(os.environ['FOLDER'] + '/served', 'w')"))
     await until_async(lambda: len(marked(tmp_path)) == 1, "it is given up, and the guardian is alone")
@@ -265,12 +265,12 @@ async def test_let_go_of_under_a_keeper_that_does_not_act_it_ends_and_its_forks_
 async def test_the_keeper_of_one_that_was_let_go_of_stays_for_its_forks(
     tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 0.2)
+    monkeypatch.setattr("pilotlight.substrate.local.process._KEEPER_LIMIT", 2.0)
     toy = preload(tmp_path)
     keeper = parent(await ready(local, tmp_path, toy))
     process = await local.spawn(fork(tmp_path, toy))
     await local.end_zygotes()
-    await asyncio.sleep(0.4)  # past the limit
+    await asyncio.sleep(2.2)  # past the limit
     assert alive(keeper) and alive(process.pid)
     await process.stop(0)
     await until_async(lambda: not alive(keeper), "it went with the last fork")
@@ -349,12 +349,15 @@ async def test_one_that_dies_of_every_fork_is_not_made_again_and_again(
 async def test_one_that_does_not_answer_is_given_up_and_its_late_fork_never_serves(
     tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
     monkeypatch.setattr(zygotes._Line, "let_go", lambda line, why: None)  # else it is killed
     toy = preload(tmp_path)
     pid = await ready(local, tmp_path, toy)
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(ZygoteUnavailable, match=r"did not answer within 0\.2 s"),
+    ):
+        patch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
         await local.spawn(fork(tmp_path, toy, "open(os.environ['FOLDER'] + '/served', 'w')"))
     os.kill(pid, signal.SIGCONT)
     process = await local.spawn(fork(tmp_path, toy))  # comes after the late one
@@ -367,10 +370,10 @@ async def test_one_that_does_not_answer_is_given_up_and_its_late_fork_never_serv
 async def test_one_that_does_not_answer_is_killed(
     tmp_path: Path, local: LocalSubstrate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
     toy = preload(tmp_path)
     pid = await ready(local, tmp_path, toy)
     os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr(zygotes, "_ANSWER_LIMIT", 0.2)
     with pytest.raises(ZygoteUnavailable):
         await local.spawn(fork(tmp_path, toy))
     assert not local.zygote_ready(toy)

@@ -46,8 +46,8 @@ def test_nothing_survives_kill_9_of_the_server(tmp_path: Path, with_a_zygote: No
     server = Server(tmp_path / "state", *orders)
     pids = members(tmp_path, *EVASIVE)
     server.kill()
-    until(lambda: not any(map(alive, pids)), "the family is gone", 3)
-    until(lambda: not marked(tmp_path), "all is gone", 3)
+    until(lambda: not any(map(alive, pids)), "the family is gone")
+    until(lambda: not marked(tmp_path), "all is gone")
     assert (tmp_path / "stopped").read_text() == "done\n"
 
 
@@ -59,7 +59,7 @@ def test_nothing_survives_a_kill_in_the_middle_of_forking(
     server = Server(tmp_path / "state", *orders, wait=False)
     time.sleep(after_ms / 1000)
     server.kill()
-    until(lambda: not marked(tmp_path), "all is gone", 4)
+    until(lambda: not marked(tmp_path), "all is gone")
 
 
 async def test_the_next_server_sweeps_zygotes_and_forks(tmp_path: Path, with_a_zygote: None) -> None:

@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +101,9 @@ async def test_sigterm_ends_it(house: House, asleep: bool) -> None:  # noqa: F81
     if not asleep:
         await wakes(house, replica)
     pid = house.pid(replica)
-    began = time.monotonic()
-    house.worker.stop(replica, 20.0)
+    house.worker.stop(replica, 1000.0)  # longer than anybody waits here for its end
     await house.until(Stopped)
-    assert not alive(pid) and time.monotonic() - began < 15
+    assert not alive(pid)
 
 
 async def test_a_file_that_is_gone_when_it_wakes(house: House, tmp_path: Path, cache: Any) -> None:  # noqa: F811

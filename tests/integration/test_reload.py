@@ -57,7 +57,7 @@ def test_a_changed_engine_is_replaced_under_load_and_no_request_fails(tmp_path: 
     with Server(tmp_path, stub, other) as server:
         server.chat(), server.chat("other")
         old, untouched = server.pid(), server.pid("other")
-        long = server.stream(n=100, every=0.02)
+        long = server.stream(until=str(tmp_path / "end"))
         long.first()
         with Load(server) as load:
             load.more(5)
@@ -70,6 +70,7 @@ def test_a_changed_engine_is_replaced_under_load_and_no_request_fails(tmp_path: 
             until(lambda: f"{new} " in load.answers[-1].said, "the new one serves")
             load.more(5)
         assert not load.bad
+        (tmp_path / "end").touch()
         assert long.rest()[-1] == "[DONE]", "what runs on the old one is finished there"
         until(lambda: not alive(old), "then it goes")
         assert server.pid() == new
@@ -108,7 +109,7 @@ def test_models_come_and_go(tmp_path: Path):
     with Server(tmp_path, stub, models={"new": None}) as server:
         server.chat()
         pid = server.pid()
-        stream = server.stream(n=50, every=0.02)
+        stream = server.stream(until=str(tmp_path / "end"))
         stream.first()
         assert server.chat("new").status == 404
         server.stubs = (stub, new)
@@ -117,6 +118,7 @@ def test_models_come_and_go(tmp_path: Path):
         answer = server.chat()
         assert (answer.status, answer.error["code"]) == (404, "model_not_found")
         assert server.chat("new").status == 200
+        (tmp_path / "end").touch()
         assert stream.rest()[-1] == "[DONE]", "what runs is finished"
         until(lambda: not alive(pid), "then it goes")
         assert [m["id"] for m in server.ask("/v1/models").json["data"]] == ["new"]
