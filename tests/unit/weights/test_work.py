@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -90,15 +91,21 @@ def test_nobody_waits_for_a_silent_owner_nor_takes_what_is_his(tmp_path):
     assert his.data.read_bytes() == b"12"
 
 
-def test_a_sign_of_life_is_given_at_most_once_a_second(tmp_path):
+def test_a_sign_of_life_is_given_at_most_once_a_second(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(work, "time", SimpleNamespace(time=time.time, monotonic=lambda: now))
     mine = work.take(tmp_path, "k")
     assert mine is not None
     os.utime(mine.folder, (0, 0))
     mine.beat()
     assert mine.folder.stat().st_mtime > 0
     os.utime(mine.folder, (0, 0))
+    now += 0.5
     mine.beat()
     assert mine.folder.stat().st_mtime == 0
+    now += 0.5
+    mine.beat()
+    assert mine.folder.stat().st_mtime > 0
 
 
 def test_too_little_room_is_said_with_the_numbers(tmp_path):
