@@ -184,8 +184,8 @@ def test_the_node_client(server: Server, node: Path):
     assert (said["tokens"], said["start"]) == (5, "warm")
     assert "gpt-4o-mini" in said["models"]
     assert said["error"] == {"api": True, "status": 404, "code": "model_not_found"}
-    until(lambda: any(r["model"] == "node" for r in server.requests()))
-    first = next(r for r in server.requests() if r["model"] == "node")
+    until(lambda: [r for r in server.requests() if r["model"] == "node" and r["stream"]])
+    first = next(r for r in server.requests() if r["model"] == "node" and r["stream"])
     assert (first["start"], first["stream"], first["outcome"]) == ("cold", True, "ok")
 
 

@@ -534,6 +534,7 @@ async def test_warm_and_stop(server: Server, client: Client):
 
 
 async def test_a_line_for_each_request(server: Server, client: Client):
+    await client.answer("m")  # so that it is up
     headers = {"x-session-id": "s-1"}
     async with client.chat(
         "m", stream=True, headers=headers, messages=[{"role": "user", "content": "tell-no-one"}]
