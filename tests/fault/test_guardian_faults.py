@@ -277,5 +277,7 @@ async def test_a_cancelled_spawn_leaves_nothing(tmp_path: Path, local: LocalSubs
         start = asyncio.create_task(local.spawn(command(tmp_path, "sleep", "1000", channel=True)))
         await asyncio.sleep(delay)
         start.cancel()
-        if isinstance((await asyncio.gather(start, return_exceptions=True))[0], BaseException):
-            await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")
+        (made,) = await asyncio.gather(start, return_exceptions=True)
+        if not isinstance(made, BaseException):  # it was there before
+            await made.stop(0)
+        await until_async(lambda: len(marked(tmp_path)) == 1, "the guardian is alone")

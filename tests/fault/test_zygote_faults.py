@@ -389,5 +389,7 @@ async def test_a_cancelled_fork_leaves_nothing(tmp_path: Path, local: LocalSubst
         start = asyncio.create_task(local.spawn(fork(tmp_path, toy, channel=True)))
         await asyncio.sleep(delay)
         start.cancel()
-        if isinstance((await asyncio.gather(start, return_exceptions=True))[0], BaseException):
-            await until_async(lambda: not forks(pid), "no fork is left")
+        (made,) = await asyncio.gather(start, return_exceptions=True)
+        if not isinstance(made, BaseException):  # it was there before
+            await made.stop(0)
+        await until_async(lambda: not forks(pid), "no fork is left")
