@@ -65,11 +65,11 @@ class House:
         self.worker = Worker(self.news.put_nowait, SystemClock(), self.substrate, cache, ENGINES, settings)
         self._count = 0
 
-    def start(self, model: Model) -> str:
+    def start(self, model: Model, techniques: tuple[str, ...] = ()) -> str:
         self._count += 1
         replica = f"m/{self._count}"
         plan = ENGINES[model.engine].plan(model)
-        self.worker.start(Start(replica, "org/m:1", "local", (), plan, "a test"), model)
+        self.worker.start(Start(replica, "org/m:1", "local", (), plan, "a test", techniques), model)
         return replica
 
     async def until(self, *kinds: type[Any], stage: Stage | None = None) -> Any:
@@ -80,8 +80,8 @@ class House:
                 if isinstance(event, kinds) and (stage is None or event.stage is stage):
                     return event
 
-    async def ready(self, model: Model) -> str:
-        replica = self.start(model)
+    async def ready(self, model: Model, techniques: tuple[str, ...] = ()) -> str:
+        replica = self.start(model, techniques)
         event = await self.until(Ready, StartFailed)
         assert isinstance(event, Ready), event
         return replica
@@ -179,7 +179,7 @@ async def test_weights_that_were_copied_in_small_pieces_are_laid_in_huge_pages_b
                 file.write(data[i : i + (1 << 16)])
         if trial and not huge.lay_anew([copy], lambda: False).huge:
             pytest.skip("the file system of the folder for temporary files keeps no files in huge pages")
-    house.worker.stop(await house.ready(llama(str(copy))), 1.0)
+    house.worker.stop(await house.ready(llama(str(copy)), ("huge_pages",)), 1.0)
     await house.until(Stopped)
     async with asyncio.timeout(20):
         while not caplog.messages:
